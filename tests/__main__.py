@@ -1,0 +1,71 @@
+"""Runs the tests with trial and says at the end what was skipped, and why.
+
+``python -m tests`` runs everything but :mod:`tests.packaging` (which builds and installs the
+project, and has a tox environment of its own); ``python -m tests NAME...`` runs those modules,
+classes or methods. A run in which half the tests were skipped looks just like a good one in trial's
+own summary, so the reasons stand here grouped, and the last line has the three figures that matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import sys
+from collections import Counter
+from typing import cast
+
+from twisted.trial.reporter import Reporter, TextReporter, TreeReporter
+from twisted.trial.runner import TestLoader, TrialRunner
+
+import tests
+
+#: Packages that start other programs come last, so that a plain mistake shows early.
+SLOW = ("tests.integration", "tests.browser")
+
+#: Run only when it is named.
+APART = ("tests.packaging",)
+
+
+def everything() -> list[str]:
+    """Name all that belongs to a plain run, the slow parts last."""
+    found = [f"tests.{each.name}" for each in pkgutil.iter_modules(tests.__path__)]
+    wanted = [name for name in found if name not in APART and name != "tests.__main__"]
+    return sorted(wanted, key=lambda name: (SLOW.index(name) + 1 if name in SLOW else 0, name))
+
+
+def failures(result: Reporter) -> int:
+    """Count what must not stay; trial itself lets an unexpected success pass."""
+    return len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+
+
+def summary(result: Reporter) -> str:
+    """Word the skipped tests by reason, most frequent first, and the closing line."""
+    lines = []
+    reasons = Counter(str(reason) for _, reason in result.skips)
+    if reasons:
+        lines += ["", "Skipped:"]
+        lines += [f"  {count:4}  {reason}" for reason, count in reasons.most_common()]
+    passed = result.successes + len(result.expectedFailures)
+    lines += ["", f"{passed} passed, {failures(result)} failed, {len(result.skips)} skipped"]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Run what *arguments* name; 0 when something ran and nothing failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    parser.add_argument("names", nargs="*", help="dotted names; default: everything but packaging")
+    parser.add_argument("-v", "--verbose", action="store_true", help="one line a test")
+    parser.add_argument("--temp-directory", default="_trial_temp", help="where trial works")
+    options = parser.parse_args(arguments)
+    runner = TrialRunner(
+        TreeReporter if options.verbose else TextReporter,
+        workingDirectory=options.temp_directory,
+    )
+    suite = TestLoader().loadByNames(options.names or everything(), recurse=True)
+    result = cast(Reporter, runner.run(suite))
+    print(summary(result), flush=True)
+    return 0 if result.testsRun and not failures(result) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
