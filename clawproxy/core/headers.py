@@ -1,0 +1,327 @@
+"""Which headers travel, which never do, and what of them may be shown: functions over header lists.
+
+1. :func:`request_headers` gives what of a caller's head goes upstream, without any credential of
+   it; which credential goes with it is :mod:`clawproxy.core.keys`' decision.
+2. :func:`response_headers` gives what of an upstream's head goes to the caller; :func:`stamp` adds
+   what the proxy itself has to say.
+3. :func:`credentials` reads what a caller presented; :func:`mask_headers` and :func:`mask_query`
+   make a head fit for records and logs.
+
+A header list is a list of ``(name, value)`` in bytes, in order, names in any case, as on the wire.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+from attrs import field, frozen
+
+from clawproxy.core.secret import MASK
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Header lines in their order, names in any case."""
+
+PROVIDER_HEADER = b"x-clawproxy-provider"
+"""The request header that names the provider, as the path ``/{provider}/v1/…`` does."""
+
+ID_HEADER = b"x-clawproxy-id"
+REQUEST_ID_HEADER = b"x-request-id"
+
+CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
+"""The three forms in which clients present a key."""
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+    }
+)
+"""RFC 9110, 7.6.1 and 11.7: of one connection only. What ``Connection`` names comes on top."""
+
+# RFC 9110, 7.6.1: a connection option must not name a field that is meant for all recipients of
+# the content. A peer that does it all the same must not unframe a message or hide its coding.
+_NEVER_CONNECTION_OPTIONS = frozenset(
+    {b"cache-control", b"content-type", b"content-encoding", b"content-length"}
+)
+
+# Beside the hop-by-hop ones: host, content-length and expect are made by the client that sends the
+# request; a cookie is for our host (the dashboard's login is one); origin and its kin speak of the
+# caller's page and our host, and CORS is answered here; forwarding headers would tell a provider
+# who the caller is.
+_NOT_UPSTREAM = (
+    HOP_BY_HOP
+    | CREDENTIAL_HEADERS
+    | {
+        b"host",
+        b"content-length",
+        b"expect",
+        b"cookie",
+        b"origin",
+        b"referer",
+        b"access-control-request-method",
+        b"access-control-request-headers",
+        b"access-control-request-private-network",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-server",
+        b"x-real-ip",
+        b"via",
+        PROVIDER_HEADER,
+        ID_HEADER,
+    }
+)
+
+# A translated request is the proxy's own; of the caller's head it takes over only what names no
+# dialect and no account.
+_TRANSLATED = frozenset(
+    {b"user-agent", b"accept-language", b"traceparent", b"tracestate", REQUEST_ID_HEADER}
+)
+
+# What describes the bytes of a body that the caller does not get as they were.
+_OF_THE_BODY = frozenset(
+    {
+        b"content-length",
+        b"content-encoding",
+        b"content-type",
+        b"content-md5",
+        b"content-range",
+        b"content-digest",
+        b"repr-digest",
+        b"digest",
+        b"etag",
+        b"last-modified",
+        b"accept-ranges",
+    }
+)
+_NOT_DOWNSTREAM = HOP_BY_HOP | {ID_HEADER}
+_NOT_DOWNSTREAM_CHANGED = _NOT_DOWNSTREAM | _OF_THE_BODY
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+
+# "anthropic-ratelimit-tokens-limit" and "max_tokens" count tokens; "token" and "x-auth-token" are.
+_SECRET_NAME = re.compile(
+    r"cookie|secret|passw(?:or)?d|passphrase|pwd$|credential|signature|^sig$|authori[sz]ation"
+    r"|(?:^|[-_.])(?:o?auth|jwt|otp)(?:$|[-_.])"
+    r"|keys?(?:$|[-_.\[])|(?:^|[-_.]|access|api)key"
+    r"|token(?:$|[-_.\[])",
+    re.IGNORECASE,
+)
+_HOLDS_A_TARGET = frozenset({b"referer", b"location", b"content-location"})
+
+
+@frozen
+class Credential:
+    """What a caller presented as its key, in one of the three forms; it does not print itself.
+
+    :ivar name: the header's name as it was sent.
+    :ivar raw: the header's whole value, to be passed on untouched.
+    :ivar token: the key itself; empty for an ``Authorization`` of another scheme than Bearer.
+    """
+
+    name: bytes
+    raw: bytes = field(repr=False)
+    token: str = field(repr=False)
+
+
+def _without(headers: Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Leave out the given names and, as seen in the same pass, those that ``Connection`` names."""
+    kept = []
+    listed: set[bytes] = set()
+    for line in headers:
+        name = line[0].lower()
+        if name not in dropped:
+            kept.append(line)
+        elif name == b"connection":
+            options = line[1].lower()
+            if options not in (b"keep-alive", b"close"):
+                listed.update(option.strip() for option in options.split(b","))
+    listed -= _NEVER_CONNECTION_OPTIONS
+    if listed:
+        kept = [line for line in kept if line[0].lower() not in listed]
+    return kept
+
+
+def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Leave out what is of one connection only, with every header that ``Connection`` names."""
+    return _without(headers, HOP_BY_HOP)
+
+
+def request_headers(headers: Headers, *, translated: bool = False) -> list[tuple[bytes, bytes]]:
+    """Give what of a caller's head goes upstream; no credential is ever in it.
+
+    :param translated: the body is written anew in another dialect: only what is of no dialect is
+        taken over, and the answer is asked for in no content coding.
+    """
+    kept = _without(headers, _NOT_UPSTREAM)
+    if not translated:
+        return kept
+    chosen = [line for line in kept if line[0].lower() in _TRANSLATED]
+    chosen.append((b"content-type", b"application/json"))
+    chosen.append((b"accept-encoding", b"identity"))
+    return chosen
+
+
+def response_headers(
+    headers: Headers, *, changed: bool = False, cors: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """Give what of an upstream's head goes to the caller: everything end to end, in its order.
+
+    :param changed: the body is not passed on byte for byte, so what describes its bytes is left
+        out.
+    :param cors: the proxy answers CORS itself, so the upstream's ``access-control-*`` are left
+        out: a browser refuses two answers.
+    """
+    kept = _without(headers, _NOT_DOWNSTREAM_CHANGED if changed else _NOT_DOWNSTREAM)
+    if cors:
+        kept = [line for line in kept if not line[0].lower().startswith(b"access-control-")]
+    return kept
+
+
+def stamp(
+    headers: list[tuple[bytes, bytes]], *, own_id: str, request_id: str, stream: bool
+) -> list[tuple[bytes, bytes]]:
+    """Add what every answer carries: both ids and, on streams, the word to buffer nothing.
+
+    An upstream's own ``cache-control`` stays; ``no-cache`` is added beside it where it does not
+    say so itself.
+
+    :param headers: what :func:`response_headers` gave.
+    :param own_id: the exchange's unique id.
+    :param request_id: what :func:`request_id` chose.
+    :param stream: the answer is an event stream.
+    """
+    kept = []
+    chosen_id = request_id.encode("latin-1")
+    has_id = uncached = False
+    for line in headers:
+        name = line[0].lower()
+        if name == REQUEST_ID_HEADER:
+            if has_id or line[1] != chosen_id:
+                continue
+            has_id = True
+        elif stream:
+            if name == b"x-accel-buffering":
+                continue
+            if name == b"cache-control" and b"no-cache" in line[1].lower():
+                uncached = True
+        kept.append(line)
+    kept.append((ID_HEADER, own_id.encode("ascii")))
+    if not has_id:
+        kept.append((REQUEST_ID_HEADER, chosen_id))
+    if stream:
+        if not uncached:
+            kept.append((b"cache-control", b"no-cache"))
+        # https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
+        kept.append((b"x-accel-buffering", b"no"))
+    return kept
+
+
+def value(headers: Headers, name: bytes) -> bytes | None:
+    """Find the first value of a header.
+
+    :param name: in lower case.
+    """
+    for line in headers:
+        if line[0].lower() == name:
+            return line[1]
+    return None
+
+
+def sane_id(text: str | None) -> str | None:
+    """Accept a caller's request id only as 1 to 128 of ``A-Za-z0-9._-``: it goes into logs."""
+    return text if text is not None and _SANE_ID.match(text) else None
+
+
+def upstream_request_id(headers: Headers) -> str | None:
+    """Find an upstream's own id: ``x-request-id`` (OpenAI), else ``request-id`` (Anthropic)."""
+    found = value(headers, REQUEST_ID_HEADER) or value(headers, b"request-id")
+    return found.decode("latin-1") if found else None
+
+
+def request_id(upstream: str | None, caller: str | None, own: str) -> str:
+    """Choose ``x-request-id``: the upstream's, else the caller's if sane, else our own."""
+    return upstream or sane_id(caller) or own
+
+
+def credentials(headers: Headers) -> tuple[Credential, ...]:
+    """Read every credential that a caller presented, in order; some clients present two.
+
+    ``apiKeyHelper`` of Claude Code sends the same key in both ``x-api-key`` and ``Authorization``
+    (https://code.claude.com/docs/en/llm-gateway-protocol).
+    """
+    found = []
+    for name, raw in headers:
+        lower = name.lower()
+        if lower not in CREDENTIAL_HEADERS:
+            continue
+        token = raw.strip()
+        if lower == b"authorization":
+            scheme, _, rest = token.partition(b" ")
+            token = rest.strip() if scheme.lower() == b"bearer" else b""
+        found.append(Credential(name, raw, token.decode("latin-1")))
+    return tuple(found)
+
+
+def without_credentials(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Leave out all three forms of a caller's key."""
+    return [line for line in headers if line[0].lower() not in CREDENTIAL_HEADERS]
+
+
+@lru_cache(maxsize=2048)
+def _masked(name: bytes) -> bool:
+    return _SECRET_NAME.search(name.decode("latin-1")) is not None
+
+
+def mask_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Give a head as it may be kept and shown: the values of secrets are replaced by ``***``.
+
+    No hint of a secret is left, neither its length nor its first letters: a record may outlive a
+    key's rotation, and which key a caller used is recorded by its name.
+    """
+    shown = []
+    for name, raw in headers:
+        if _masked(name):
+            text = MASK
+        else:
+            text = raw.decode("latin-1")
+            if b"?" in raw and name.lower() in _HOLDS_A_TARGET:
+                text = mask_target(text)
+        shown.append((name.decode("latin-1"), text))
+    return shown
+
+
+def mask_query(query: str) -> str:
+    """Replace the values of keys in a query string by ``***``; every other byte stays as it is.
+
+    :param query: what stands behind the ``?``, still percent-encoded; a ``?`` in front is left out.
+    """
+    query = query.removeprefix("?")
+    if not query:
+        return ""
+    parts = re.split("([&;])", query)
+    for index in range(0, len(parts), 2):
+        name, equals, _ = parts[index].partition("=")
+        if equals and _SECRET_NAME.search(unquote_plus(name)):
+            parts[index] = f"{name}={MASK}"
+    return "".join(parts)
+
+
+def mask_target(target: str) -> str:
+    """Mask the query of a request target, e.g. ``/v1/files?key=…``, for log lines and records."""
+    path, mark, query = target.partition("?")
+    return path + mark + mask_query(query)

@@ -1,0 +1,309 @@
+"""Tests for :mod:`clawproxy.core.headers`."""
+
+from __future__ import annotations
+
+import string
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.core import headers
+
+NAMES = st.text(string.ascii_letters + "-", min_size=1, max_size=12).map(str.encode)
+VALUES = st.binary(max_size=20)
+HEADS = st.lists(st.tuples(NAMES, VALUES), max_size=12)
+
+
+class EndToEnd(SynchronousTestCase):
+    """What is of one connection stays on it."""
+
+    def test_hop_by_hop_of_every_spelling_is_dropped(self) -> None:
+        head = [
+            (b"Connection", b"keep-alive"),
+            (b"KEEP-ALIVE", b"timeout=5"),
+            (b"Proxy-Connection", b"close"),
+            (b"te", b"trailers"),
+            (b"Trailer", b"x"),
+            (b"Transfer-Encoding", b"chunked"),
+            (b"Upgrade", b"h2c"),
+            (b"Proxy-Authenticate", b"Basic"),
+            (b"Proxy-Authorization", b"Basic abc"),
+            (b"X-Kept", b"1"),
+        ]
+        self.assertEqual(headers.end_to_end(head), [(b"X-Kept", b"1")])
+
+    def test_connection_is_read_before_it_is_deleted(self) -> None:
+        head = [
+            (b"X-One", b"1"),
+            (b"Connection", b"close, X-One"),
+            (b"x-TWO", b"2"),
+            (b"connection", b" x-two ,,"),
+            (b"X-Three", b"3"),
+        ]
+        self.assertEqual(headers.end_to_end(head), [(b"X-Three", b"3")])
+
+    def test_connection_cannot_unframe_a_message(self) -> None:
+        head = [
+            (b"Connection", b"content-length, content-encoding, content-type, cache-control"),
+            (b"Content-Length", b"5"),
+            (b"Content-Encoding", b"gzip"),
+        ]
+        self.assertEqual(headers.end_to_end(head), head[1:])
+
+    @settings(deadline=None, max_examples=100)
+    @given(HEADS)
+    def test_order_spelling_and_repetition_survive(self, head: list[tuple[bytes, bytes]]) -> None:
+        kept = headers.end_to_end(head)
+        remaining = iter(head)
+        self.assertTrue(all(line in remaining for line in kept))
+        named = {
+            option.strip().lower()
+            for name, content in head
+            if name.lower() == b"connection"
+            for option in content.split(b",")
+        }
+        for line in head:
+            if line[0].lower() not in headers.HOP_BY_HOP | named:
+                self.assertIn(line, kept)
+
+
+class RequestHeaders(SynchronousTestCase):
+    """What goes upstream, and what stays with us."""
+
+    def test_what_is_the_proxys_own_business_stays(self) -> None:
+        for name in (
+            b"Host",
+            b"Content-Length",
+            b"Expect",
+            b"Cookie",
+            b"Origin",
+            b"Referer",
+            b"X-Forwarded-For",
+            b"Access-Control-Request-Method",
+            b"X-ClawProxy-Provider",
+            b"X-ClawProxy-Id",
+            b"Authorization",
+            b"X-Api-Key",
+            b"Api-Key",
+        ):
+            self.assertEqual(headers.request_headers([(name, b"x")]), [], name)
+
+    def test_what_clients_and_vendors_agree_on_travels(self) -> None:
+        head = [
+            (b"User-Agent", b"claude-cli/2.1.197 (external, sdk-cli)"),
+            (b"anthropic-version", b"2023-06-01"),
+            (b"anthropic-beta", b"a,b"),
+            (b"anthropic-beta", b"c"),
+            (b"anthropic-workspace-id", b"w"),
+            (b"X-Claude-Code-Session-Id", b"s"),
+            (b"X-Stainless-Retry-Count", b"0"),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"gzip, deflate, br, zstd"),
+            (b"Content-Type", b"application/json"),
+            (b"Content-Encoding", b"zstd"),
+            (b"x-codex-turn-metadata", b"{}"),
+        ]
+        self.assertEqual(headers.request_headers(head), head)
+
+    def test_a_translated_request_takes_over_nothing_of_a_dialect(self) -> None:
+        head = [
+            (b"User-Agent", b"u"),
+            (b"anthropic-beta", b"a"),
+            (b"openai-organization", b"org"),
+            (b"chatgpt-account-id", b"acc"),
+            (b"Content-Encoding", b"zstd"),
+            (b"Accept-Encoding", b"br"),
+            (b"Content-Type", b"text/plain"),
+        ]
+        self.assertEqual(
+            headers.request_headers(head, translated=True),
+            [
+                (b"User-Agent", b"u"),
+                (b"content-type", b"application/json"),
+                (b"accept-encoding", b"identity"),
+            ],
+        )
+
+
+class ResponseHeaders(SynchronousTestCase):
+    """What the caller sees of the upstream's head."""
+
+    head = (
+        (b"Content-Type", b"text/event-stream"),
+        (b"Content-Length", b"10"),
+        (b"Content-Encoding", b"gzip"),
+        (b"request-id", b"req_1"),
+        (b"retry-after", b"7"),
+        (b"anthropic-ratelimit-tokens-reset", b"2026-11-20T00:00:00Z"),
+        (b"Set-Cookie", b"__cf_bm=x"),
+        (b"access-control-allow-origin", b"*"),
+        (b"Connection", b"X-Hop"),
+        (b"X-Hop", b"1"),
+        (b"x-clawproxy-id", b"of another proxy"),
+    )
+
+    def test_a_verbatim_body_keeps_its_description(self) -> None:
+        self.assertEqual(headers.response_headers(self.head), list(self.head[:8]))
+
+    def test_a_changed_body_loses_its_description(self) -> None:
+        self.assertEqual(headers.response_headers(self.head, changed=True), list(self.head[3:8]))
+
+    def test_one_answer_to_cors(self) -> None:
+        self.assertEqual(headers.response_headers(self.head, cors=True), list(self.head[:7]))
+
+    def test_a_stream_says_that_nothing_buffers_it(self) -> None:
+        stamped = headers.stamp([], own_id="own", request_id="r", stream=True)
+        self.assertEqual(
+            stamped,
+            [
+                (b"x-clawproxy-id", b"own"),
+                (b"x-request-id", b"r"),
+                (b"cache-control", b"no-cache"),
+                (b"x-accel-buffering", b"no"),
+            ],
+        )
+
+    def test_the_upstreams_own_words_stay(self) -> None:
+        head = [(b"Cache-Control", b"No-Cache, no-transform"), (b"X-Request-ID", b"up")]
+        stamped = headers.stamp(head, own_id="own", request_id="up", stream=True)
+        self.assertEqual(stamped[:2], head)
+        self.assertEqual([name for name, _ in stamped].count(b"cache-control"), 0)
+        self.assertEqual([name for name, _ in stamped].count(b"x-request-id"), 0)
+
+    def test_no_cache_stands_beside_another_directive(self) -> None:
+        head = [(b"Cache-Control", b"no-store"), (b"X-Accel-Buffering", b"yes")]
+        stamped = headers.stamp(head, own_id="own", request_id="r", stream=True)
+        self.assertIn((b"Cache-Control", b"no-store"), stamped)
+        self.assertIn((b"cache-control", b"no-cache"), stamped)
+        self.assertNotIn((b"X-Accel-Buffering", b"yes"), stamped)
+
+    def test_a_plain_answer_gets_ids_only(self) -> None:
+        stamped = headers.stamp(
+            [(b"x-request-id", b"other")], own_id="own", request_id="r", stream=False
+        )
+        self.assertEqual(stamped, [(b"x-clawproxy-id", b"own"), (b"x-request-id", b"r")])
+
+
+class RequestIds(SynchronousTestCase):
+    """The rule of three ids."""
+
+    def test_precedence(self) -> None:
+        self.assertEqual(headers.request_id("up", "caller", "own"), "up")
+        self.assertEqual(headers.request_id(None, "caller", "own"), "caller")
+        self.assertEqual(headers.request_id("", "c@ller", "own"), "own")
+        self.assertEqual(headers.request_id(None, None, "own"), "own")
+
+    def test_sanity(self) -> None:
+        for good in ("a", "A-b_c.9", "x" * 128):
+            self.assertEqual(headers.sane_id(good), good)
+        for bad in ("", "x" * 129, "a b", "a\n", "ü", "a/b"):
+            self.assertIsNone(headers.sane_id(bad))
+
+    def test_both_vendors_spellings(self) -> None:
+        self.assertEqual(headers.upstream_request_id([(b"Request-Id", b"req_1")]), "req_1")
+        self.assertEqual(
+            headers.upstream_request_id([(b"request-id", b"a"), (b"X-Request-ID", b"b")]), "b"
+        )
+        self.assertIsNone(headers.upstream_request_id([(b"x-request-id", b"")]))
+
+
+class Credentials(SynchronousTestCase):
+    """What a caller presents as its key."""
+
+    def test_three_forms_in_order(self) -> None:
+        found = headers.credentials(
+            [
+                (b"Authorization", b"bearer  sk-ant-oat01-x "),
+                (b"Accept", b"*/*"),
+                (b"X-Api-Key", b" k "),
+                (b"api-key", b"z"),
+            ]
+        )
+        self.assertEqual([c.token for c in found], ["sk-ant-oat01-x", "k", "z"])
+        self.assertEqual(found[0].raw, b"bearer  sk-ant-oat01-x ")
+
+    def test_another_scheme_is_a_credential_without_a_token(self) -> None:
+        (found,) = headers.credentials([(b"authorization", b"Basic dTpw")])
+        self.assertEqual(found.token, "")
+
+    def test_it_does_not_print_itself(self) -> None:
+        self.assertNotIn("hush", repr(headers.credentials([(b"x-api-key", b"hush")])))
+
+    def test_removal(self) -> None:
+        head = [(b"Authorization", b"x"), (b"X-API-KEY", b"y"), (b"Api-Key", b"z"), (b"a", b"b")]
+        self.assertEqual(headers.without_credentials(head), [(b"a", b"b")])
+
+
+class Masking(SynchronousTestCase):
+    """What may be kept and shown."""
+
+    def test_secrets(self) -> None:
+        for name in (
+            b"Authorization",
+            b"Proxy-Authorization",
+            b"X-Api-Key",
+            b"api-key",
+            b"Cookie",
+            b"Set-Cookie",
+            b"X-Auth-Token",
+            b"x-goog-api-key",
+            b"Ocp-Apim-Subscription-Key",
+            b"X-Amz-Security-Token",
+            b"openai-apikey",
+            b"X-Client-Secret",
+            b"X-Password",
+            b"x-webhook-signature",
+            b"X-Auth",
+        ):
+            self.assertEqual(
+                headers.mask_headers([(name, b"hush")]), [(name.decode(), "***")], name
+            )
+
+    def test_what_is_no_secret_stays_readable(self) -> None:
+        head = [
+            (b"anthropic-ratelimit-tokens-remaining", b"10"),
+            (b"x-ratelimit-limit-tokens", b"10"),
+            (b"Keep-Alive", b"timeout=5"),
+            (b"www-authenticate", b"Bearer"),
+            (b"X-Claude-Code-Session-Id", b"s"),
+            (b"x-author", b"a"),
+            (b"X-Latin", b"\xe4"),
+        ]
+        self.assertEqual(
+            headers.mask_headers(head),
+            [(name.decode(), content.decode("latin-1")) for name, content in head],
+        )
+
+    def test_a_key_in_a_location(self) -> None:
+        self.assertEqual(
+            headers.mask_headers([(b"Location", b"https://h/p?api_key=hush&a=b")]),
+            [("Location", "https://h/p?api_key=***&a=b")],
+        )
+
+    def test_queries(self) -> None:
+        for query, shown in (
+            ("", ""),
+            ("?beta=true", "beta=true"),
+            ("beta=true&key=hush", "beta=true&key=***"),
+            ("api_key=hush&api%5Fkey=hush&API-KEY=hush", "api_key=***&api%5Fkey=***&API-KEY=***"),
+            ("access_token=hush;token=hush", "access_token=***;token=***"),
+            ("apiKey=hush&accessKeyId=hush", "apiKey=***&accessKeyId=***"),
+            ("max_tokens=5&author=me&monk=ey", "max_tokens=5&author=me&monk=ey"),
+            ("key", "key"),
+            ("key=a=hush", "key=***"),
+            ("&&a=%zz&", "&&a=%zz&"),
+        ):
+            self.assertEqual(headers.mask_query(query), shown, query)
+
+    def test_targets(self) -> None:
+        self.assertEqual(headers.mask_target("/v1/x?key=a?b&c=d"), "/v1/x?key=***&c=d")
+        self.assertEqual(headers.mask_target("/v1/x"), "/v1/x")
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=5))
+    def test_no_secret_survives_any_query(self, noise: list[tuple[str, str]]) -> None:
+        for name in ("key", "api_key", "token", "access_token", "client_secret", "password"):
+            parts = [f"{key}={content}" for key, content in noise]
+            parts.insert(len(parts) // 2, f"{name}=HUSH-HUSH-HUSH")
+            self.assertNotIn("HUSH", headers.mask_query("&".join(parts)))
