@@ -1,0 +1,86 @@
+"""Blocks that an upstream interleaves come out one after the other: :class:`BlockSequence`.
+
+1. The decoder names each block by a key of its own (an index, an item id) and says what happens to
+   it.
+2. The oldest unfinished block is live: its events go through at once.
+3. Events of the others wait until it is stopped; then the next oldest follows, with all that it has
+   gathered.
+
+So every block has one start and one stop, and no delta ever follows its block's stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from attrs import define, field
+
+from clawproxy.core.dialects.events import BlockStart, BlockStopped, Delta, Event
+
+_STOPPED = BlockStopped()
+
+
+@define(slots=True)
+class _Block:
+    events: list[Event] = field(factory=list)
+    stopped: bool = False
+
+
+class BlockSequence:
+    """Put the events of interleaved blocks into the order that the event grammar wants."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[Hashable, _Block] = {}  # in order of their start; the first is live
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._blocks
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def start(self, key: Hashable, event: BlockStart) -> list[Event]:
+        """Begin a block; its key must not be open."""
+        self._blocks[key] = block = _Block()
+        return self._pass(key, block, event)
+
+    def delta(self, key: Hashable, event: Delta) -> list[Event]:
+        """Add to a block; a key that is not open is ignored."""
+        block = self._blocks.get(key)
+        if block is None or block.stopped:
+            return []
+        return self._pass(key, block, event)
+
+    def stop(self, key: Hashable) -> list[Event]:
+        """End a block; a key that is not open is ignored, so that an upstream's second stop does no
+        harm.
+        """
+        block = self._blocks.get(key)
+        if block is None or block.stopped:
+            return []
+        block.stopped = True
+        return self._advance()
+
+    def stop_all(self) -> list[Event]:
+        """End every open block."""
+        for block in self._blocks.values():
+            block.stopped = True
+        return self._advance()
+
+    def _pass(self, key: Hashable, block: _Block, event: Event) -> list[Event]:
+        if next(iter(self._blocks)) == key:
+            return [event]
+        block.events.append(event)
+        return []
+
+    def _advance(self) -> list[Event]:
+        out: list[Event] = []
+        while self._blocks:
+            key = next(iter(self._blocks))
+            block = self._blocks[key]
+            out += block.events
+            block.events = []
+            if not block.stopped:
+                break
+            out.append(_STOPPED)
+            del self._blocks[key]
+        return out
