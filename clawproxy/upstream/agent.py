@@ -1,0 +1,361 @@
+"""The treq client that speaks to upstreams, and the agent of ours below it.
+
+treq carries each call; below it works :class:`UpstreamAgent`, which sends exactly the header lines and
+bytes of the :class:`OutgoingRequest` that it is given as body producer, and keeps no cookie, follows no
+redirect and decodes nothing.
+
+1. :class:`StreamClient` is the treq client over an agent.
+2. :meth:`UpstreamAgent.request` takes an idle connection of the origin, or opens one (at most
+   ``max_connections``, the rest wait in line), within ``connect_timeout``.
+3. A kept connection that the upstream had closed is replaced once, silently, when not a byte of an
+   answer came; everything else that fails is an :class:`~clawproxy.upstream.failure.UpstreamFailure`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from http.cookiejar import DefaultCookiePolicy
+from typing import cast
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from treq.response import _Response
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IConsumer, IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPolicy
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from clawproxy.upstream.failure import UpstreamFailure, connect_failure
+from clawproxy.upstream.h1 import H1Connection, H1Response, RawHeaders
+
+IDLE_KEPT = 50.0
+"""Seconds that an unused connection is kept: below the 60 s at which many servers close theirs."""
+
+
+@frozen
+class Origin:
+    """Where a provider lives: what connections are pooled by."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: bytes) -> Origin:
+        """Read the origin of a URL."""
+        parsed = urlsplit(url.decode("ascii"))
+        host = parsed.hostname or ""
+        return cls(parsed.scheme, host, parsed.port or (443 if parsed.scheme == "https" else 80))
+
+    @property
+    def authority(self) -> bytes:
+        """The ``Host`` header's value (RFC 9110 §7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return (host if self.port == default else f"{host}:{self.port}").encode("ascii")
+
+
+@implementer(IBodyProducer)
+class OutgoingRequest:
+    """A whole request in the shape treq knows, a body producer.
+
+    :param target: path and query as they go into the request line.
+    :param headers: all header lines but ``Host`` and ``Content-Length``, as they shall be sent.
+    :param body: the bytes; ``None`` sends none and no ``Content-Length``.
+    :param idle_timeout: seconds of silence allowed between two pieces of the answer's body.
+    """
+
+    __slots__ = ("body", "connect_ms", "headers", "idle_timeout", "length", "response", "target")
+
+    def __init__(
+        self, target: bytes, headers: RawHeaders, body: bytes | None, idle_timeout: float = 0.0
+    ) -> None:
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.length = len(body or b"")
+        self.idle_timeout = idle_timeout
+        self.response: H1Response | None = None
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write the body; the transport takes it whole."""
+        consumer.write(self.body or b"")
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Do nothing: all was written at once."""
+
+    def resumeProducing(self) -> None:
+        """Do nothing: all was written at once."""
+
+    def stopProducing(self) -> None:
+        """Do nothing: all was written at once."""
+
+    def head(self, method: bytes, authority: bytes) -> bytes:
+        """Give the request line and header section."""
+        lines = [method + b" " + self.target + b" HTTP/1.1\r\nHost: " + authority]
+        lines += [name + b": " + value for name, value in self.headers]
+        if self.body is not None:
+            lines.append(b"Content-Length: %d" % self.length)
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)
+
+
+@implementer(IAgent)
+class UpstreamAgent:
+    """Connections to upstreams: opened, lent, kept and closed here and nowhere else.
+
+    :param connect_timeout: seconds from wanting a connection to having one, TLS included.
+    :param max_connections: per origin; further requests wait in line within ``connect_timeout``.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        connect_timeout: float = 10.0,
+        max_connections: int = 1000,
+        tls_policy: IPolicyForHTTPS | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._connect_timeout = connect_timeout
+        self._max_connections = max_connections
+        self._policy = tls_policy or HostnameCachingHTTPSPolicy(BrowserLikePolicyForHTTPS())
+        self._pools: dict[bytes, Pool] = {}
+
+    def pool(self, url: bytes) -> Pool:
+        """Give the pool of a URL's origin, made at its first use.
+
+        :param url: ``scheme://host[:port]``; what may follow is not looked at.
+        """
+        pool = self._pools.get(url)
+        if pool is None:
+            origin = Origin.of(url)
+            pool = self._pools[url] = Pool(
+                self._reactor,
+                origin,
+                self._endpoint(origin),
+                self._connect_timeout,
+                self._max_connections,
+            )
+        return pool
+
+    def _endpoint(self, origin: Origin) -> IStreamClientEndpoint:
+        tcp = HostnameEndpoint(
+            self._reactor, origin.host.encode("ascii"), origin.port, timeout=self._connect_timeout
+        )
+        if origin.scheme != "https":
+            return cast(IStreamClientEndpoint, tcp)
+        creator = self._policy.creatorForNetloc(origin.host.encode("ascii"), origin.port)
+        return wrapClientTLS(creator, tcp)
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """Send a request as :class:`~twisted.web.iweb.IAgent` says.
+
+        :param headers: used only where the body producer is not an :class:`OutgoingRequest`.
+        :return: fires with an :class:`~clawproxy.upstream.h1.H1Response`.
+        """
+        if not isinstance(bodyProducer, OutgoingRequest):
+            raise TypeError(f"expected an OutgoingRequest as body producer, found {bodyProducer!r}")
+        return Deferred.fromCoroutine(self.exchange(method, self.pool(uri), bodyProducer))
+
+    async def exchange(self, method: bytes, pool: Pool, outgoing: OutgoingRequest) -> H1Response:
+        """Lend a connection, send, and wait for the answer's head; a stale connection is replaced once."""
+        head = outgoing.head(method, pool.authority)
+        body = outgoing if outgoing.body is not None else None
+        connection = pool.kept()
+        if connection is not None:
+            try:
+                return await self._send(connection, method, head, body, outgoing)
+            except UpstreamFailure as failure:
+                if not failure.stale:
+                    raise
+        connection = await pool.fresh()
+        return await self._send(connection, method, head, body, outgoing)
+
+    async def _send(
+        self,
+        connection: H1Connection,
+        method: bytes,
+        head: bytes,
+        body: IBodyProducer | None,
+        outgoing: OutgoingRequest,
+    ) -> H1Response:
+        outgoing.response = await connection.send(method, head, body, outgoing.idle_timeout)
+        return outgoing.response
+
+    def close(self) -> None:
+        """Close every idle connection; those in use go when their exchange is over."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+class Pool:
+    """The connections of one origin, most recently used first: the freshest is the least likely stale."""
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        origin: Origin,
+        endpoint: IStreamClientEndpoint,
+        connect_timeout: float,
+        max_connections: int,
+    ) -> None:
+        self._reactor = reactor
+        self._origin = origin
+        self.authority = origin.authority
+        self._endpoint = endpoint
+        self._connect_timeout = connect_timeout
+        self._max = max_connections
+        self._idle: list[H1Connection] = []
+        self._waiting: deque[Deferred[None]] = deque()
+        self._sweep: object | None = None
+        self._closed = False
+        self.open = 0
+
+    def kept(self) -> H1Connection | None:
+        """Lend an idle connection, if there is one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    async def fresh(self) -> H1Connection:
+        """Open a connection, waiting in line while ``max_connections`` are open.
+
+        :raise UpstreamFailure: when there is none within the connect timeout, or it is refused.
+        """
+        started = self._reactor.seconds()
+        while self.open >= self._max:
+            turn: Deferred[None] = Deferred()
+            self._waiting.append(turn)
+            left = self._connect_timeout - (self._reactor.seconds() - started)
+            try:
+                await turn.addTimeout(max(left, 0.001), self._reactor)
+            except Exception as error:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                if isinstance(error, CancelledError):
+                    raise
+                words = f"all {self._max} connections to {self._where} stayed busy for {self._connect_timeout:g} s"
+                raise UpstreamFailure("connect", words, timeout=True) from None
+            connection = self.kept()
+            if connection is not None:
+                return connection
+        self.open += 1
+        try:
+            left = self._connect_timeout - (self._reactor.seconds() - started)
+            return await self._connect(max(left, 0.001))
+        except BaseException:
+            self.open -= 1
+            self._next()
+            raise
+
+    @property
+    def _where(self) -> str:
+        return f"{self._origin.host}:{self._origin.port}"
+
+    async def _connect(self, timeout: float) -> H1Connection:
+        connection = H1Connection(self._reactor, self._back, self._gone)
+        connection.pooled = False
+        secured: Deferred[H1Connection] | None = None
+        if self._origin.scheme == "https":
+            secured = connection.secured = Deferred()
+        connecting = self._endpoint.connect(Factory.forProtocol(lambda: connection))
+        try:
+            await connecting.addTimeout(timeout, self._reactor)
+            if secured is not None:
+                await secured.addTimeout(timeout, self._reactor)
+        except CancelledError:
+            connection.abort()
+            raise
+        except Exception:
+            connection.abort()
+            raise connect_failure(Failure(), self._origin.host, self._origin.port) from None
+        connection.pooled = True
+        return connection
+
+    def _back(self, connection: H1Connection) -> None:
+        if self._closed:
+            connection.close_idle()
+            return
+        connection.used_at = self._reactor.seconds()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(IDLE_KEPT, self._close_old)
+        self._next()
+
+    def _gone(self, connection: H1Connection) -> None:
+        if connection.pooled:
+            connection.pooled = False
+            self.open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._next()
+
+    def _next(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.called:
+                turn.callback(None)
+                return
+
+    def _close_old(self) -> None:
+        self._sweep = None
+        limit = self._reactor.seconds() - IDLE_KEPT
+        for connection in [each for each in self._idle if each.used_at <= limit]:
+            self._idle.remove(connection)
+            connection.close_idle()
+        if self._idle:
+            self._sweep = self._reactor.callLater(
+                max(self._idle[0].used_at - limit, 0.1), self._close_old
+            )
+
+    def close(self) -> None:
+        """Close the idle ones and keep none from now on."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close_idle()
+        if self._sweep is not None:
+            self._sweep.cancel()  # type: ignore[attr-defined]
+            self._sweep = None
+
+
+class StreamClient(HTTPClient):
+    """The treq client of this program: treq's interface and answers, without what treq wraps around an agent.
+
+    treq puts a cookie agent, a redirect agent and a gzip decoder around its agent anew for each call;
+    a proxy must have none of the three, and they cost more than the call itself (docs/decisions/upstream.rst).
+    """
+
+    def __init__(self, agent: UpstreamAgent) -> None:
+        jar = IndexableCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+        super().__init__(agent, cookiejar=jar)
+
+    def request(  # type: ignore[override]
+        self, method: str, url: bytes, *, data: OutgoingRequest, **kwargs: object
+    ) -> Deferred[_Response]:
+        """Send a request and get the answer as soon as its head is there, its body unread.
+
+        :param url: the origin, ``http://host:port``; the target stands in ``data``.
+        :raise TypeError: for treq's arguments that have no place here (cookies, redirects, ...).
+        """
+        unknown = kwargs.keys() - {"unbuffered", "allow_redirects", "reactor", "_stacklevel"}
+        if unknown or kwargs.get("allow_redirects"):
+            raise TypeError(f"a StreamClient does not take {sorted(kwargs)}")
+        sending = self._agent.request(method.encode("ascii"), url, None, data)
+        return sending.addCallback(_Response, self._cookiejar)

@@ -1,0 +1,418 @@
+"""One HTTP/1.1 connection to an upstream, parsed by llhttp (``httptools``).
+
+Twisted's own client parser costs more than all the rest of a forwarded request, limits a header
+line to 16 KiB, and withholds an early streaming answer until the request body is up. This one:
+
+1. :meth:`H1Connection.send` writes head and body at once and gives a Deferred of :class:`H1Response`.
+2. :class:`H1Response` is an :class:`~twisted.web.iweb.IResponse`, so that treq can carry it; its
+   ``raw_headers`` hold the header section as it came.
+3. ``deliverBody`` streams: what one ``recv`` brought is delivered as one piece in that same turn.
+   The receiver's transport *is* the response: pause, resume, and ``stopProducing`` which aborts.
+
+States: IDLE → BUSY (request written) → HEAD (headers known) → IDLE | CLOSED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httptools
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHandshakeListener,
+    IProtocol,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer, IResponse
+from zope.interface import implementer
+
+from clawproxy.upstream.failure import UpstreamFailure, loss_words
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+MAX_HEAD = 262_144
+"""Bytes of status line and headers that an upstream may send; OpenAI's own budget is 64 KiB."""
+
+_DONE = Failure(ResponseDone())
+
+
+@implementer(IResponse, IPushProducer)
+class H1Response:
+    """An upstream's answer whose head is known and whose body is still on its way.
+
+    :ivar code: the HTTP status.
+    :ivar raw_headers: the header section, in order and spelling as it came.
+    :ivar headers: left empty on purpose: nothing that wraps a response finds anything to act on.
+    """
+
+    version = (b"HTTP", 1, 1)
+    request = None
+    previousResponse = None
+
+    def __init__(self, connection: H1Connection, code: int, phrase: bytes) -> None:
+        self.code = code
+        self.phrase = phrase
+        self.length: int | object = b"unknown"
+        self.headers = Headers()
+        self.raw_headers: RawHeaders = []
+        self._connection: H1Connection | None = connection
+        self._receiver: IProtocol | None = None
+        self._early: list[bytes] = []
+        self._end: Failure | None = None
+        self._paused = False
+
+    def setPreviousResponse(self, response: IResponse) -> None:
+        """Refuse: redirects are never followed here."""
+        raise NotImplementedError("redirects are not followed")
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """Start streaming the body into ``protocol``; its transport is this object."""
+        self._receiver = protocol
+        protocol.makeConnection(self)  # type: ignore[arg-type]
+        early, self._early = self._early, []
+        for piece in early:
+            protocol.dataReceived(piece)
+        if self._end is not None and self._receiver is not None:
+            self._receiver = None
+            protocol.connectionLost(self._end)
+        elif self._connection is not None and not self._paused:
+            self._connection.unthrottle()
+
+    # What the connection calls.
+
+    def piece(self, data: bytes) -> None:
+        """Take what one read brought."""
+        if self._receiver is not None:
+            self._receiver.dataReceived(data)
+        else:
+            # Nobody reads yet: keep what this read brought and ask for no more.
+            self._early.append(data)
+            if self._connection is not None:
+                self._connection.throttle()
+
+    def end(self, reason: Failure) -> None:
+        """Take the end of the body, good (``ResponseDone``) or bad; nothing comes after it."""
+        self._connection = None
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.connectionLost(reason)
+        else:
+            self._end = reason
+
+    # IPushProducer, towards whoever reads the body.
+
+    def pauseProducing(self) -> None:
+        """Stop reading from the upstream: the caller is slower than it."""
+        self._paused = True
+        if self._connection is not None:
+            self._connection.throttle()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        self._paused = False
+        if self._connection is not None:
+            self._connection.unthrottle()
+
+    def stopProducing(self) -> None:
+        """Abort the connection at once: nobody wants the rest."""
+        self._receiver = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    loseConnection = stopProducing
+    abortConnection = stopProducing
+
+
+@implementer(IHandshakeListener)
+class H1Connection(Protocol):
+    """A connection that carries one request at a time and may be kept for the next.
+
+    :param reactor: for the clocks.
+    :param on_idle: called with the connection when it can take another request.
+    :param on_closed: called with the connection once, when it is gone.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        on_idle: Callable[[H1Connection], None],
+        on_closed: Callable[[H1Connection], None],
+    ) -> None:
+        self._reactor = reactor
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._waiting: Deferred[H1Response] | None = None
+        self._response: H1Response | None = None
+        self._idle_timeout = 0.0
+        self._clock: object | None = None
+        self._last_byte = 0.0
+        self._throttled = False
+        self._parser: httptools.HttpResponseParser | None = None
+        self.closed = False
+        self.reused = False
+        self.secured: Deferred[H1Connection] | None = None
+        self.used_at = 0.0
+        self.pooled = False
+
+    # The connection's life.
+
+    def handshakeCompleted(self) -> None:
+        """Tell that TLS stands (only called on TLS transports)."""
+        secured, self.secured = self.secured, None
+        if secured is not None:
+            secured.callback(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End whatever was under way; a body that ends with its connection is whole."""
+        self.closed = True
+        self._stop_clock()
+        secured, self.secured = self.secured, None
+        waiting, self._waiting = self._waiting, None
+        response, self._response = self._response, None
+        self._on_closed(self)
+        if secured is not None:
+            secured.errback(reason)
+        if waiting is not None:
+            stale = self.reused and not self._head_bytes
+            waiting.errback(
+                Failure(
+                    UpstreamFailure(
+                        "headers", loss_words(reason) + " before its answer", stale=stale
+                    )
+                )
+            )
+        if response is not None:
+            clean = self._until_close and not reason.check(UpstreamFailure)
+            if clean and reason.check(ConnectionDone):
+                response.end(_DONE)
+            else:
+                words = loss_words(reason) + " before the end of its answer"
+                response.end(Failure(UpstreamFailure("body", words)))
+
+    def abort(self) -> None:
+        """Drop the connection now, whatever it carries, and tell nobody but the pool."""
+        self._waiting = None
+        self._response = None
+        self._stop_clock()
+        self.closed = True
+        if self.transport is not None:
+            # Not loseConnection: a paused TLS transport would never let go (Twisted #8929).
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def close_idle(self) -> None:
+        """Close a connection that carries nothing."""
+        self.closed = True
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    # One request.
+
+    def send(
+        self,
+        method: bytes,
+        head: bytes,
+        body: IBodyProducer | None,
+        idle_timeout: float,
+    ) -> Deferred[H1Response]:
+        """Write a request and wait for the head of its answer.
+
+        :param head: request line and headers, complete with the empty line.
+        :param body: produces the body; ``None`` for none.
+        :param idle_timeout: seconds that may pass between two body pieces; 0 for no limit.
+        :return: fires with the response; fails with :class:`UpstreamFailure`. Cancelling aborts.
+        """
+        self._reset_head()
+        self._no_body = method == b"HEAD"
+        self._head_bytes = 0
+        self._complete = False
+        self._keep = True
+        self._until_close = False
+        self._idle_timeout = idle_timeout
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiting = Deferred(lambda _: self.abort())
+        waiting = self._waiting
+        self._sending = body is not None
+        if body is None or body.length == 0:
+            self._sending = False
+            self.transport.write(head)  # type: ignore[union-attr]
+        else:
+            self.transport.write(head)  # type: ignore[union-attr]
+            producing = body.startProducing(IConsumer(self.transport))
+            producing.addCallbacks(self._sent, self._send_failed)
+        return waiting
+
+    def _sent(self, _: object) -> None:
+        self._sending = False
+
+    def _send_failed(self, reason: Failure) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.abort()
+        if waiting is not None:
+            waiting.errback(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Parse what came; deliver head, piece and end after the parser has returned."""
+        if self._waiting is None and self._response is None:
+            # Bytes that nobody asked for: such a connection is not to be trusted again.
+            self.abort()
+            return
+        self._last_byte = self._reactor.seconds()
+        if self._response is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)  # type: ignore[union-attr]
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                self._fail(f"its answer is not HTTP: {error}")
+                return
+            self._keep = False
+        if self._waiting is not None:
+            if self._head_complete:
+                self._deliver_head()
+            elif self._head_bytes > MAX_HEAD:
+                self._fail(f"its response headers exceed {MAX_HEAD} bytes")
+                return
+        response = self._response
+        if response is None:
+            return
+        if self._pieces:
+            pieces = self._pieces
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            response.piece(data)
+            if self._response is None:  # aborted by the reader
+                return
+        if self._complete:
+            self._finish(response)
+
+    def _deliver_head(self) -> None:
+        response = H1Response(self, self._status, self._phrase)
+        response.raw_headers = self._headers
+        framed = False
+        for name, value in self._headers:
+            lowered = name.lower()
+            if lowered == b"content-length":
+                framed = True
+                response.length = int(value) if value.isdigit() else response.length
+            elif lowered == b"transfer-encoding":
+                framed = True
+        self._until_close = not framed and not self._complete
+        self._response = response
+        waiting, self._waiting = self._waiting, None
+        if self._no_body:
+            self._complete = True
+            self._keep = False
+        if self._idle_timeout and not self._complete:
+            self._start_clock()
+        waiting.callback(response)  # type: ignore[union-attr]
+
+    def _finish(self, response: H1Response) -> None:
+        self._response = None
+        self._stop_clock()
+        keep = self._keep and not self._sending
+        self._parser = None
+        if self._throttled:
+            self.unthrottle()
+        if keep and not self.closed:
+            self.reused = True
+            self._on_idle(self)
+        else:
+            self.close_idle()
+        response.end(_DONE)
+
+    def _fail(self, words: str) -> None:
+        waiting, self._waiting = self._waiting, None
+        response, self._response = self._response, None
+        self.abort()
+        if waiting is not None:
+            waiting.errback(Failure(UpstreamFailure("headers", words)))
+        if response is not None:
+            response.end(Failure(UpstreamFailure("body", words)))
+
+    # Flow control and the clock of silence.
+
+    def throttle(self) -> None:
+        """Read no further; silence of our own making does not count against the upstream."""
+        if not self._throttled and not self.closed:
+            self._throttled = True
+            self.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def unthrottle(self) -> None:
+        """Read on."""
+        if self._throttled and not self.closed:
+            self._throttled = False
+            self._last_byte = self._reactor.seconds()
+            self.transport.resumeProducing()  # type: ignore[union-attr]
+
+    def _start_clock(self) -> None:
+        self._clock = self._reactor.callLater(self._idle_timeout, self._look_at_clock)
+
+    def _stop_clock(self) -> None:
+        clock, self._clock = self._clock, None
+        if clock is not None and clock.active():  # type: ignore[attr-defined]
+            clock.cancel()  # type: ignore[attr-defined]
+
+    def _look_at_clock(self) -> None:
+        # One timer for the whole body that re-arms itself: nothing is paid per piece.
+        self._clock = None
+        left = self._last_byte + self._idle_timeout - self._reactor.seconds()
+        if self._throttled:
+            left = self._idle_timeout
+        if left > 0.001:
+            self._clock = self._reactor.callLater(left, self._look_at_clock)
+            return
+        response, self._response = self._response, None
+        self.abort()
+        if response is not None:
+            words = f"it sent nothing for {self._idle_timeout:g} s in the middle of its answer"
+            response.end(Failure(UpstreamFailure("body", words, timeout=True)))
+
+    # What the parser calls.
+
+    def _reset_head(self) -> None:
+        self._status = 0
+        self._phrase = b""
+        self._headers: RawHeaders = []
+        self._pieces: list[bytes] = []
+        self._head_complete = False
+
+    def on_status(self, phrase: bytes) -> None:
+        """Take the reason phrase."""
+        self._phrase += phrase
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header as it stands; trailers of a chunked body are dropped."""
+        if not self._head_complete:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Know the status."""
+        self._status = self._parser.get_status_code()  # type: ignore[union-attr]
+        self._head_complete = True
+
+    def on_body(self, data: bytes) -> None:
+        """Take a run of body bytes."""
+        if not self._complete:
+            self._pieces.append(data)
+
+    def on_message_begin(self) -> None:
+        """Notice a second message that was never asked for."""
+        if self._complete:
+            self._keep = False
+
+    def on_message_complete(self) -> None:
+        """Skip interim answers (1xx, RFC 9110 §15.2); else the answer is whole."""
+        if 100 <= self._status < 200 and self._status != 101:
+            self._reset_head()
+        elif not self._complete:
+            self._complete = True
+            # llhttp knows it only now: later its state is that of the next message.
+            self._keep = self._keep and self._parser.should_keep_alive()  # type: ignore[union-attr]
