@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -114,6 +116,5 @@ class SegmentTests(SynchronousTestCase):
         self.assertEqual([r for r, _ in segment.scan(framed(segment.Seal()))], [segment.Seal()])
 
     def test_unknown_kind(self) -> None:
-        data = bytearray(segment.frame(Kind.SEAL, b""))
-        data[8] = 99
-        self.assertRaises(segment.SegmentError, list, segment.scan(bytes(data)))
+        data = segment.frame(cast(Kind, 99), b"")
+        self.assertRaises(segment.SegmentError, list, segment.scan(data))

@@ -1,0 +1,411 @@
+"""What the proxy's own process does to record: append to lists, and hand them to a thread ten
+times a second.
+
+:class:`Journal` is the relay's :class:`~clawproxy.relay.recording.Recorder`. Per piece it costs
+two list appends, per
+exchange one JSON encoding and one CRC; everything else (parsing, hashing, compression, the
+database) is the indexer's, in another
+process, from the segments that :mod:`clawproxy.store.writer` writes.
+
+Memory and disk are bounded. Past :data:`MEMORY_LIMIT` waiting for the disk, or ``budget`` bytes of
+segments waiting for the
+indexer, new exchanges are not recorded and pieces of running ones are left out; both are counted
+and logged
+once a minute. Nothing here ever raises into a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from clawproxy.core.record import Exchange
+from clawproxy.relay.recording import NullRecorder, Recording
+from clawproxy.store import segment
+from clawproxy.store.segment import Kind, Side
+from clawproxy.store.writer import Batch, Writer
+
+FLUSH_INTERVAL = 0.1
+"""Seconds that an ended exchange may lie in memory only."""
+BUFFER_LIMIT = 256 << 10
+"""Bytes of one stream's pieces kept until the next flush; more are framed at once."""
+ANSWER_LIMIT = 64 << 20
+"""Bytes of one side of one answer that are recorded; the rest of a longer one is left out and
+flagged."""
+MEMORY_LIMIT = 64 << 20
+"""Bytes that may wait for a disk which does not take them."""
+DROPS_LOGGED_EVERY = 60.0
+"""Seconds between two log lines about records that were dropped."""
+_COPIED = (
+    64 << 10
+)  # payloads up to this are joined and summed here; larger ones are the thread's, without the GIL
+
+
+class JournalReactor(Protocol):
+    """What a journal needs of a reactor: ``IReactorTime`` and ``IReactorFromThreads``."""
+
+    def seconds(self) -> float:
+        """Monotonic seconds."""
+
+    def callLater(self, delay: float, callable: Callable[[], None]) -> IDelayedCall:
+        """Call later."""
+
+    def callFromThread(self, callable: Callable[[], None]) -> None:
+        """Call from another thread."""
+
+
+@frozen
+class JournalState:
+    """How recording fares, for ``/health`` and ``/metrics``.
+
+    :ivar queued_bytes: in memory, waiting for the disk.
+    :ivar dropped: exchanges of which nothing was recorded (or which were begun and could not be
+        ended).
+    :ivar dropped_pieces: pieces left out of exchanges that were otherwise recorded.
+    :ivar segments: files waiting for the indexer, the growing one included.
+    :ivar segment_bytes: their size.
+    :ivar over_budget: the disk budget is used up.
+    :ivar failure: what the disk says while it cannot be written.
+    """
+
+    queued_bytes: int
+    dropped: int
+    dropped_pieces: int
+    segments: int
+    segment_bytes: int
+    over_budget: bool
+    failure: str | None
+
+
+class Journal:
+    """Record exchanges into segments, never waiting and never raising.
+
+    :param reactor: gives the time and runs the flushes.
+    :param directory: where the segments go; must exist.
+    :param instance: this process's name, see :func:`clawproxy.store.instance.new_instance`.
+    :param budget: bytes of segments that may wait for the indexer.
+    :param bodies: ``"metadata"`` keeps no request body, piece or upstream body: they are dropped
+        right here.
+    :param written: called from a thread after each flush is in its file: nudges the indexer.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: JournalReactor,
+        directory: Path,
+        instance: str,
+        *,
+        budget: int,
+        bodies: Literal["full", "metadata"] = "full",
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._reactor = reactor
+        self._budget = budget
+        self._full = bodies == "full"
+        self._writer = Writer(
+            directory, instance, written, lambda: reactor.callFromThread(self._finish)
+        )
+        self._open: dict[JournalRecording, None] = {}
+        self._chunks: list[bytes | tuple[Kind, list[bytes]]] = []
+        self._size = 0
+        self._ended = 0
+        self._dropped = 0
+        self._dropped_pieces = 0
+        self._dropped_logged = 0
+        self._logged_at = float("-inf")
+        self._refusing = False
+        self._timer: IDelayedCall | None = None
+        self._closing = self._closed = False
+        self._waiting: list[Deferred[None]] = []
+        self._nothing: Final = NullRecorder()
+
+    def start(self) -> None:
+        """Start the thread. Call it once, before the first :meth:`begin`."""
+        self._writer.start()
+        self._refusing = self._over_budget
+
+    # Recorder
+
+    def begin(self, exchange: Exchange, request_body: bytes) -> Recording:
+        """Start keeping an exchange, see :class:`~clawproxy.relay.recording.Recorder`."""
+        if self._refusing or self._closing:
+            self._dropped += 1
+            self._wake()
+            return self._nothing.begin(exchange, request_body)
+        recording: JournalRecording
+        if self._full:
+            recording = JournalRecording(self, exchange, request_body)
+        else:
+            recording = MetadataRecording(self, exchange, b"")
+        self._open[recording] = None
+        if self._timer is None:
+            self._timer = self._reactor.callLater(FLUSH_INTERVAL, self._flush)
+        return recording
+
+    # How it fares
+
+    @property
+    def state(self) -> JournalState:
+        """Everything there is to say about it, as of now."""
+        return JournalState(
+            queued_bytes=self._size + self._writer.queued,
+            dropped=self._dropped + self._writer.dropped,
+            dropped_pieces=self._dropped_pieces,
+            segments=self._writer.disk_segments,
+            segment_bytes=self._writer.disk_bytes,
+            over_budget=self._over_budget,
+            failure=self._writer.failure,
+        )
+
+    @property
+    def _over_budget(self) -> bool:
+        return self._writer.disk_bytes > self._budget
+
+    def close(self) -> Deferred[None]:
+        """Bring everything to disk and stop.
+
+        What is still running is left as it is; the next start finds it as interrupted.
+
+        :returns: fires when it is on disk (or given up after a few tries and counted).
+        """
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        if not self._closing:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._flush()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            # From here on what a late `end` brings is counted as dropped: the thread is leaving.
+            self._closing = True
+            self._writer.close()
+        elif self._closed:
+            self._finish()
+        return waiting
+
+    def _finish(self) -> None:
+        self._closed = True
+        if self._dropped + self._writer.dropped + self._dropped_pieces > self._dropped_logged:
+            self._log_drops()
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    # What recordings call
+
+    def put(self, kind: Kind, chunks: list[bytes], ends: bool = False) -> bool:
+        """Queue one record for the next flush.
+
+        :param ends: this record ends an exchange; it is let through past the memory limit if it is
+            small.
+        :returns: false if memory is full and it was not taken.
+        """
+        size = sum(map(len, chunks))
+        waiting = self._size + self._writer.queued
+        if waiting > MEMORY_LIMIT and not (kind is Kind.END and waiting < 2 * MEMORY_LIMIT):
+            return False
+        if self._closing:
+            return False
+        self._size += size + segment.FRAME_SIZE
+        self._ended += ends
+        if size <= _COPIED:
+            payload = b"".join(chunks)
+            self._chunks += (segment.frame(kind, payload), payload)
+        else:
+            self._chunks.append((kind, chunks))
+        return True
+
+    def ended(self, recording: JournalRecording, kept: bool) -> None:
+        """Forget a recording that has ended."""
+        self._open.pop(recording, None)
+        if not kept:
+            self._dropped += 1
+
+    def lost_pieces(self, count: int) -> None:
+        """Count pieces that were left out."""
+        self._dropped_pieces += count
+
+    # The flush
+
+    def _wake(self) -> None:
+        if self._timer is None and not self._closing:
+            self._timer = self._reactor.callLater(FLUSH_INTERVAL, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        for recording in self._open:
+            recording.flush()
+        if self._chunks:
+            self._writer.put(Batch(self._chunks, self._size, self._ended))
+            self._chunks, self._size, self._ended = [], 0, 0
+        self._refusing = self._over_budget or self._writer.queued > MEMORY_LIMIT
+        now = self._reactor.seconds()
+        drops = self._dropped + self._writer.dropped + self._dropped_pieces
+        if drops > self._dropped_logged and now - self._logged_at >= DROPS_LOGGED_EVERY:
+            self._logged_at = now
+            self._log_drops()
+        if self._open or self._refusing:
+            self._wake()
+
+    def _log_drops(self) -> None:
+        state = self.state
+        self._dropped_logged = state.dropped + state.dropped_pieces
+        self._log.warn(
+            "Records are dropped: {dropped} exchanges and {pieces} pieces since the start;"
+            " {segments} segments ({bytes} bytes, budget {budget}) wait for the store"
+            " and {queued} bytes for the disk ({failure})",
+            dropped=state.dropped,
+            pieces=state.dropped_pieces,
+            segments=state.segments,
+            bytes=state.segment_bytes,
+            budget=self._budget,
+            queued=state.queued_bytes,
+            failure=state.failure or "which can be written",
+        )
+
+
+class JournalRecording:
+    """One exchange on its way into the journal; see :class:`~clawproxy.relay.recording.Recording`.
+
+    :param journal: what made it.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_journal",
+        "_kept",
+        "_received",
+        "_received_at",
+        "_request",
+        "_sent",
+        "_sent_at",
+        "_size",
+        "_started",
+        "_truncated",
+        "_upstream_request",
+    )
+
+    def __init__(self, journal: Journal, exchange: Exchange, request_body: bytes) -> None:
+        self._journal = journal
+        self._exchange = exchange
+        self._request = request_body
+        self._upstream_request: bytes | None = None
+        self._sent: list[bytes] = []
+        self._sent_at: list[float] = []
+        self._received: list[bytes] = []
+        self._received_at: list[float] = []
+        self._size = 0
+        self._kept = [0, 0]
+        self._started = False
+        self._truncated = False
+
+    def upstream_request(self, body: bytes) -> None:
+        """Keep the body that was sent upstream; of several tries the last one's stays."""
+        self._upstream_request = body
+
+    def sent(self, data: bytes, at_ms: float) -> None:
+        """Keep a piece that went to the caller."""
+        self._sent.append(data)
+        self._sent_at.append(at_ms)
+        self._size += len(data)
+        if self._size > BUFFER_LIMIT:
+            self._spill()
+
+    def received(self, data: bytes, at_ms: float) -> None:
+        """Keep a piece that came from the upstream."""
+        self._received.append(data)
+        self._received_at.append(at_ms)
+        self._size += len(data)
+        if self._size > BUFFER_LIMIT:
+            self._spill()
+
+    def end(self) -> None:
+        """Queue the final record. A second call does nothing."""
+        journal = self._journal
+        if self not in journal._open:
+            return
+        if self._started:
+            self._spill()
+            chunks = segment.end_payload(self._exchange, self._truncated)
+            kept = journal.put(Kind.END, chunks, ends=True)
+        else:
+            chunks = segment.whole_payload(
+                self._exchange,
+                self._request,
+                self._upstream_request,
+                segment.block(self._sent_at, self._sent),
+                segment.block(self._received_at, self._received),
+                self._truncated,
+            )
+            kept = journal.put(Kind.WHOLE, chunks, ends=True)
+        journal.ended(self, kept)
+
+    def flush(self) -> None:
+        """Frame what has come since the last flush."""
+        if not self._started:
+            self._start()
+        if self._sent or self._received or self._upstream_request is not None:
+            self._spill()
+
+    def _start(self) -> None:
+        if self._journal.put(Kind.START, segment.start_payload(self._exchange, self._request)):
+            self._started = True
+            self._request = b""
+
+    def _spill(self) -> None:
+        if not self._started:
+            self._start()
+        id = self._exchange.id
+        if self._upstream_request is not None:
+            body, self._upstream_request = self._upstream_request, None
+            self._keep(Kind.UPSTREAM_REQUEST, segment.upstream_payload(id, body), 1)
+        if self._sent:
+            self._run(Side.SENT, self._sent_at, self._sent)
+            self._sent, self._sent_at = [], []
+        if self._received:
+            self._run(Side.RECEIVED, self._received_at, self._received)
+            self._received, self._received_at = [], []
+        self._size = 0
+
+    def _run(self, side: Side, times: list[float], data: list[bytes]) -> None:
+        self._kept[side] += sum(map(len, data))
+        if self._kept[side] > ANSWER_LIMIT:
+            self._truncated = True
+            self._journal.lost_pieces(len(data))
+            return
+        chunks = segment.pieces_payload(self._exchange.id, side, times, data)
+        self._keep(Kind.PIECES, chunks, len(data))
+
+    def _keep(self, kind: Kind, chunks: list[bytes], pieces: int) -> None:
+        # A hole in the middle of an answer would look like an answer: once truncated, nothing more
+        # is taken.
+        if self._truncated or not self._started or not self._journal.put(kind, chunks):
+            self._truncated = True
+            self._journal.lost_pieces(pieces)
+
+
+class MetadataRecording(JournalRecording):
+    """An exchange of which no body and no piece is kept."""
+
+    __slots__ = ()
+
+    def upstream_request(self, body: bytes) -> None:
+        """Keep nothing."""
+
+    def sent(self, data: bytes, at_ms: float) -> None:
+        """Keep nothing."""
+
+    def received(self, data: bytes, at_ms: float) -> None:
+        """Keep nothing."""
+
+
+__all__ = ["Journal", "JournalRecording", "JournalState"]

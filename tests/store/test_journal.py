@@ -1,0 +1,276 @@
+"""The journal: what a relay records is on disk, whole, within bounds, whatever the disk does."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogLevel
+from twisted.trial.unittest import TestCase
+
+from clawproxy.core.record import Exchange
+from clawproxy.store import instance as instances
+from clawproxy.store import journal as journals
+from clawproxy.store import segment, writer
+from clawproxy.store.journal import Journal
+from tests.store.logs import captured
+
+
+def records(directory: Path) -> list[segment.Record]:
+    found = []
+    for _, _, path in instances.segments(directory):
+        data = path.read_bytes()
+        head = segment.read_header(data)
+        assert head is not None
+        found += [record for record, _ in segment.scan(data, head[1])]
+    return [record for record in found if not isinstance(record, segment.Seal)]
+
+
+def pause(seconds: float) -> Deferred[None]:
+    return deferLater(reactor, seconds)
+
+
+class JournalTests(TestCase):
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.written = 0
+
+    def journal(self, budget: int = 1 << 30, **options: object) -> Journal:
+        def count() -> None:
+            self.written += 1
+
+        journal = Journal(
+            reactor,  # type: ignore[arg-type]
+            self.directory,
+            "1-a",
+            budget=budget,
+            written=count,
+            **options,  # type: ignore[arg-type]
+        )
+        journal.start()
+        return journal
+
+    async def test_short_exchange_is_one_record(self) -> None:
+        journal = self.journal()
+        exchange = Exchange("x", model="m")
+        recording = journal.begin(exchange, b"asked")
+        recording.upstream_request(b"first try")
+        recording.upstream_request(b"sent on")
+        recording.sent(b"one", 1.5)
+        recording.sent(b"two", 2.25)
+        recording.received(b"uno", 1.0)
+        exchange.status = 200
+        recording.end()
+        await journal.close()
+        [record] = records(self.directory)
+        assert isinstance(record, segment.Whole)
+        self.assertEqual(record.exchange, exchange)
+        self.assertEqual(record.request, b"asked")
+        self.assertEqual(record.upstream_request, b"sent on")
+        self.assertEqual(record.sent, segment.Pieces((1.5, 2.25), (b"one", b"two")))
+        self.assertEqual(record.received, segment.Pieces((1.0,), (b"uno",)))
+        self.assertGreaterEqual(self.written, 1)
+
+    async def test_long_stream_is_on_disk_while_it_runs(self) -> None:
+        journal = self.journal()
+        exchange = Exchange("x")
+        recording = journal.begin(exchange, b"asked")
+        recording.sent(b"one", 1)
+        await pause(0.3)
+        kinds = [type(record) for record in records(self.directory)]
+        self.assertEqual(kinds, [segment.Start, segment.PieceRun])
+        recording.upstream_request(b"again")
+        recording.sent(b"two", 2)
+        recording.received(b"dos", 3)
+        exchange.outcome = "ok"
+        recording.end()
+        recording.end()
+        await journal.close()
+        kinds = [type(record) for record in records(self.directory)]
+        self.assertEqual(
+            kinds,
+            [
+                segment.Start,
+                segment.PieceRun,
+                segment.UpstreamRequest,
+                segment.PieceRun,
+                segment.PieceRun,
+                segment.End,
+            ],
+        )
+        last = records(self.directory)[-1]
+        assert isinstance(last, segment.End)
+        self.assertEqual(last.exchange.outcome, "ok")
+        self.assertFalse(last.truncated)
+
+    async def test_metadata_keeps_no_text(self) -> None:
+        journal = self.journal(bodies="metadata")
+        recording = journal.begin(Exchange("x"), b"PROMPT")
+        recording.upstream_request(b"PROMPT")
+        recording.sent(b"ANSWER", 1)
+        await pause(0.25)
+        recording.received(b"ANSWER", 1)
+        recording.end()
+        await journal.close()
+        data = b"".join(path.read_bytes() for *_, path in instances.segments(self.directory))
+        self.assertNotIn(b"PROMPT", data)
+        self.assertNotIn(b"ANSWER", data)
+        self.assertEqual(len(records(self.directory)), 2)
+
+    async def test_large_pieces_are_framed_at_once(self) -> None:
+        journal = self.journal()
+        recording = journal.begin(Exchange("x"), b"")
+        big = os.urandom(journals.BUFFER_LIMIT + 1)
+        recording.sent(big, 1)
+        self.assertGreater(journal.state.queued_bytes, len(big))
+        recording.end()
+        await journal.close()
+        run = records(self.directory)[1]
+        assert isinstance(run, segment.PieceRun)
+        self.assertEqual(run.pieces.body, big)
+        self.assertEqual(journal.state.queued_bytes, 0)
+
+    async def test_an_answer_past_the_limit_is_cut_and_flagged(self) -> None:
+        self.patch(journals, "ANSWER_LIMIT", 1000)
+        self.patch(journals, "BUFFER_LIMIT", 100)
+        journal = self.journal()
+        recording = journal.begin(Exchange("x"), b"")
+        for at in range(20):
+            recording.sent(b"z" * 101, at)
+        recording.end()
+        with captured():
+            await journal.close()
+        read = records(self.directory)
+        kept = [r.pieces.body for r in read if isinstance(r, segment.PieceRun)]
+        self.assertEqual(len(b"".join(kept)), 909)
+        assert isinstance(read[-1], segment.End)
+        self.assertTrue(read[-1].truncated)
+        self.assertEqual(journal.state.dropped_pieces, 11)
+
+    async def test_past_the_disk_budget_records_are_dropped_and_counted(self) -> None:
+        (self.directory / "0-z-00000001.segment").write_bytes(b"x" * 2000)
+        journal = self.journal(budget=1000)
+        with captured() as events:
+            for number in range(3):
+                journal.begin(Exchange(str(number)), b"").end()
+            await pause(0.25)
+        self.assertTrue(journal.state.over_budget)
+        self.assertEqual(journal.state.dropped, 3)
+        warnings = [event for event in events if event["log_level"] is LogLevel.warn]
+        self.assertEqual([event["dropped"] for event in warnings], [3])
+        # Once the indexer has made room, records are kept again.
+        (self.directory / "0-z-00000001.segment").unlink()
+        await pause(writer.MEASURE_EVERY + 0.3)
+        journal.begin(Exchange("kept"), b"").end()
+        await journal.close()
+        self.assertEqual(len(records(self.directory)), 1)
+
+    async def test_a_full_disk_is_waited_for(self) -> None:
+        self.patch(writer, "RETRY_DELAY", 0.05)
+        journal = self.journal()
+        full = True
+        real = os.writev
+
+        def writev(fd: int, chunks: list[bytes]) -> int:
+            if full and chunks[0][:8] != segment.MAGIC:
+                real(fd, [b"".join(chunks)[:5]])  # part of it still fits
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(fd, chunks)
+
+        with patch("os.writev", writev), captured():
+            journal.begin(Exchange("x"), b"asked").end()
+            await pause(0.3)
+            self.assertIn("No space", journal.state.failure or "")
+            self.assertGreater(journal.state.queued_bytes, 0)
+            full = False
+            await pause(0.2)
+            self.assertIsNone(journal.state.failure)
+            await journal.close()
+        self.assertEqual(len(records(self.directory)), 1)
+
+    async def test_a_disk_that_stays_full_is_given_up_at_close(self) -> None:
+        self.patch(writer, "RETRY_DELAY", 0.05)
+        journal = self.journal()
+
+        def writev(fd: int, chunks: list[bytes]) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with patch("os.writev", writev), captured():
+            journal.begin(Exchange("x"), b"asked").end()
+            await journal.close()
+        self.assertEqual(journal.state.dropped, 1)
+        self.assertEqual(instances.segments(self.directory), [])
+
+    async def test_memory_is_bounded_while_the_disk_hangs(self) -> None:
+        self.patch(journals, "MEMORY_LIMIT", 10_000)
+        self.patch(writer, "RETRY_DELAY", 0.05)
+        journal = self.journal()
+
+        def writev(fd: int, chunks: list[bytes]) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with patch("os.writev", writev), captured():
+            recording = journal.begin(Exchange("stream"), b"")
+            for number in range(50):
+                journal.begin(Exchange(str(number)), b"b" * 1000).end()
+                recording.sent(b"s" * 1000, number)
+            await pause(0.25)
+            for number in range(50):
+                journal.begin(Exchange(str(number)), b"b" * 1000).end()
+            self.assertLess(journal.state.queued_bytes, 25_000)
+            self.assertGreater(journal.state.dropped, 80)
+            recording.end()
+            await journal.close()
+
+    async def test_segments_are_sealed_by_size_and_number_upwards(self) -> None:
+        self.patch(writer, "SEGMENT_BYTES", 1000)
+        journal = self.journal()
+        for number in range(3):
+            journal.begin(Exchange(str(number)), b"b" * 1500).end()
+            await pause(0.15)
+        await journal.close()
+        self.assertEqual([n for _, n, _ in instances.segments(self.directory)], [1, 2, 3])
+        for *_, path in instances.segments(self.directory):
+            self.assertTrue(path.read_bytes().endswith(segment.frame(segment.Kind.SEAL, b"")))
+
+    async def test_close_twice(self) -> None:
+        journal = self.journal()
+        journal.begin(Exchange("x"), b"").end()
+        first, second = journal.close(), journal.close()
+        await first
+        await second
+        await journal.close()
+        with captured():
+            journal.begin(Exchange("late"), b"").end()
+        self.assertEqual(journal.state.dropped, 1)
+
+
+class LockTests(TestCase):
+    def test_one_holder(self) -> None:
+        path = Path(self.mktemp())
+        first, second = instances.Lock(path), instances.Lock(path)
+        self.assertTrue(first.acquire())
+        self.assertFalse(second.acquire())
+        first.release()
+        self.assertTrue(second.acquire())
+        second.release(remove=True)
+        self.assertFalse(path.exists())
+
+    def test_listing(self) -> None:
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        for name in ("2-b-00000002.segment", "2-b-00000001.segment", "1-a.proxy", "x.txt"):
+            (directory / name).write_bytes(b"123")
+        self.assertEqual(
+            [(name, number) for name, number, _ in instances.segments(directory)],
+            [("2-b", 1), ("2-b", 2)],
+        )
+        self.assertEqual(instances.segments(directory, "1-a"), [])
+        self.assertEqual(instances.instances(directory), ["1-a", "2-b"])
+        self.assertEqual(instances.journal_bytes(directory), (2, 6))
