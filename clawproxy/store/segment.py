@@ -200,7 +200,7 @@ def block(times: Sequence[float], data: Sequence[bytes]) -> list[bytes]:
         _COUNT.pack(len(data)),
         _swap(array("d", times)).tobytes(),
         _swap(array("I", map(len, data))).tobytes(),
-        *data,
+        b"".join(data),
     ]
 
 
