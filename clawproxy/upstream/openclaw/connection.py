@@ -30,10 +30,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.secret import Secret
 from clawproxy.upstream.openclaw.backoff import Backoff
 from clawproxy.upstream.openclaw.frames import JSON, Event, FrameError, Response
 from clawproxy.upstream.openclaw.handshake import (
+    Credentials,
     Hello,
     Obstacle,
     Refusal,
@@ -151,7 +151,7 @@ class GatewayConnection(Service):
     """Keep one gateway connected.
 
     :param endpoint: where to connect.
-    :param token: the gateway token, if one is configured.
+    :param credentials: what is configured.
     :param connect_timeout: seconds from the first packet to ``hello-ok``.
     :param listener: hears what the gateway does.
     """
@@ -166,8 +166,7 @@ class GatewayConnection(Service):
         *,
         url: str,
         identity: DeviceIdentity,
-        token: Secret | None,
-        scopes: tuple[str, ...],
+        credentials: Credentials,
         connect_timeout: float,
         listener: GatewayListener,
         rng: Callable[[], float] = random.random,
@@ -178,8 +177,7 @@ class GatewayConnection(Service):
         self._address = address
         self._url = url
         self._identity = identity
-        self._token = token
-        self._scopes = scopes
+        self._credentials = credentials
         self._connect_timeout = connect_timeout
         self._listener = listener
         self._clock = clock
@@ -386,9 +384,8 @@ class GatewayConnection(Service):
             self,
             GatewaySession(
                 identity=self._identity,
-                token=self._token,
+                credentials=self._credentials,
                 device_token=self._identity.token(self._url),
-                scopes=self._scopes,
                 now_ms=lambda: int(self._clock() * 1000),
             ),
             self._reactor.seconds(),

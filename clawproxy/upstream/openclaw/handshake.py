@@ -14,7 +14,6 @@ accepted by all of them. The client's id and mode come from closed lists; ``gate
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from enum import Enum
 
 from attrs import field, frozen
@@ -38,9 +37,15 @@ MAX_PROTOCOL = 4
 CLIENT_ID = "gateway-client"
 CLIENT_MODE = "backend"
 ROLE = "operator"
-CAPABILITIES = ("tool-events", "exec-approvals", "approvals")
+CAPABILITIES = ("tool-events",)
+APPROVAL_CAPABILITIES = (*CAPABILITIES, "exec-approvals", "approvals")
 """Without ``exec-approvals`` or ``approvals`` gateways from 2026.9 deny every command that would
 have to be approved; without ``tool-events`` they are silent about tools."""
+
+SCOPES = ("operator.read", "operator.write")
+APPROVAL_SCOPES = ("operator.admin", *SCOPES, "operator.approvals")
+"""Gateways from 2026.5 leave a run hanging, or deny at once, when the connection that started it
+may approve but is not admin."""
 
 DEFAULT_MAX_PAYLOAD = 524288
 """Bytes; what the oldest gateways allow. Taken where a gateway names no limit."""
@@ -114,27 +119,50 @@ class Hello:
     default_agent: str = ""
 
 
+@frozen
+class Credentials:
+    """How this proxy introduces itself.
+
+    :ivar scopes: what it asks for. :ivar capabilities: what it can handle.
+    """
+
+    token: Secret | None = None
+    password: Secret | None = None
+    scopes: tuple[str, ...] = APPROVAL_SCOPES
+    capabilities: tuple[str, ...] = APPROVAL_CAPABILITIES
+
+    @classmethod
+    def configured(
+        cls, token: Secret | None, password: Secret | None, *, approvals: bool
+    ) -> Credentials:
+        """Ask for no more than is used: without approvals, reading and writing are enough."""
+        if approvals:
+            return cls(token, password)
+        return cls(token, password, SCOPES, CAPABILITIES)
+
+
 def connect_params(
     challenge: JSON,
     *,
     identity: DeviceIdentity,
-    token: Secret | None,
+    credentials: Credentials,
     device_token: Secret | None,
-    scopes: Sequence[str],
     now_ms: int,
 ) -> dict[str, object]:
     """Answer a ``connect.challenge``.
 
     :param challenge: its payload, with ``nonce`` and ``ts``.
-    :param token: the configured gateway token. It goes first: a device token is used only where no
-        token is configured.
+    :param device_token: what the gateway issued earlier; used only where nothing is configured.
     :param now_ms: milliseconds since the epoch, used only where the challenge tells no time.
     """
     auth: dict[str, str] = {}
-    if token:
-        auth["token"] = token.reveal()
-    elif device_token:
+    if credentials.token:
+        auth["token"] = credentials.token.reveal()
+    if credentials.password:
+        auth["password"] = credentials.password.reveal()
+    if not auth and device_token:
         auth["deviceToken"] = device_token.reveal()
+    scopes = credentials.scopes
     params: dict[str, object] = {
         "minProtocol": MIN_PROTOCOL,
         "maxProtocol": MAX_PROTOCOL,
@@ -146,14 +174,15 @@ def connect_params(
         },
         "role": ROLE,
         "scopes": list(scopes),
-        "caps": list(CAPABILITIES),
+        "caps": list(credentials.capabilities),
         "device": identity.device_block(
             client_id=CLIENT_ID,
             client_mode=CLIENT_MODE,
             role=ROLE,
             scopes=scopes,
             signed_at=count(challenge, "ts") or now_ms,
-            token=next(iter(auth.values()), ""),
+            # The signed text holds the token or device token, never the password.
+            token=auth.get("token") or auth.get("deviceToken") or "",
             nonce=text(challenge, "nonce"),
         ),
     }

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from attrs import frozen
@@ -25,6 +25,7 @@ from clawproxy.upstream.openclaw.frames import (
     encode_request,
 )
 from clawproxy.upstream.openclaw.handshake import (
+    Credentials,
     Hello,
     Obstacle,
     Refusal,
@@ -66,7 +67,7 @@ class GatewaySession:
     refused.
 
     :param identity: signs the challenge.
-    :param token: the configured gateway token.
+    :param credentials: what is configured.
     :param device_token: what the gateway issued to this device earlier.
     :param now_ms: gives milliseconds since the epoch.
     :ivar hello: what the gateway granted, once it is ready.
@@ -76,16 +77,14 @@ class GatewaySession:
         self,
         *,
         identity: DeviceIdentity,
-        token: Secret | None,
+        credentials: Credentials,
         device_token: Secret | None,
-        scopes: Sequence[str],
         now_ms: Callable[[], int],
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._identity = identity
-        self._token = token
+        self._credentials = credentials
         self._device_token = device_token
-        self._scopes = tuple(scopes)
         self._now_ms = now_ms
         self._new_id = new_id
         self._connect_id: str | None = None
@@ -114,9 +113,8 @@ class GatewaySession:
         params = connect_params(
             event.payload,
             identity=self._identity,
-            token=self._token,
+            credentials=self._credentials,
             device_token=self._device_token,
-            scopes=self._scopes,
             now_ms=self._now_ms(),
         )
         return [Say(encode_request(self._connect_id, "connect", params))]

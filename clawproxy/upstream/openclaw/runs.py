@@ -1,0 +1,359 @@
+"""One run of an agent: what the gateway tells of it becomes the neutral events of an answer.
+
+1. :meth:`RunTranslator.agent_event` and :meth:`RunTranslator.chat_event` take the payloads of
+   events whose ``runId`` is this run's; whoever owns the connection has looked at that.
+2. :meth:`RunTranslator.respond` takes the responses to the ``agent`` request. The second one is the
+   only reliable end: gateways up to 2026.2 end a run's lifecycle after each failed try, and go on.
+3. The answer is over when :attr:`RunTranslator.outcome` is set; what comes afterwards changes
+   nothing.
+
+Text and thinking come cumulatively and are told again when a provider is asked anew: see
+:mod:`.cumulative`. Tools are the agent's own; they show as progress, never as calls that a caller
+would have to answer.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from attrs import frozen
+
+from clawproxy.core.dialects.events import (
+    BlockStopped,
+    Event,
+    MessageStarted,
+    Stopped,
+    StopReason,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    TokenUsage,
+    UsageReported,
+)
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.openclaw.cumulative import SEPARATOR, CumulativeText
+from clawproxy.upstream.openclaw.faults import failed, looks_like_error, refused
+from clawproxy.upstream.openclaw.frames import (
+    JSON,
+    Response,
+    count,
+    mapping,
+    scrub,
+    sequence,
+    text,
+)
+
+Showing = Literal["thinking", "text", "hidden"]
+"""How something beside the answer is shown: as thinking, as part of the text, or not at all."""
+
+UNDERWAY = frozenset({"accepted", "in_flight", "started"})
+"""What a first response says; anything else is a last one."""
+
+MAX_PROGRESS = 300
+"""Characters of a tool's arguments or error that a progress line shows."""
+
+_STOP_REASONS: dict[str, StopReason] = {
+    "length": "max_tokens",
+    "max_tokens": "max_tokens",
+    "maxTokens": "max_tokens",
+    "refusal": "refusal",
+}
+
+
+@frozen
+class Outcome:
+    """How a run ended.
+
+    :ivar error: why it failed; ``None``: it is complete.
+    """
+
+    error: ProxyError | None = None
+
+
+def _usage(usage: JSON) -> TokenUsage | None:
+    names = ("input", "output", "cacheRead", "cacheWrite")
+    if not any(count(usage, name) for name in names):
+        return None
+    return TokenUsage(*(count(usage, name) for name in names))
+
+
+def _spoken(payloads: list[object]) -> list[str]:
+    return [p["text"] for p in payloads if isinstance(p, dict) and isinstance(p.get("text"), str)]
+
+
+def content_text(message: JSON) -> str:
+    """The visible text of a message as ``chat`` events and ``chat.history`` have it."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = [p for p in content if isinstance(p, dict)] if isinstance(content, list) else []
+    return "".join(text(p, "text") for p in parts if p.get("type") == "text")
+
+
+class RunTranslator:
+    """Translate one run.
+
+    :param agent: the agent asked, for error messages.
+    :param protocol: the gateway's.
+    :param thinking: how thinking is shown; ``text`` puts it between ``<think>`` tags.
+    :param progress: how tools and retries are shown.
+    :ivar accepted: the gateway has accepted the run.
+    :ivar outcome: how it ended, once it has.
+    :ivar silent: nothing has been shown to the caller yet, not even a first event.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        *,
+        protocol: int = 4,
+        thinking: Showing = "thinking",
+        progress: Showing = "thinking",
+    ) -> None:
+        self._agent = agent
+        self._protocol = protocol
+        self._thinking_shown = thinking
+        self._progress_shown = progress
+        self._answer = CumulativeText()
+        self._thinking = CumulativeText()
+        self._block: Literal["text", "thinking"] | None = None
+        self._spoken = False
+        self._starts = 0
+        self._model = ""
+        self._output_tokens = 0
+        self._failure: str | None = None
+        self._chat_text = ""
+        self.silent = True
+        self.accepted = False
+        self.outcome: Outcome | None = None
+
+    # --- what is shown
+
+    def begin(self) -> list[Event]:
+        """Begin the answer, if it has not begun: a caller that waits long gets its first byte."""
+        if not self.silent or self.outcome is not None:
+            return []
+        self.silent = False
+        return [MessageStarted(model=self._model)]
+
+    def _open(self, block: Literal["text", "thinking"]) -> list[Event]:
+        if self._block == block:
+            return []
+        events = [*self.begin(), *self._shut()]
+        self._block = block
+        if block == "text":
+            return [*events, TextStarted()]
+        if self._thinking_shown == "text":
+            lead = SEPARATOR if self._spoken else ""
+            return [*events, TextStarted(), TextDelta(f"{lead}<think>\n")]
+        return [*events, ThinkingStarted()]
+
+    def _shut(self) -> list[Event]:
+        block, self._block = self._block, None
+        if block is None:
+            return []
+        if block == "thinking" and self._thinking_shown == "text":
+            return [TextDelta("\n</think>\n\n"), BlockStopped()]
+        return [BlockStopped()]
+
+    def _think(self, words: str) -> list[Event]:
+        if not words or self._thinking_shown == "hidden":
+            return []
+        events = self._open("thinking")
+        delta = TextDelta(words) if self._thinking_shown == "text" else ThinkingDelta(words)
+        return [*events, delta]
+
+    def _say(self, words: str) -> list[Event]:
+        if not words:
+            return []
+        events = self._open("text")
+        self._spoken = True
+        return [*events, TextDelta(words)]
+
+    def _tell(self, line: str) -> list[Event]:
+        """Show one line of progress."""
+        if self._progress_shown == "thinking":
+            lead = "\n" if self._block == "thinking" else ""
+            return self._think(f"{lead}{scrub(line)}\n")
+        if self._progress_shown == "text":
+            lead = SEPARATOR if self._block == "text" and self._spoken else ""
+            return self._say(f"{lead}> {scrub(line)}")
+        return []
+
+    def note(self, words: str) -> list[Event]:
+        """Show a paragraph of the proxy's own, as part of the answer."""
+        return self._say((SEPARATOR if self._spoken else "") + words)
+
+    def rest(self) -> list[Event]:
+        """End the answer although the run goes on: it waits for its user."""
+        return [*self.begin(), *self._shut(), Stopped("end_turn")]
+
+    def resume(self) -> None:
+        """A new answer shows what this run has still to say."""
+        self.silent, self._block, self._spoken = True, None, False
+        self._answer.close()
+        self._answer.shown = self._thinking.shown = False
+        self._thinking.close()
+
+    # --- what is told
+
+    def agent_event(self, payload: JSON) -> list[Event]:
+        """Take the payload of an ``agent`` event of this run."""
+        if self.outcome is not None:
+            return []
+        data = mapping(payload, "data")
+        match text(payload, "stream"):
+            case "assistant":
+                return self._say(self._fed(self._answer, data))
+            case "thinking":
+                return self._think(self._fed(self._thinking, data))
+            case "lifecycle":
+                return self._lifecycle(data)
+            case "tool":
+                return self._tool(data)
+            case "usage":
+                return self._counted(data)
+            case "run_status" if data.get("phase") == "retrying":
+                return [*self.begin(), *self._tell(text(data, "message", "Asking again."))]
+            case _:
+                return []
+
+    def _fed(self, into: CumulativeText, data: JSON) -> str:
+        whole = data.get("text")
+        item = data.get("itemId")
+        return into.feed(
+            whole if isinstance(whole, str) else None,
+            text(data, "delta"),
+            item if isinstance(item, str) else None,
+            data.get("replace") is True,
+        )
+
+    def _lifecycle(self, data: JSON) -> list[Event]:
+        phase = data.get("phase")
+        if phase == "start":
+            self._starts += 1
+            self._failure = None
+            if self._starts > 1:
+                self._answer.again()
+                self._thinking.again()
+                return self.begin()
+        elif phase == "model":
+            self._model = text(data, "model") or self._model
+        elif phase == "error" and data.get("aborted") is not True:
+            self._failure = text(data, "error", "no reason given")
+        return []
+
+    def _tool(self, data: JSON) -> list[Event]:
+        name, phase = text(data, "name", "a tool"), data.get("phase")
+        if phase == "start":
+            self._answer.close()
+            self._thinking.close()
+            arguments = data.get("args")
+            command = text(arguments, "command") if isinstance(arguments, dict) else ""
+            shown = command or (msgspec.json.encode(arguments).decode() if arguments else "")
+            return self._tell(f"{name}: {_short(shown)}" if shown else name)
+        if phase == "result" and data.get("isError") is True:
+            said = " ".join(_spoken(sequence(mapping(data, "result"), "content")))
+            return self._tell(f"{name} failed: {_short(said)}" if said else f"{name} failed")
+        return []
+
+    def _counted(self, data: JSON) -> list[Event]:
+        tokens = count(data, "outputTokens")
+        if tokens <= self._output_tokens or self.silent:
+            return []
+        self._output_tokens = tokens
+        return [UsageReported(TokenUsage(output_tokens=tokens))]
+
+    def chat_event(self, payload: JSON) -> list[Event]:
+        """Take the payload of a ``chat`` event of this run: it repeats what ``agent`` events say,
+        but for an error's words and for the answer to a command, which no model gave.
+        """
+        match payload.get("state"):
+            case "error":
+                self._failure = text(payload, "errorMessage", "no reason given")
+            case "final":
+                self._chat_text = content_text(mapping(payload, "message"))
+            case _:
+                pass
+        return []
+
+    # --- how it ends
+
+    def respond(self, response: Response) -> list[Event]:
+        """Take a response to the request that started the run."""
+        if self.outcome is not None:
+            return []
+        status = text(response.payload, "status")
+        if response.ok and status in UNDERWAY:
+            self.accepted = True
+            return []
+        if response.error is not None:
+            if self.accepted:
+                return self._fail(failed(response.error.message))
+            return self._fail(refused(response.error, self._agent))
+        if status in ("timeout", "aborted"):
+            return self._fail(self._stopped_early(response.payload))
+        if status == "error":
+            return self._fail(failed(text(response.payload, "summary")))
+        return self._finish(mapping(response.payload, "result"))
+
+    def _stopped_early(self, payload: JSON) -> ProxyError:
+        if payload.get("summary") == "aborted" or payload.get("stopReason") == "rpc":
+            return ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
+        return ProxyError(Kind.UPSTREAM_TIMEOUT, "the agent's run took too long for the gateway")
+
+    def _finish(self, result: JSON) -> list[Event]:
+        meta = mapping(result, "meta")
+        agent_meta = mapping(meta, "agentMeta")
+        usage = _usage(mapping(agent_meta, "usage"))
+        payloads = _spoken(sequence(result, "payloads"))
+        # 2.19 to 3.13: the failure was told, and the answer is its text.
+        if self._failure is not None or meta.get("stopReason") == "error":
+            return self._fail(failed(self._failure or " ".join(payloads)))
+        untold = [p for p in payloads if p.strip() and not self._answer.has_told(p)]
+        if usage is None and untold and self._protocol < 4 and self._disguised(payloads[0], untold):
+            return self._fail(failed(payloads[0]))
+        events: list[Event] = []
+        if not self._answer.shown:
+            # Commands are answered without a model, and so without a single event.
+            events += self._say(SEPARATOR.join(map(scrub, untold)) or scrub(self._chat_text))
+        return [*events, *self.complete(usage, text(meta, "stopReason"))]
+
+    def _disguised(self, first: str, untold: list[str]) -> bool:
+        """Whether a gateway up to 2026.2 tells a failure as if the model had said it: a model was
+        asked, used no token, and the first payload was never streamed.
+        """
+        told_nothing = not self._answer.shown
+        return self._starts > 0 and first in untold and (told_nothing or looks_like_error(first))
+
+    def complete(self, usage: TokenUsage | None, stop_reason: str = "") -> list[Event]:
+        """End the answer: the run is complete.
+
+        :param usage: its tokens, where they are known.
+        :param stop_reason: the model's own word for why it stopped.
+        """
+        events = [*self.begin(), *self._shut()]
+        if usage is not None:
+            events.append(UsageReported(usage))
+        self.outcome = Outcome()
+        return [*events, Stopped(_STOP_REASONS.get(stop_reason, "end_turn"))]
+
+    def catch_up(self, whole: str) -> list[Event]:
+        """Show what was said while the connection was lost, from the run's finished text."""
+        return self._say(self._answer.feed(whole)) if whole else []
+
+    def _fail(self, error: ProxyError) -> list[Event]:
+        self.outcome = Outcome(error)
+        return []
+
+    def fail(self, error: ProxyError) -> None:
+        """End the answer: nothing more will be heard of the run."""
+        if self.outcome is None:
+            self.outcome = Outcome(error)
+
+
+def _short(words: str) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= MAX_PROGRESS else line[: MAX_PROGRESS - 1] + "…"
