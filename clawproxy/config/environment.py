@@ -13,7 +13,8 @@ from attrs import Factory, define, frozen
 
 from clawproxy.config import endpoint
 from clawproxy.config.mistake import Mistake
-from clawproxy.config.shape import Duration, Reading, Unfit
+from clawproxy.config.number import Duration
+from clawproxy.config.shape import Reading, Unfit
 from clawproxy.config.tree import Node, Origin, Path, merge, plain, replace
 
 PREFIX = "environment variable "

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
 
 from attrs import frozen
 
@@ -22,7 +21,7 @@ from clawproxy.config import coherence, document, environment
 from clawproxy.config.expansion import expand_tree
 from clawproxy.config.mistake import ConfigError, Mistake
 from clawproxy.config.model import Config
-from clawproxy.config.section import keys_of, plain_fields, read_fields
+from clawproxy.config.section import keys_of, read_fields
 from clawproxy.config.shape import Reading
 from clawproxy.config.tree import Node, Origin, merge, plain, replace
 
@@ -194,8 +193,3 @@ def _in_order(mistakes: list[Mistake]) -> list[Mistake]:
     """Sort by file and line; what has none keeps its place among the others of its file."""
     files = list(dict.fromkeys(mistake.file for mistake in mistakes))
     return sorted(mistakes, key=lambda mistake: (files.index(mistake.file), mistake.line or 0))
-
-
-def effective(config: Config) -> dict[str, Any]:
-    """Give a configuration back as plain values, secrets masked."""
-    return plain_fields(config)

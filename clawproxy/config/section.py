@@ -7,7 +7,7 @@ can disagree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from attrs import NOTHING, frozen
 
 from clawproxy.config.mistake import nearest_to
 from clawproxy.config.shape import Reading, Shape, Unfit
-from clawproxy.config.tree import Node, Path
+from clawproxy.config.tree import Node, Origin, Path
 
 S = TypeVar("S", bound=attrs.AttrsInstance)
 
@@ -67,17 +67,12 @@ def keys_of(section: type[attrs.AttrsInstance], kind: str = "") -> Mapping[str, 
     return found
 
 
-def is_required(section: type[attrs.AttrsInstance], name: str) -> bool:
-    """Say whether a key has no default."""
-    return attrs.fields_dict(section)[name].default is NOTHING
-
-
 def read_fields(
     section: type[attrs.AttrsInstance], node: Node, at: Path, reading: Reading, kind: str = ""
 ) -> tuple[dict[str, Any], bool]:
     """Read the keys of a section that are there.
 
-    :returns: the good values, and whether all was good.
+    :returns: the good values and settled defaults, and whether all was good.
     """
     keys = keys_of(section, kind)
     mapping = node.value if isinstance(node.value, dict) else {}
@@ -95,8 +90,13 @@ def read_fields(
         except Unfit:
             continue
     for name, entry in keys.items():
-        if name not in mapping and is_required(section, name):
+        if name in mapping:
+            continue
+        default = attrs.fields_dict(section)[name].default
+        if default is NOTHING:
             reading.note(node.origin, (*at, name), "nothing", entry.shape.expected)
+        elif not hasattr(default, "factory"):
+            values[name] = entry.shape.settle(default, reading)
     return values, len(reading.mistakes) == before
 
 
@@ -144,6 +144,9 @@ class Section(Shape[S]):
     def plain(self, value: S) -> object:
         return plain_fields(value)
 
+    def settle(self, default: S, reading: Reading) -> S:
+        return self.read(Node({}, Origin("defaults")), (), reading)
+
 
 def plain_fields(value: attrs.AttrsInstance, kind: str = "") -> dict[str, object]:
     """Give a section back as a plain mapping without its secrets."""
@@ -151,14 +154,3 @@ def plain_fields(value: attrs.AttrsInstance, kind: str = "") -> dict[str, object
         name: entry.shape.plain(getattr(value, name))
         for name, entry in keys_of(type(value), kind).items()
     }
-
-
-def walk(
-    value: attrs.AttrsInstance, at: Path = ()
-) -> Iterator[tuple[Path, Key, attrs.AttrsInstance, str]]:
-    """Go through all keys of a configuration that are not sections themselves."""
-    for name, entry in keys_of(type(value)).items():
-        if isinstance(entry.shape, Section):
-            yield from walk(getattr(value, name), (*at, name))
-        else:
-            yield (*at, name), entry, value, name
