@@ -74,6 +74,7 @@ class Exchange(msgspec.Struct):
     client: Client = msgspec.field(default_factory=Client)
     error: str | None = None
     # Beyond the list view: what the detail view and the waterfall need.
+    query: str = ""
     upstream_dialect: DialectName | None = None
     demoted: bool = False
     parent_id: str | None = None

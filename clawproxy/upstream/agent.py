@@ -69,19 +69,37 @@ class OutgoingRequest:
     :param target: path and query as they go into the request line.
     :param headers: all header lines but ``Host`` and ``Content-Length``, as they shall be sent.
     :param body: the bytes; ``None`` sends none and no ``Content-Length``.
+    :param header_timeout: seconds from the written request to the answer's head.
     :param idle_timeout: seconds of silence allowed between two pieces of the answer's body.
+    :ivar sent_at: when the request was written, on the reactor's clock.
     """
 
-    __slots__ = ("body", "connect_ms", "headers", "idle_timeout", "length", "response", "target")
+    __slots__ = (
+        "body",
+        "header_timeout",
+        "headers",
+        "idle_timeout",
+        "length",
+        "response",
+        "sent_at",
+        "target",
+    )
 
     def __init__(
-        self, target: bytes, headers: RawHeaders, body: bytes | None, idle_timeout: float = 0.0
+        self,
+        target: bytes,
+        headers: RawHeaders,
+        body: bytes | None,
+        header_timeout: float = 0.0,
+        idle_timeout: float = 0.0,
     ) -> None:
         self.target = target
         self.headers = headers
         self.body = body
         self.length = len(body or b"")
+        self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
+        self.sent_at = 0.0
         self.response: H1Response | None = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
@@ -193,8 +211,12 @@ class UpstreamAgent:
         body: IBodyProducer | None,
         outgoing: OutgoingRequest,
     ) -> H1Response:
-        outgoing.response = await connection.send(method, head, body, outgoing.idle_timeout)
-        return outgoing.response
+        outgoing.sent_at = self._reactor.seconds()
+        response = await connection.send(
+            method, head, body, outgoing.header_timeout, outgoing.idle_timeout
+        )
+        outgoing.response = response
+        return response
 
     def close(self) -> None:
         """Close every idle connection; those in use go when their exchange is over."""
@@ -274,7 +296,9 @@ class Pool:
         secured: Deferred[H1Connection] | None = None
         if self._origin.scheme == "https":
             secured = connection.secured = Deferred()
-        connecting = self._endpoint.connect(Factory.forProtocol(lambda: connection))
+        factory = Factory.forProtocol(lambda: connection)
+        factory.noisy = False
+        connecting = self._endpoint.connect(factory)
         try:
             await connecting.addTimeout(timeout, self._reactor)
             if secured is not None:

@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IConsumer,
+    IDelayedCall,
     IHandshakeListener,
     IProtocol,
     IPushProducer,
@@ -49,6 +50,7 @@ class H1Response:
 
     :ivar code: the HTTP status.
     :ivar raw_headers: the header section, in order and spelling as it came.
+    :ivar sent_at: when the request had been written, on the reactor's clock.
     :ivar headers: left empty on purpose: nothing that wraps a response finds anything to act on.
     """
 
@@ -62,6 +64,7 @@ class H1Response:
         self.length: int | object = b"unknown"
         self.headers = Headers()
         self.raw_headers: RawHeaders = []
+        self.sent_at = 0.0
         self._connection: H1Connection | None = connection
         self._receiver: IProtocol | None = None
         self._early: list[bytes] = []
@@ -151,8 +154,9 @@ class H1Connection(Protocol):
         self._on_closed = on_closed
         self._waiting: Deferred[H1Response] | None = None
         self._response: H1Response | None = None
+        self._header_timeout = 0.0
         self._idle_timeout = 0.0
-        self._clock: object | None = None
+        self._clock: IDelayedCall | None = None
         self._last_byte = 0.0
         self._throttled = False
         self._parser: httptools.HttpResponseParser | None = None
@@ -220,12 +224,14 @@ class H1Connection(Protocol):
         method: bytes,
         head: bytes,
         body: IBodyProducer | None,
+        header_timeout: float,
         idle_timeout: float,
     ) -> Deferred[H1Response]:
         """Write a request and wait for the head of its answer.
 
         :param head: request line and headers, complete with the empty line.
         :param body: produces the body; ``None`` for none.
+        :param header_timeout: seconds until the answer's head must be there; 0 for no limit.
         :param idle_timeout: seconds that may pass between two body pieces; 0 for no limit.
         :return: fires with the response; fails with :class:`UpstreamFailure`. Cancelling aborts.
         """
@@ -235,9 +241,12 @@ class H1Connection(Protocol):
         self._complete = False
         self._keep = True
         self._until_close = False
+        self._header_timeout = header_timeout
         self._idle_timeout = idle_timeout
         self._parser = httptools.HttpResponseParser(self)
         self._waiting = Deferred(lambda _: self.abort())
+        if header_timeout:
+            self._clock = self._reactor.callLater(header_timeout, self._head_is_late)
         waiting = self._waiting
         self._sending = body is not None
         if body is None or body.length == 0:
@@ -248,6 +257,14 @@ class H1Connection(Protocol):
             producing = body.startProducing(IConsumer(self.transport))
             producing.addCallbacks(self._sent, self._send_failed)
         return waiting
+
+    def _head_is_late(self) -> None:
+        self._clock = None
+        words = f"it did not begin to answer within {self._header_timeout:g} s"
+        waiting, self._waiting = self._waiting, None
+        self.abort()
+        if waiting is not None:
+            waiting.errback(Failure(UpstreamFailure("headers", words, timeout=True)))
 
     def _sent(self, _: object) -> None:
         self._sending = False
@@ -294,6 +311,7 @@ class H1Connection(Protocol):
             self._finish(response)
 
     def _deliver_head(self) -> None:
+        self._stop_clock()
         response = H1Response(self, self._status, self._phrase)
         response.raw_headers = self._headers
         framed = False
@@ -357,8 +375,8 @@ class H1Connection(Protocol):
 
     def _stop_clock(self) -> None:
         clock, self._clock = self._clock, None
-        if clock is not None and clock.active():  # type: ignore[attr-defined]
-            clock.cancel()  # type: ignore[attr-defined]
+        if clock is not None and clock.active():
+            clock.cancel()
 
     def _look_at_clock(self) -> None:
         # One timer for the whole body that re-arms itself: nothing is paid per piece.

@@ -1,0 +1,88 @@
+"""What the service is made of: :func:`assemble` puts the parts together and knows no behaviour of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from clawproxy.config.model import Config, HTTPProviderConfig
+from clawproxy.drain import Drain
+from clawproxy.relay.switchboard import AnyProvider, Switchboard, wire
+from clawproxy.upstream.http import HTTPProvider
+from clawproxy.web.operations import Health, Livez, Report
+from clawproxy.web.root import Root, counts_of
+from clawproxy.web.site import ProxySite
+from clawproxy.web.v1 import too_large
+
+if TYPE_CHECKING:
+    from clawproxy.service import Part
+
+
+@define
+class Assembly:
+    """The put-together proxy.
+
+    :ivar parts: what has to be started and stopped, in the order of starting.
+    """
+
+    reactor: Any
+    board: Switchboard
+    drain: Drain
+    site: ProxySite
+    parts: list[Part] = field(factory=list)
+
+    def rewire(self, config: Config) -> None:
+        """Use another configuration from now on; exchanges under way keep theirs."""
+        old = self.board.wiring
+        providers = _providers(config, self.reactor, old.config, old.providers)
+        self.board.wiring = wire(config, providers)
+        for name, provider in old.providers.items():
+            if providers.get(name) is not provider and isinstance(provider, HTTPProvider):
+                provider.close()
+
+    def close(self) -> None:
+        """Close what is left open upstream."""
+        for provider in self.board.wiring.providers.values():
+            if isinstance(provider, HTTPProvider):
+                provider.close()
+
+
+def _providers(
+    config: Config,
+    reactor: Any,
+    old: Config | None = None,
+    made: dict[str, AnyProvider] | Any = None,
+) -> dict[str, AnyProvider]:
+    """Make the providers; one whose configuration is the same is kept with its connections."""
+    providers: dict[str, AnyProvider] = {}
+    for name, each in config.providers.items():
+        if old is not None and old.providers.get(name) == each:
+            providers[name] = made[name]
+        elif isinstance(each, HTTPProviderConfig):
+            providers[name] = HTTPProvider(each, reactor)
+    return providers
+
+
+def assemble(config: Config, reactor: Any) -> Assembly:
+    """Put a proxy together; nothing of it runs yet."""
+    drain = Drain(
+        reactor,
+        config.server.drain.timeout,
+        config.server.drain.settle,
+        config.server.drain.log_every,
+    )
+    board = Switchboard(reactor, wire(config, _providers(config, reactor)), drain)
+    reports: dict[str, Report] = {}
+    root = Root(board, {b"health": Health(drain, reports), b"livez": Livez(drain, reactor)}, {})
+    site = ProxySite(
+        root,
+        reactor,
+        drain,
+        config.server.max_body,
+        config.server.idle_timeout,
+        counts_of(board),
+        too_large(board),
+    )
+    drain.leaves(cut=board.cut, begun=site.close_idle)
+    return Assembly(reactor, board, drain, site)

@@ -1,0 +1,191 @@
+"""Who is asked, in which order, and how often: :class:`Attempt` goes through a decision's targets.
+
+1. Each target is asked in its own way: verbatim (:mod:`.passage`), demoted or translated
+   (:mod:`.translation`), or as a turn (:mod:`.turns`).
+2. A failure that may be gone at the next try is tried again as :class:`~clawproxy.core.policy.RetryPolicy`
+   says; then the next target, if there is one; all only while nothing has reached the caller.
+3. What is not tried again goes to the caller as it came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.jsonedit import edit
+from clawproxy.core.keys import upstream_headers
+from clawproxy.core.policy import Cause, Failure, Retry, RetryPolicy, falls_back, transient
+from clawproxy.core.routing import Decision, Family, Target, family
+from clawproxy.relay import accesslog
+from clawproxy.relay.inbound import Inbound
+from clawproxy.relay.passage import Passage
+from clawproxy.relay.pump import discard
+from clawproxy.upstream.failure import UpstreamFailure
+from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.http import HTTPProvider
+from clawproxy.upstream.provider import Ask, RawHeaders
+
+if TYPE_CHECKING:
+    from clawproxy.relay.exchange import Forward
+
+
+class Attempt:
+    """All tries of one exchange."""
+
+    _log = Logger()
+
+    def __init__(self, forward: Forward) -> None:
+        self.forward = forward
+        self.inbound: Inbound = forward.inbound
+        self.wiring = forward.wiring
+
+    async def run(self) -> None:
+        """Answer the caller, from whichever target can.
+
+        :raise ProxyError: nobody could, and nothing was sent.
+        :raise UpstreamFailure: the last target failed, and nothing was sent.
+        """
+        targets = self._decide().targets
+        for index, target in enumerate(targets):
+            failed = await self._ask_target(target, more=index + 1 < len(targets))
+            if failed is None:
+                return
+            self._log.info(
+                "{id}: {provider} failed ({why}); trying the next target",
+                id=self.forward.exchange.id,
+                provider=target.provider,
+                why=failed,
+            )
+
+    def _decide(self) -> Decision:
+        inbound, router = self.inbound, self.wiring.router
+        if inbound.operation == "passthrough" or inbound.opaque:
+            return router.passthrough(inbound.dialect, inbound.pinned)
+        return router.route(inbound.dialect, inbound.model, inbound.pinned)
+
+    async def _ask_target(self, target: Target, *, more: bool) -> str | None:
+        """Ask one target; gives why another is to be asked, or ``None`` when the caller is answered."""
+        exchange, inbound = self.forward.exchange, self.inbound
+        provider = self.wiring.providers[target.provider]
+        exchange.provider = target.provider
+        exchange.routed_model = target.model or None
+        if isinstance(provider, HTTPProvider) and self._verbatim(provider):
+            exchange.upstream_dialect = inbound.dialect
+            return await self._pass(provider, target, more=more)
+        raise ProxyError(
+            Kind.UNSUPPORTED_PARAMETER,
+            f"the model {inbound.model!r} is routed to {target.provider!r}, which speaks another"
+            " dialect, and this request cannot be translated",
+            param="model",
+        )
+
+    def _verbatim(self, provider: HTTPProvider) -> bool:
+        inbound = self.inbound
+        if inbound.operation == "passthrough" and inbound.pinned is not None:
+            return True
+        return provider.serves(inbound.dialect)
+
+    # The verbatim way.
+
+    async def _pass(self, provider: HTTPProvider, target: Target, *, more: bool) -> str | None:
+        ask = self._verbatim_ask(provider, target)
+        answer = await self.obtain(provider, ask, more=more)
+        if isinstance(answer, str):
+            return answer
+        error = await Passage(self.forward, answer, more=more).run()
+        return None if error is None else error.message
+
+    def _verbatim_ask(self, provider: HTTPProvider, target: Target) -> Ask:
+        inbound = self.inbound
+        headers = self.headers(provider, translated=False)
+        body: bytes | None = inbound.body
+        if inbound.members is not None and target.model and target.model != inbound.model:
+            body = edit(inbound.decoded, {("model",): msgspec.json.encode(target.model)})
+            headers = [line for line in headers if line[0].lower() != b"content-encoding"]
+            self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
+        if not body and inbound.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
+            body = None
+        return Ask(inbound.method, inbound.target, headers, body)
+
+    def headers(self, provider: HTTPProvider, *, translated: bool) -> RawHeaders:
+        """Give the head for a provider: what travels, and the right key.
+
+        :raise ProxyError: 401, where none is known.
+        """
+        caller: Family | None = family(self.inbound.dialect)
+        if self.inbound.dialect is None and self.inbound.pinned is not None:
+            caller = None
+        return upstream_headers(
+            self.inbound.headers,
+            self.wiring.accounts[provider.name],
+            caller,
+            self.wiring.callers,
+            translated=translated,
+        )
+
+    # Tries.
+
+    async def obtain(self, provider: HTTPProvider, ask: Ask, *, more: bool) -> H1Response | str:
+        """Ask until there is an answer for the caller.
+
+        :return: the answer, or why the next target is to be asked.
+        :raise UpstreamFailure: the last try failed and there is no other target.
+        """
+        forward = self.forward
+        exchange = forward.exchange
+        policy = RetryPolicy(provider.config.max_retries)
+        tries = 0
+        while True:
+            tries += 1
+            exchange.tries += 1
+            broken: UpstreamFailure | None = None
+            answer: H1Response | None = None
+            forward.connected = False
+            try:
+                answer = await provider.ask(ask)
+            except UpstreamFailure as failure:
+                broken = failure
+                failed = Failure(_cause(failure))
+            else:
+                forward.connected = True
+                if not transient(answer.code):
+                    self._timed(answer)
+                    return answer
+                failed = Failure(Cause.STATUS, answer.code, answer.raw_headers)
+            board = forward.board
+            verdict = policy.verdict(tries, failed, board.reactor.seconds(), board.random.random())
+            retry = isinstance(verdict, Retry)
+            if not retry and not (more and falls_back(failed)):
+                if answer is not None:
+                    self._timed(answer)
+                    return answer
+                assert broken is not None
+                raise broken
+            why = broken.message if broken is not None else f"status {failed.status}"
+            if broken is not None and not retry:
+                accesslog.forward_error(forward, broken.phase, broken.message, gone=False)
+            if answer is not None:
+                discard(answer)
+            if not isinstance(verdict, Retry):
+                return why
+            self._log.info(
+                "{id}: {provider} failed ({why}); asking again in {after:.2f} s",
+                id=exchange.id,
+                provider=provider.name,
+                why=why,
+                after=verdict.after,
+            )
+            await deferLater(board.reactor, verdict.after)
+
+    def _timed(self, answer: H1Response) -> None:
+        self.forward.exchange.connect_ms = (answer.sent_at - self.forward.started) * 1000
+
+
+def _cause(failure: UpstreamFailure) -> Cause:
+    if failure.phase == "connect":
+        return Cause.CONNECT
+    return Cause.SILENT if failure.timeout else Cause.LOST

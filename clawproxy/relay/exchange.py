@@ -1,0 +1,332 @@
+"""One exchange's life: :class:`Forward` takes a caller's request and sees to it that it ends, once.
+
+1. :meth:`Forward.begin` starts the coroutine and listens for the caller's leaving.
+2. The request is understood (:mod:`.inbound`), a target chosen, and each target tried
+   (:mod:`.attempt`); what goes wrong until then is an HTTP error in the caller's dialect.
+3. :meth:`Forward.send_head`, :meth:`Forward.write` carry the answer; every piece goes out in the turn in
+   which it came, and beside it to the recording and to whoever watches.
+4. Every exit passes through :meth:`Forward._end`, which is idempotent.
+
+States: WAITING (nothing was sent) → STREAMING (the head was) → DONE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from clawproxy.core import headers as heads
+from clawproxy.core.dialects import DialectName
+from clawproxy.core.errors import Kind, ProxyError, render, render_event
+from clawproxy.core.record import Client, Exchange, Outcome
+from clawproxy.core.sse import FrameBoundary
+from clawproxy.core.timestamp import rfc3339
+from clawproxy.relay import accesslog
+from clawproxy.relay.attempt import Attempt
+from clawproxy.relay.inbound import ENDPOINTS, Inbound, Operation, dialect_of, read
+from clawproxy.relay.recording import Recording
+from clawproxy.relay.switchboard import Switchboard
+from clawproxy.upstream.failure import UpstreamFailure
+from clawproxy.web.site import ProxyRequest, RawHeaders
+
+CLIENT_GONE = 499
+"""The status that stands in the record of a caller that went away (nginx's own)."""
+
+
+class State(Enum):
+    """How far an exchange is."""
+
+    WAITING = auto()
+    STREAMING = auto()
+    DONE = auto()
+
+
+class Forward:
+    """A request on its way.
+
+    :param target: path and query from ``/v1`` on, as they came.
+    :param pinned: the provider named by the path.
+    :ivar exchange: what is known, as the record will show it.
+    :ivar word_error: gives the bytes that tell an error in the stream under way; ``None`` where no
+        byte may be added, as in a coded body.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        board: Switchboard,
+        request: ProxyRequest,
+        target: bytes,
+        pinned: str | None = None,
+        parent_id: str | None = None,
+    ) -> None:
+        self.board = board
+        self.wiring = board.wiring
+        self.request = request
+        self.state = State.WAITING
+        self.started = request.started
+        lines: RawHeaders = [
+            (name, value)
+            for name, values in request.requestHeaders.getAllRawHeaders()
+            for value in values
+        ]
+        path, _, query = target.partition(b"?")
+        text = path.decode("latin-1")
+        endpoint = ENDPOINTS.get(text)
+        self.endpoint = endpoint
+        operation: Operation = endpoint.operation if endpoint else "passthrough"
+        dialect = endpoint.dialect if endpoint else dialect_of(text, lines)
+        named = heads.value(lines, heads.PROVIDER_HEADER)
+        self.inbound = Inbound(
+            method=request.method.decode("latin-1"),
+            target=target,
+            path=request.path.decode("latin-1"),
+            headers=lines,
+            body=request.body,
+            dialect=dialect,
+            operation=operation,
+            pinned=pinned or (named.decode("latin-1") if named else None),
+        )
+        self.origin = heads.value(lines, b"origin")
+        own = board.new_id()
+        caller_id = heads.value(lines, b"x-request-id")
+        caller_text = heads.sane_id(caller_id.decode("latin-1")) if caller_id else None
+        agent = heads.value(lines, b"user-agent")
+        self.exchange = Exchange(
+            id=own,
+            request_id=caller_text or own,
+            client_request_id=caller_text,
+            started_at=rfc3339(self.started),
+            method=self.inbound.method,
+            path=self.inbound.path,
+            query=heads.mask_query(query.decode("latin-1")) if query else "",
+            dialect=dialect,
+            request_bytes=len(self.inbound.body),
+            session_id=_text(lines, b"x-claude-code-session-id"),
+            agent_id=_text(lines, b"x-claude-code-agent-id"),
+            parent_agent_id=_text(lines, b"x-claude-code-parent-agent-id"),
+            client=Client(_address(request), agent.decode("latin-1") if agent else None),
+            parent_id=parent_id,
+            request_headers=heads.mask_headers(lines),
+        )
+        self.boundary = FrameBoundary()
+        self.is_stream = False
+        self.recording: Recording | None = None
+        self.connected = False
+        self._task: Deferred[None] | None = None
+        self.word_error: Callable[[ProxyError], bytes] | None = self._event_of
+
+    # Beginning.
+
+    def begin(self) -> None:
+        """Start; from here on the exchange ends by itself."""
+        self.board.running.add(self)
+        self.request.notifyFinish().addErrback(self._caller_gone)
+        self._task = Deferred.fromCoroutine(self._run())
+        self._task.addErrback(self._unexpected)
+
+    async def _run(self) -> None:
+        try:
+            self.exchange.key = self.wiring.callers.authenticate(self.inbound.headers)
+            if self.endpoint is not None:
+                read(self.inbound, self.endpoint, self.wiring.config.server.max_body)
+                self.exchange.model = self.inbound.model or None
+                self.exchange.stream = self.inbound.stream
+            self._record()
+            await Attempt(self).run()
+        except ProxyError as error:
+            self._record()
+            self.fail(error)
+        except UpstreamFailure as failure:
+            self.broken(failure)
+        except CancelledError:
+            if self.state is not State.DONE:
+                raise
+
+    def _record(self) -> None:
+        if self.recording is None:
+            self.recording = self.board.recorder.begin(self.exchange, self.inbound.body)
+            for observer in self.board.observers:
+                observer.started(self.exchange)
+
+    def _unexpected(self, failure: Failure) -> None:
+        if self.state is State.DONE and failure.check(CancelledError):
+            return
+        self._log.failure("bug: exchange {id} failed", failure, id=self.exchange.id)
+        self._record()
+        self.fail(ProxyError(Kind.INTERNAL, "the proxy failed; its log says more"))
+
+    # Answering.
+
+    @property
+    def dialect(self) -> DialectName | None:
+        """The caller's dialect."""
+        return self.inbound.dialect
+
+    def now_ms(self) -> float:
+        """Milliseconds since the exchange began."""
+        return (self.board.reactor.seconds() - self.started) * 1000
+
+    def send_head(
+        self,
+        status: int,
+        reason: bytes,
+        headers: RawHeaders,
+        *,
+        stream: bool,
+        upstream: bool = True,
+    ) -> None:
+        """Write status and headers; from here on an error can only be told in band.
+
+        :param headers: end-to-end headers of the answer.
+        :param upstream: they are an upstream's, whose request id becomes the answer's.
+        """
+        if upstream:
+            self.exchange.upstream_request_id = heads.upstream_request_id(headers)
+        exchange = self.exchange
+        exchange.request_id = (
+            exchange.upstream_request_id or exchange.client_request_id or exchange.id
+        )
+        exchange.status = status
+        exchange.headers_ms = self.now_ms()
+        lines = heads.stamp(
+            headers, own_id=exchange.id, request_id=exchange.request_id, stream=stream
+        )
+        if self.wiring.cors:
+            lines += self.wiring.cors.answer(self.origin)
+        exchange.response_headers = heads.mask_headers(lines)
+        self.is_stream = stream
+        self.state = State.STREAMING
+        self.request.send_head(status, reason or http.RESPONSES.get(status, b"Status"), lines)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body, now."""
+        now = (self.board.reactor.seconds() - self.started) * 1000
+        exchange = self.exchange
+        if exchange.ttft_ms is None:
+            exchange.ttft_ms = now
+        exchange.response_bytes += len(data)
+        self.request.write(data)
+        self.recording.sent(data, now)  # type: ignore[union-attr]
+        if self.is_stream:
+            self.boundary.feed(data)
+
+    def watch(self, data: bytes) -> None:
+        """Show a readable piece of the answer to whoever watches."""
+        for observer in self.board.observers:
+            if observer.watching:
+                observer.progress(self.exchange, data)
+
+    def fail(self, error: ProxyError, outcome: Outcome = "error") -> None:
+        """Answer with an error: as an HTTP status as long as nothing was sent, else in band."""
+        if self.state is State.DONE:
+            return
+        self.exchange.error = error.message
+        if self.state is State.STREAMING:
+            self._fail_in_band(error, outcome)
+            return
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers
+        ]
+        exchange = self.exchange
+        request_id = heads.upstream_request_id(headers) or exchange.client_request_id or exchange.id
+        body = render(error, self.dialect, request_id)
+        headers.append((b"Content-Type", b"application/json"))
+        headers.append((b"Content-Length", b"%d" % len(body)))
+        self.send_head(error.http_status, b"", headers, stream=False)
+        self.write(body)
+        self.end(outcome)
+
+    def _fail_in_band(self, error: ProxyError, outcome: Outcome) -> None:
+        if self.is_stream and self.word_error is not None:
+            self.write(self.word_error(error))
+        self.end(outcome, whole=False)
+
+    def _event_of(self, error: ProxyError) -> bytes:
+        event = render_event(error, self.dialect, self.exchange.request_id)
+        return self.boundary.ending() + event
+
+    def broken(self, failure: UpstreamFailure) -> None:
+        """Answer for an upstream that failed, and log it."""
+        accesslog.forward_error(self, failure.phase, failure.message, gone=False)
+        self.fail(failure.proxy_error(self.exchange.provider or ""))
+
+    # Ending.
+
+    def end(self, outcome: Outcome, *, whole: bool = True) -> None:
+        """End the answer.
+
+        :param whole: finish it; else close so that nobody takes it for complete.
+        """
+        if self.state is State.DONE:
+            return
+        self.state = State.DONE
+        request = self.request
+        if not request.gone:
+            if request.producer is not None:
+                request.unregisterProducer()
+            if whole:
+                request.finish()
+            else:
+                request.break_off()
+        self._end(outcome)
+
+    def _caller_gone(self, _: Failure) -> None:
+        if self.state is State.DONE:
+            return
+        waiting = self.state is State.WAITING
+        self.state = State.DONE
+        self._record()
+        self.exchange.error = "the caller went away"
+        self.exchange.status = CLIENT_GONE
+        if waiting:
+            phase = "headers" if self.connected else "connect"
+            accesslog.forward_error(self, phase, "the caller went away", gone=True)
+        self._stop()
+        self._end("client_gone")
+
+    def cut(self) -> str:
+        """End at once because the process leaves; gives words for the log."""
+        words = f"{self.exchange.id} {self.inbound.path} {self.exchange.model or '-'}"
+        if self.state is State.DONE:
+            return words
+        error = ProxyError(Kind.UNAVAILABLE, "the proxy is shutting down and could wait no longer")
+        self._record()
+        self.fail(error, "cut")
+        self._stop()
+        return words
+
+    def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None and not task.called:
+            task.cancel()
+
+    def _end(self, outcome: Outcome) -> None:
+        exchange = self.exchange
+        now = self.board.reactor.seconds()
+        exchange.outcome = outcome
+        exchange.finished_at = rfc3339(now)
+        exchange.duration_ms = (now - self.started) * 1000
+        self.board.running.discard(self)
+        if self.recording is not None:
+            self.recording.end()
+        for observer in self.board.observers:
+            observer.finished(exchange)
+        accesslog.access(exchange)
+
+
+def _text(headers: RawHeaders, name: bytes) -> str | None:
+    found = heads.value(headers, name)
+    return found.decode("latin-1") if found else None
+
+
+def _address(request: ProxyRequest) -> str:
+    client = request.getClientAddress()
+    host = getattr(client, "host", None)
+    return str(host) if host is not None else "unix"

@@ -1,0 +1,133 @@
+"""The caller's request as it was understood: :func:`read` looks at head and body and changes neither.
+
+A request on one of the endpoints of the dialects is checked here for what its path demands; any other
+path is passed through, and nothing of it is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from clawproxy.core import headers as heads
+from clawproxy.core.coding import CodingError, decode
+from clawproxy.core.dialects import DialectName
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.jsonread import JSONError, Members, peek
+
+Operation = Literal["generate", "count_tokens", "passthrough"]
+
+
+@frozen
+class Endpoint:
+    """A path of a dialect.
+
+    :ivar wants_messages: whether the body must hold a list of ``messages``.
+    """
+
+    dialect: DialectName
+    operation: Operation
+    wants_messages: bool
+
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "/v1/messages": Endpoint("anthropic", "generate", wants_messages=True),
+    "/v1/messages/count_tokens": Endpoint("anthropic", "count_tokens", wants_messages=True),
+    "/v1/chat/completions": Endpoint("openai_chat", "generate", wants_messages=True),
+    "/v1/responses": Endpoint("openai_responses", "generate", wants_messages=False),
+}
+"""The paths whose bodies are understood; all take POST."""
+
+
+@define
+class Inbound:
+    """A caller's request.
+
+    :ivar target: path and query as they came, from ``/v1`` on: a ``/{provider}`` in front is off.
+    :ivar path: the target's path, for the log and the record with what stood in front.
+    :ivar pinned: the provider that the caller names, by path or header.
+    :ivar body: the bytes as they came.
+    :ivar decoded: the body with its content codings undone; the same object where there were none.
+    :ivar members: the top level of the JSON body, where there is one to be understood.
+    :ivar opaque: the body is in a coding that is not known here: it goes on as it is.
+    """
+
+    method: str
+    target: bytes
+    path: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    dialect: DialectName | None
+    operation: Operation
+    pinned: str | None = None
+    decoded: bytes = b""
+    members: Members | None = None
+    model: str = ""
+    stream: bool = False
+    opaque: bool = False
+    session: dict[str, str] = field(factory=dict)
+
+
+def dialect_of(path: str, headers: list[tuple[bytes, bytes]]) -> DialectName | None:
+    """Tell the dialect in which a caller is answered, errors included.
+
+    :param path: from ``/v1`` on.
+    """
+    endpoint = ENDPOINTS.get(path)
+    if endpoint is not None:
+        return endpoint.dialect
+    if path.startswith("/v1/messages") or heads.value(headers, b"anthropic-version") is not None:
+        return "anthropic"
+    return None
+
+
+def read(inbound: Inbound, endpoint: Endpoint, max_body: int) -> None:
+    """Understand the body of a request on one of the dialects' endpoints.
+
+    :param max_body: bytes that the body may have once decoded.
+    :raises ProxyError: 400 or 413, as the interface's table says.
+    """
+    coding = heads.value(inbound.headers, b"content-encoding")
+    inbound.decoded = inbound.body
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        try:
+            inbound.decoded = decode(inbound.body, coding.decode("latin-1"), max_body)
+        except CodingError as error:
+            if error.reason == "unknown":
+                inbound.opaque = True
+                return
+            if error.reason == "too_large":
+                words = f"the decoded body exceeds the limit of {max_body} bytes"
+                raise ProxyError(Kind.TOO_LARGE, words) from None
+            words = f"the body is not valid {coding.decode('latin-1')!r}: {error}"
+            raise ProxyError(Kind.INVALID_JSON, words) from None
+    try:
+        members = peek(inbound.decoded)
+    except JSONError as error:
+        found = "an empty body" if not inbound.decoded.strip() else str(error)
+        words = f"the request body must be a JSON object; found {found}"
+        raise ProxyError(Kind.INVALID_JSON, words) from None
+    inbound.members = members
+    model = members.text("model")
+    if not model:
+        raise _missing(members, "model", "a non-empty string")
+    if endpoint.wants_messages and members.kind("messages") != "array":
+        raise _missing(members, "messages", "an array")
+    inbound.model = model
+    inbound.stream = members.get("stream") is True if "stream" in members else False
+
+
+def _missing(members: Members, name: str, expected: str) -> ProxyError:
+    kind = members.kind(name)
+    found = "it is missing" if kind is None else f"found {_with_article(kind, members, name)}"
+    return ProxyError(Kind.MISSING_FIELD, f"{name}: expected {expected}, {found}", param=name)
+
+
+def _with_article(kind: str, members: Members, name: str) -> str:
+    if kind == "string" and not members.text(name):
+        return "an empty string"
+    if kind == "null":
+        return kind
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"

@@ -1,0 +1,128 @@
+"""The verbatim way: what the upstream sends is what the caller gets, and what is counted is read beside it.
+
+A :class:`Passage` writes each piece as it came. Only on a route with a further target does a stream wait
+until its first event has shown that it is not an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clawproxy.core import headers as heads
+from clawproxy.core.errors import ProxyError
+from clawproxy.core.policy import FirstEvent, Held
+from clawproxy.core.tap import BodyTap, StreamTap
+from clawproxy.relay.pump import Decoded, Pump
+from clawproxy.upstream.h1 import H1Response
+
+if TYPE_CHECKING:
+    from clawproxy.relay.exchange import Forward
+
+
+class Passage:
+    """One upstream answer on its way through.
+
+    :param more: another target could answer instead, as long as nothing was sent.
+    """
+
+    def __init__(self, forward: Forward, answer: H1Response, *, more: bool) -> None:
+        self._forward = forward
+        self._answer = answer
+        raw = answer.raw_headers
+        kind = heads.value(raw, b"content-type") or b""
+        self._stream = kind.lower().startswith(b"text/event-stream")
+        coding = heads.value(raw, b"content-encoding")
+        self._decoded = Decoded(coding)
+        if not self._decoded.plain or heads.value(raw, b"content-length") is not None:
+            # A coded body, or one whose length was told, can take no further byte.
+            forward.word_error = None
+        dialect = forward.exchange.upstream_dialect
+        self._tap = StreamTap(dialect) if self._stream else BodyTap(dialect)
+        self._gate = FirstEvent() if more and self._stream and answer.code == 200 else None
+        self._held: list[bytes] = []
+        self._failover: ProxyError | None = None
+        self._pump = Pump(answer, self._take_held if self._gate else self._take)
+
+    async def run(self) -> ProxyError | None:
+        """Carry the answer to its end.
+
+        :return: the error of a first event, on which another target is to be asked; ``None`` when the
+            caller has been answered.
+        """
+        forward = self._forward
+        if self._gate is None:
+            self._open()
+        request = forward.request
+        request.registerProducer(self._answer, True)
+        self._answer.deliverBody(self._pump)
+        failure = await self._pump.done
+        if self._failover is not None:
+            request.unregisterProducer()
+            return self._failover
+        if self._gate is not None and failure is None:
+            verdict = self._gate.close()
+            if isinstance(verdict, ProxyError):
+                request.unregisterProducer()
+                return verdict
+            self._release()
+        self._read_tap()
+        if failure is not None:
+            forward.broken(failure)
+        else:
+            forward.end("error" if forward.exchange.error else "ok")
+        return None
+
+    def _open(self) -> None:
+        forward, answer = self._forward, self._answer
+        headers = heads.response_headers(answer.raw_headers, cors=bool(forward.wiring.cors))
+        forward.send_head(answer.code, answer.phrase, headers, stream=self._stream)
+        if answer.code >= 400:
+            forward.exchange.error = f"the upstream answered {answer.code}"
+
+    def _take(self, data: bytes) -> None:
+        self._forward.write(data)
+        if self._decoded.plain:
+            self._tap.feed(data)
+            if self._forward.board.watched:
+                self._forward.watch(data)
+        else:
+            for piece in self._decoded.feed(data):
+                self._tap.feed(piece)
+                self._forward.watch(piece)
+
+    def _take_held(self, data: bytes) -> None:
+        gate = self._gate
+        if gate is None:
+            self._take(data)
+            return
+        self._held.append(data)
+        readable = (data,) if self._decoded.plain else self._decoded.feed(data)
+        for piece in readable:
+            verdict = gate.feed(piece)
+            if isinstance(verdict, ProxyError):
+                self._failover = verdict
+                self._answer.stopProducing()
+                self._pump.done.callback(None)
+                return
+            if verdict is Held.RELEASE:
+                self._release()
+                return
+        if self._decoded.broken:
+            self._release()
+
+    def _release(self) -> None:
+        self._gate = None
+        self._open()
+        held, self._held = self._held, []
+        if not self._decoded.plain:
+            # What was held has been decoded already and cannot be again: start over on a new copy.
+            self._decoded = Decoded(heads.value(self._answer.raw_headers, b"content-encoding"))
+        for piece in held:
+            self._take(piece)
+
+    def _read_tap(self) -> None:
+        summary = self._tap.close()
+        exchange = self._forward.exchange
+        exchange.usage = summary.usage
+        if summary.error is not None:
+            exchange.error = summary.error

@@ -1,0 +1,122 @@
+"""What all exchanges share: :class:`Switchboard` holds the configuration in the form the relay uses.
+
+A reload makes a new :class:`Wiring` and swaps it in; exchanges under way keep the one they began with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from clawproxy.config.model import (
+    Config,
+    DemoProviderConfig,
+    HTTPProviderConfig,
+    OpenClawProviderConfig,
+)
+from clawproxy.core.keys import Account, Callers
+from clawproxy.core.routing import Router, Rule
+from clawproxy.drain import Drain
+from clawproxy.relay.observer import Observer
+from clawproxy.relay.recording import NullRecorder, Recorder
+from clawproxy.upstream.http import HTTPProvider
+from clawproxy.upstream.provider import TurnProvider
+from clawproxy.web.cors import Cors
+
+if TYPE_CHECKING:
+    from clawproxy.relay.exchange import Forward
+
+AnyProvider = HTTPProvider | TurnProvider
+
+
+@frozen
+class Wiring:
+    """A configuration as the relay uses it.
+
+    :ivar providers: what answers, by name.
+    """
+
+    config: Config
+    router: Router
+    callers: Callers
+    accounts: Mapping[str, Account]
+    providers: Mapping[str, AnyProvider]
+    cors: Cors
+
+
+def wire(config: Config, providers: Mapping[str, AnyProvider]) -> Wiring:
+    """Put a configuration and its providers into the form that the relay uses."""
+    keys = []
+    for number, key in enumerate(config.auth.api_keys, 1):
+        keys.append((key.name or f"key-{number}", key.key))
+    accounts = {}
+    for name, provider in config.providers.items():
+        if isinstance(provider, HTTPProviderConfig):
+            accounts[name] = Account(
+                name,
+                provider.kind,
+                provider.api_key,
+                provider.version if provider.kind == "anthropic" else None,
+                tuple((header, value.reveal()) for header, value in provider.headers.items()),
+            )
+        elif isinstance(provider, DemoProviderConfig | OpenClawProviderConfig):
+            accounts[name] = Account(name, provider.kind)
+    router = Router(
+        rules=tuple(
+            Rule(route.match, route.provider, route.model, tuple(route.fallbacks))
+            for route in config.routes
+        ),
+        providers={name: provider.kind for name, provider in config.providers.items()},
+        defaults={
+            "anthropic": config.default_provider.anthropic,
+            "openai": config.default_provider.openai,
+        },
+    )
+    return Wiring(
+        config, router, Callers(tuple(keys)), accounts, providers, Cors(config.server.cors.origins)
+    )
+
+
+class Switchboard:
+    """The relay's shared state.
+
+    :param observers: are told of every exchange.
+    :ivar running: the exchanges under way.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        wiring: Wiring,
+        drain: Drain,
+        recorder: Recorder | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.reactor = reactor
+        self.wiring = wiring
+        self.drain = drain
+        self.recorder: Recorder = recorder or NullRecorder()
+        self.observers = list(observers)
+        self.running: set[Forward] = set()
+        self.random = random.Random()
+        self._numbers = count(self.random.getrandbits(24))
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants to see the pieces of answers."""
+        return any(observer.watching for observer in self.observers)
+
+    def new_id(self) -> str:
+        """Make an exchange's id: sortable by time, unique over restarts and processes."""
+        moment = int(self.reactor.seconds() * 1000)
+        number = next(self._numbers) & 0xFFFFFF
+        return f"cp_{moment:011x}{number:06x}{self.random.getrandbits(40):010x}"
+
+    def cut(self) -> list[str]:
+        """End every exchange under way; gives words about each for the log."""
+        return [forward.cut() for forward in list(self.running)]

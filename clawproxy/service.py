@@ -1,0 +1,188 @@
+"""The service: it starts its parts in order, and leaves in the reverse order, the drain first.
+
+:class:`ClawProxyService` is what ``twistd clawproxy`` runs and what another Twisted program embeds::
+
+    from clawproxy.config import Config
+    from clawproxy.service import ClawProxyService
+
+    proxy = ClawProxyService(Config(), reactor)
+    proxy.setServiceParent(application)
+
+``stopService`` gives a Deferred that fires once the drain is over and everything recorded is on disk. It
+is deliberately no :class:`~twisted.application.service.MultiService`: that stops its children all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawproxy import notify
+from clawproxy.assembly import Assembly, assemble
+from clawproxy.config.model import Config
+from clawproxy.config import reload
+from clawproxy.drain import Drain
+
+
+class Part(Protocol):
+    """Something that runs beside the web server: the recorder, a gateway's connection."""
+
+    async def start(self) -> None:
+        """Begin; called once, while the reactor may not be running yet."""
+
+    async def stop(self) -> None:
+        """End; called once, after the drain."""
+
+
+class CannotListen(Exception):
+    """An endpoint of ``server.listen`` cannot be bound."""
+
+
+class ClawProxyService(Service):  # type: ignore[misc]
+    """The whole proxy as one Twisted service.
+
+    :param config: a checked configuration.
+    :param reactor: TCP, time, threads and processes; never imported here.
+    :param parts: beside the configured ones, for those who embed the proxy.
+    :ivar whole: after the stop, whether everything in flight had ended by itself.
+    """
+
+    _log = Logger()
+
+    def __init__(self, config: Config, reactor: Any, parts: Sequence[Part] = ()) -> None:
+        self.setName("clawproxy")
+        self.config = config
+        self.whole = True
+        self._reactor = reactor
+        self._extra = list(parts)
+        self._assembly: Assembly | None = None
+        self._ports: list[IListeningPort] = []
+        self._parts: list[Part] = []
+        self._trigger: object | None = None
+        self._stopping: Deferred[None] | None = None
+
+    @property
+    def drain(self) -> Drain:
+        """What counts the requests in flight."""
+        return self._assembled.drain
+
+    @property
+    def _assembled(self) -> Assembly:
+        if self._assembly is None:
+            self._assembly = assemble(self.config, self._reactor)
+        return self._assembly
+
+    @property
+    def addresses(self) -> list[object]:
+        """Where it listens, as Twisted addresses, in the order of ``server.listen``."""
+        return [port.getHost() for port in self._ports]
+
+    # Starting.
+
+    def privilegedStartService(self) -> None:
+        """Bind the endpoints, while privileges last.
+
+        :raise CannotListen: one of them cannot be bound.
+        """
+        super().privilegedStartService()
+        for words in self.config.server.listen:
+            listening = serverFromString(self._reactor, words).listen(self._assembled.site)
+            outcome: list[IListeningPort | Failure] = []
+            listening.addBoth(outcome.append)
+            if outcome and isinstance(outcome[0], Failure):
+                for port in self._ports:
+                    port.stopListening()
+                raise CannotListen(f"cannot listen on {words!r}: {outcome[0].getErrorMessage()}")
+            if outcome:
+                self._ports.append(outcome[0])  # type: ignore[arg-type]
+
+    def startService(self) -> None:
+        """Start the parts, and say that the proxy is ready."""
+        super().startService()
+        self._parts = [*self._assembled.parts, *self._extra]
+        self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._leave)
+        starting = Deferred.fromCoroutine(self._start())
+        starting.addErrback(self._cannot_start)
+
+    async def _start(self) -> None:
+        for part in self._parts:
+            await part.start()
+        for port in self._ports:
+            self._log.info("ClawProxy listens on {address}", address=port.getHost())
+        self._reactor.callWhenRunning(notify.ready)
+
+    def _cannot_start(self, failure: Failure) -> None:
+        self._log.failure("a part of the proxy cannot start", failure)
+
+    # Leaving.
+
+    def _leave(self) -> Deferred[bool]:
+        notify.stopping()
+        return self.drain.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, then stop everything in the reverse order of its start.
+
+        :return: fires when all is done; more than one caller may ask.
+        """
+        super().stopService()
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        waiting: Deferred[None] = Deferred()
+
+        def passed(result: object) -> object:
+            waiting.callback(None)
+            return result
+
+        self._stopping.addBoth(passed)
+        return waiting
+
+    async def _stop(self) -> None:
+        self.whole = await self._leave()
+        trigger, self._trigger = self._trigger, None
+        if trigger is not None:
+            try:
+                self._reactor.removeSystemEventTrigger(trigger)
+            except (ValueError, KeyError):
+                pass  # the trigger is being run: this is the reactor's own shutdown
+        for port in self._ports:
+            await port.stopListening()
+        self._assembled.site.close_idle()
+        for part in reversed(self._parts):
+            try:
+                await part.stop()
+            except Exception:  # noqa: BLE001 - the other parts must be stopped all the same
+                self._log.failure("a part of the proxy did not stop well")
+        self._assembled.close()
+
+    # While running.
+
+    def reload(self, load: Callable[[], Config]) -> bool:
+        """Read the configuration again and use what of it can change; a wrong one changes nothing.
+
+        :param load: gives the new configuration; what it raises is logged.
+        :return: whether the new one is in use.
+        """
+        notify.reloading()
+        try:
+            config = load()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one stays
+            self._log.error(
+                "the configuration is unchanged, the new one is wrong:\n{error}", error=error
+            )
+            notify.ready()
+            return False
+        for change in reload.ignored(self.config, config):
+            self._log.warn("{change}", change=change)
+        self.config = reload.keep(self.config, config)
+        self._assembled.rewire(self.config)
+        self._log.info("the configuration was read again")
+        notify.ready()
+        return True

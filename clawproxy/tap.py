@@ -1,0 +1,171 @@
+"""What ``twistd clawproxy`` calls: its options, and the making of the service.
+
+Everything here belongs to the process rather than to the service: the configuration's sources, signals, the
+log, the exit code. A program that embeds the proxy uses :mod:`clawproxy.service` alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+from clawproxy import __version__
+from clawproxy.config import Config, ConfigError, Loaded, load
+from clawproxy.log import Observer, stream_of
+from clawproxy.service import CannotListen, ClawProxyService
+
+
+class Options(usage.Options):  # type: ignore[misc]
+    """``twistd clawproxy``'s own options."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "ClawProxy, an event-driven LLM proxy. `clawproxy check` shows the effective configuration."
+    )
+    optParameters = [  # noqa: RUF012 - usage.Options reads it from the class
+        ["config", "c", None, "The configuration file (YAML)."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listen: list[str] = []
+        self.sets: list[str] = []
+        self.loaded: Loaded | None = None
+
+    def opt_listen(self, endpoint: str) -> None:
+        """A Twisted endpoint to listen on, e.g. tcp:8080; may be repeated."""
+        self.listen.append(endpoint)
+
+    opt_l = opt_listen
+
+    def opt_set(self, assignment: str) -> None:
+        """A configuration value, dotted.key=value; may be repeated."""
+        self.sets.append(assignment)
+
+    def opt_version(self) -> None:
+        """Print ClawProxy's version."""
+        print(f"ClawProxy {__version__}")  # noqa: T201
+        sys.exit(0)
+
+    def read(self) -> Loaded:
+        """Read the configuration from all its sources.
+
+        :raise ConfigError: with every mistake.
+        """
+        return load(self["config"], listen=self.listen, sets=self.sets)
+
+    def postOptions(self) -> None:
+        """Check the configuration before anything else happens."""
+        try:
+            self.loaded = self.read()
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(1)
+
+
+class Process(Service):  # type: ignore[misc]
+    """The proxy as the business of a whole process: signals, log level, exit code.
+
+    * The first SIGTERM or SIGINT stops the reactor, and so drains; a second one gives the drain up.
+    * SIGHUP reads the configuration again.
+    * A drain that was given up, or ran out of time, makes the process exit with 1.
+    """
+
+    _log = Logger()
+
+    def __init__(self, options: Options, reactor: Any) -> None:
+        self.setName("clawproxy-process")
+        self._options = options
+        self._reactor = reactor
+        assert options.loaded is not None
+        self._loaded = options.loaded
+        self.proxy = ClawProxyService(self._loaded.config, reactor)
+        self._observer: Observer | None = None
+        self._leaving = False
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join twistd's application, and give it the log that the configuration asks for."""
+        twistd = getattr(self._options, "parent", None)
+        if isinstance(parent, Componentized) and parent.getComponent(ILogObserver, None) is None:
+            stream = stream_of(twistd)
+            if stream is not None:
+                self._observer = Observer(self._loaded.config.log, stream)
+                parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Bind the endpoints; what cannot be bound ends the process with 1 and a plain sentence."""
+        super().privilegedStartService()
+        try:
+            self.proxy.privilegedStartService()
+        except CannotListen as error:
+            self._log.error("{error}", error=error)
+            sys.stderr.write(f"clawproxy: {error}\n")
+            sys.exit(1)
+
+    def startService(self) -> None:
+        """Start the proxy and take over the signals."""
+        super().startService()
+        for warning in self._loaded.warnings:
+            self._log.warn("{warning}", warning=warning)
+        self.proxy.startService()
+        # After the reactor has installed its own handlers, which happens as it begins to run.
+        self._reactor.callWhenRunning(self._take_signals)
+
+    def _take_signals(self) -> None:
+        def from_thread(method: Any) -> Any:
+            return lambda number, frame: self._reactor.callFromThread(method)
+
+        for name in ("SIGTERM", "SIGINT"):
+            signal.signal(getattr(signal, name), from_thread(self._leave))
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, from_thread(self._reload))
+
+    def _leave(self) -> None:
+        if self._leaving:
+            self._log.warn("a second signal: leaving at once")
+            self.proxy.drain.give_up()
+            return
+        self._leaving = True
+        self._reactor.stop()
+
+    def _reload(self) -> None:
+        def read() -> Config:
+            config: Config = self._options.read().config
+            return config
+
+        if self.proxy.reload(read) and self._observer is not None:
+            self._observer.change_level(self.proxy.config.log.level)
+
+    async def _stop(self) -> None:
+        await self.proxy.stopService()
+        if not self.proxy.whole:
+            # twistd knows no exit code of a service; its own clean-up comes first.
+            atexit.register(_exit_with_failure)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the proxy; fires when it is drained and stopped."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+
+def _exit_with_failure() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def makeService(options: Options) -> Process:
+    """Make what ``twistd clawproxy`` runs."""
+    from twisted.internet import reactor
+
+    return Process(options, reactor)

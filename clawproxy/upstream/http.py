@@ -1,0 +1,75 @@
+"""An upstream that speaks HTTP: the configured provider around the treq client."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from twisted.internet.interfaces import IReactorTime
+
+from clawproxy.config.model import HTTPProviderConfig
+from clawproxy.core.dialects import DialectName
+from clawproxy.upstream.agent import OutgoingRequest, StreamClient, UpstreamAgent
+from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.provider import Ask
+
+
+class HTTPProvider:
+    """A provider of kind ``anthropic`` or ``openai``.
+
+    :param agent: given in tests; by default each provider has its own connections.
+    """
+
+    def __init__(
+        self, config: HTTPProviderConfig, reactor: IReactorTime, agent: UpstreamAgent | None = None
+    ) -> None:
+        self.config = config
+        self.name = config.name
+        self.kind = config.kind
+        self._reactor = reactor
+        self._agent = agent or UpstreamAgent(
+            reactor, config.connect_timeout, config.max_connections
+        )
+        self._client = StreamClient(self._agent)
+        url = urlsplit(config.base_url)
+        self._origin = f"{url.scheme}://{url.netloc.rpartition('@')[2]}".encode("ascii")
+        self._prefix = url.path.rstrip("/").encode("ascii")
+
+    def serves(self, dialect: DialectName | None) -> bool:
+        """Tell whether a caller of this dialect is answered verbatim here."""
+        if self.kind == "anthropic":
+            return dialect in ("anthropic", None)
+        if self.config.api == "chat":
+            return dialect in ("openai_chat", None)
+        if self.config.api == "responses":
+            return dialect in ("openai_responses", None)
+        return dialect != "anthropic"
+
+    @property
+    def dialect(self) -> DialectName:
+        """The dialect that a caller of another one is translated to."""
+        if self.kind == "anthropic":
+            return "anthropic"
+        return "openai_responses" if self.config.api == "responses" else "openai_chat"
+
+    async def ask(self, ask: Ask) -> H1Response:
+        """Send a request once.
+
+        :raise UpstreamFailure: no connection, no head within ``response_header_timeout``, or a broken one.
+        """
+        config = self.config
+        outgoing = OutgoingRequest(
+            self._prefix + ask.target,
+            ask.headers,
+            ask.body,
+            config.response_header_timeout,
+            config.idle_timeout,
+        )
+        await self._client.request(ask.method, self._origin, data=outgoing)
+        response = outgoing.response
+        assert response is not None  # the agent sets it before the Deferred fires
+        response.sent_at = outgoing.sent_at
+        return response
+
+    def close(self) -> None:
+        """Close what is idle; answers under way keep their connections until their end."""
+        self._agent.close()

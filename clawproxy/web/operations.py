@@ -1,0 +1,70 @@
+"""What operators and load balancers ask: ``/health`` and ``/livez``. Neither needs a key nor counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import server
+from twisted.web.resource import Resource
+
+from clawproxy.core.timestamp import rfc3339
+from clawproxy.drain import Drain
+from clawproxy.web.site import ProxyRequest
+
+Report = Callable[[], Mapping[str, object]]
+"""Gives what a part of the program has to say of its health, under names of its own."""
+
+_UNCACHED = [(b"Cache-Control", b"no-store")]
+
+
+class Health(Resource):  # type: ignore[misc]
+    """``/health``: whether new work may be sent here; 503 from the first moment of a drain.
+
+    :param reports: further facts, by name; a fault in them does not make the proxy unhealthy.
+    """
+
+    isLeaf = True
+
+    def __init__(self, drain: Drain, reports: Mapping[str, Report]) -> None:
+        super().__init__()
+        self._drain = drain
+        self._reports = reports
+
+    def render(self, request: ProxyRequest) -> int:
+        """Answer GET and HEAD."""
+        if request.method not in (b"GET", b"HEAD"):
+            request.answer_json(405, {"error": "GET or HEAD"}, [(b"Allow", b"GET, HEAD")])
+            return server.NOT_DONE_YET
+        draining = self._drain.draining
+        facts: dict[str, object] = {
+            "status": "draining" if draining else "ok",
+            "in_flight": self._drain.in_flight,
+        }
+        for name, report in self._reports.items():
+            facts[name] = report()
+        request.answer_json(503 if draining else 200, facts, _UNCACHED)
+        return server.NOT_DONE_YET
+
+
+class Livez(Resource):  # type: ignore[misc]
+    """``/livez``: that the process answers at all, and how much it carries; always 200."""
+
+    isLeaf = True
+
+    def __init__(self, drain: Drain, reactor: IReactorTime) -> None:
+        super().__init__()
+        self._drain = drain
+        self._reactor = reactor
+
+    def render(self, request: ProxyRequest) -> int:
+        """Answer GET and HEAD."""
+        draining = self._drain.draining
+        facts = {
+            "status": "draining" if draining else "ok",
+            "in_flight": self._drain.in_flight,
+            "draining": draining,
+            "timestamp": rfc3339(self._reactor.seconds()),
+        }
+        request.answer_json(200, facts, _UNCACHED)
+        return server.NOT_DONE_YET

@@ -1,0 +1,99 @@
+"""The tree of resources: which first path segment leads where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.web import server
+from twisted.web.resource import IResource, Resource
+
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.relay.switchboard import Switchboard
+from clawproxy.web.site import ProxyRequest
+from clawproxy.web.v1 import Local, V1Resource, refuse
+
+
+class Root(Resource):  # type: ignore[misc]
+    """``/``: the API, the operations' paths, the dashboard, and each provider's own ``/{provider}/v1``.
+
+    :param local: what is answered here of ``/v1``.
+    :param pages: further resources by first path segment (``health``, ``api``, ``ui``, …).
+    """
+
+    def __init__(
+        self,
+        board: Switchboard,
+        pages: Mapping[bytes, IResource],
+        local: Mapping[str, Local] | None = None,
+    ) -> None:
+        super().__init__()
+        self._board = board
+        self._v1 = V1Resource(board, None, local)
+        for name, page in pages.items():
+            self.putChild(name, page)
+
+    def getChild(self, path: bytes, request: ProxyRequest) -> IResource:
+        """Find what no fixed name leads to: doubled slashes, the API, a provider's name."""
+        while path == b"" and request.postpath:
+            # //v1/messages, as clients send whose base URL ends in a slash
+            path = request.postpath.pop(0)
+            request.prepath.append(path)
+            if path in self.children:
+                found: IResource = self.children[path]
+                return found
+        if path == b"v1":
+            return self._v1
+        if path == b"":
+            return Front()
+        name = path.decode("latin-1")
+        known = name in self._board.wiring.config.providers
+        if known and request.postpath and request.postpath[0] == b"v1":
+            return V1Resource(self._board, name)
+        return Missing(self._board)
+
+
+class Front(Resource):  # type: ignore[misc]
+    """``/`` itself: Claude Code's probe, and the way to the dashboard."""
+
+    isLeaf = True
+
+    def render(self, request: ProxyRequest) -> int:
+        """Answer HEAD with 200 and lead everybody else to ``/ui/``."""
+        if request.method == b"HEAD":
+            request.send_head(200, b"OK", [(b"Content-Length", b"0")])
+        else:
+            request.send_head(302, b"Found", [(b"Location", b"/ui/"), (b"Content-Length", b"0")])
+        request.finish()
+        return server.NOT_DONE_YET
+
+
+class Missing(Resource):  # type: ignore[misc]
+    """A path that leads nowhere."""
+
+    isLeaf = True
+
+    def __init__(self, board: Switchboard) -> None:
+        super().__init__()
+        self._board = board
+
+    def render(self, request: ProxyRequest) -> int:
+        """Answer 404 in the caller's dialect."""
+        path = request.path.decode("latin-1")
+        words = f"nothing is served at {path[:200]!r}; the API is under /v1/"
+        refuse(self._board, request, path, ProxyError(Kind.NOT_FOUND, words))
+        return server.NOT_DONE_YET
+
+
+def counts_of(board: Switchboard) -> object:
+    """Make what tells whether a request target counts as in flight."""
+
+    def counts(uri: bytes) -> bool:
+        path = uri.partition(b"?")[0].lstrip(b"/")
+        first, _, rest = path.partition(b"/")
+        if first == b"v1":
+            return True
+        return (rest == b"v1" or rest.startswith(b"v1/")) and first.decode(
+            "latin-1"
+        ) in board.wiring.config.providers
+
+    return counts

@@ -1,0 +1,151 @@
+"""The API's resources: everything under ``/v1/`` and ``/{provider}/v1/`` becomes a forwarded exchange.
+
+``/v1/models`` and ``/v1/tools`` are answered here; a request for a WebSocket is answered 426 at once, so
+that its client falls back to HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.web import server
+from twisted.web.resource import Resource
+
+from clawproxy.core import headers as heads
+from clawproxy.core.errors import Kind, ProxyError, render
+from clawproxy.relay.exchange import Forward
+from clawproxy.relay.inbound import ENDPOINTS, dialect_of
+from clawproxy.relay.switchboard import Switchboard
+from clawproxy.web.site import ProxyRequest, RawHeaders
+
+Local = Callable[[ProxyRequest, bytes], bool]
+"""Answers a request on a path of its own; false passes it through after all."""
+
+
+class V1Resource(Resource):  # type: ignore[misc]
+    """All that stands under a ``/v1``.
+
+    :param pinned: the provider whose name stands in front, if one does.
+    :param local: paths that are answered here rather than upstream, e.g. ``/v1/models``.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        board: Switchboard,
+        pinned: str | None = None,
+        local: Mapping[str, Local] | None = None,
+    ) -> None:
+        super().__init__()
+        self._board = board
+        self._pinned = pinned
+        self._local = local or {}
+
+    def render(self, request: ProxyRequest) -> int:
+        """Answer a preflight, refuse what cannot be, and forward everything else."""
+        target = self._target(request)
+        path = target.partition(b"?")[0].decode("latin-1")
+        if request.method == b"OPTIONS" and self._preflight(request):
+            return server.NOT_DONE_YET
+        endpoint = ENDPOINTS.get(path)
+        if _wants_websocket(request):
+            words = "WebSockets are not spoken here; use HTTP with stream: true"
+            self.refuse(request, path, ProxyError(Kind.UPGRADE_REQUIRED, words))
+        elif endpoint is not None and request.method != b"POST":
+            words = f"{path} takes POST, not {request.method.decode('latin-1')}"
+            allow = (("Allow", "POST, OPTIONS"),)
+            self.refuse(request, path, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
+        else:
+            local = self._local.get(path) or self._local.get(path.rpartition("/")[0] + "/*")
+            if local is None or not local(request, target):
+                Forward(self._board, request, target, self._pinned).begin()
+        return server.NOT_DONE_YET
+
+    def _target(self, request: ProxyRequest) -> bytes:
+        """Give path and query from ``/v1`` on, byte for byte as the caller sent them."""
+        uri: bytes = request.uri
+        at = uri.find(b"/v1")
+        return uri[at:] if at >= 0 else b"/v1" + uri.partition(b"v1")[2]
+
+    def _preflight(self, request: ProxyRequest) -> bool:
+        cors = self._board.wiring.cors
+        asked = request.requestHeaders.getRawHeaders(b"access-control-request-method")
+        if not cors or asked is None:
+            return False
+        names = request.requestHeaders.getRawHeaders(b"access-control-request-headers")
+        private = request.requestHeaders.getRawHeaders(b"access-control-request-private-network")
+        lines = cors.preflight(
+            origin_of(request),
+            b", ".join(names) if names else None,
+            private_network=private is not None and private[0] == b"true",
+        )
+        request.send_head(204, b"No Content", lines)
+        request.finish()
+        return True
+
+    def refuse(self, request: ProxyRequest, path: str, error: ProxyError) -> None:
+        """Answer with an error without an exchange."""
+        refuse(self._board, request, path, error)
+
+
+def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyError) -> None:
+    """Answer a request with an error in its dialect, without an exchange.
+
+    :param path: from ``/v1`` on.
+    """
+    lines: RawHeaders = [
+        (name, value)
+        for name, values in request.requestHeaders.getAllRawHeaders()
+        for value in values
+    ]
+    own = board.new_id()
+    caller = heads.value(lines, b"x-request-id")
+    chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
+    body = render(error, dialect_of(path, lines), chosen)
+    answer = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]
+    answer += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
+    answer = heads.stamp(answer, own_id=own, request_id=chosen, stream=False)
+    if board.wiring.cors:
+        answer += board.wiring.cors.answer(heads.value(lines, b"origin"))
+    request.send_head(error.http_status, _phrase(error.http_status), answer)
+    request.write(body)
+    request.finish()
+
+
+def too_large(board: Switchboard) -> Callable[[ProxyRequest], None]:
+    """Make what answers 413 to a body beyond the limit, before it was read whole."""
+
+    def answer(request: ProxyRequest) -> None:
+        limit = board.wiring.config.server.max_body
+        path = request.path.decode("latin-1")
+        at = path.find("/v1")
+        error = ProxyError(
+            Kind.TOO_LARGE, f"the request body exceeds the limit of {limit} bytes (server.max_body)"
+        )
+        channel: Any = request.channel
+        channel.persistent = 0
+        if hasattr(channel, "linger"):
+            channel.linger()
+        refuse(board, request, path[at:] if at >= 0 else path, error)
+
+    return answer
+
+
+def origin_of(request: ProxyRequest) -> bytes | None:
+    """Give the origin of the page that calls, if a page does."""
+    found = request.requestHeaders.getRawHeaders(b"origin")
+    return found[-1] if found else None
+
+
+def _wants_websocket(request: ProxyRequest) -> bool:
+    upgrade = request.requestHeaders.getRawHeaders(b"upgrade")
+    return upgrade is not None and b"websocket" in upgrade[0].lower()
+
+
+def _phrase(status: int) -> bytes:
+    from twisted.web.http import RESPONSES
+
+    phrase: bytes = RESPONSES.get(status, b"Status")
+    return phrase
