@@ -49,7 +49,7 @@ class StreamDecoder(Protocol):
 
 
 class StreamEncoder(Protocol):
-    """Events become the bytes of the caller's stream. After a final event only ``close`` is of use."""
+    """Events become the bytes of the caller's stream."""
 
     def encode(self, event: Event) -> bytes:
         """Return an event's bytes, ``b""`` if the dialect has nothing to say about it."""

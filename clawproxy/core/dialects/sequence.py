@@ -24,6 +24,7 @@ _STOPPED = BlockStopped()
 class _Block:
     events: list[Event] = field(factory=list)
     stopped: bool = False
+    bare: bool = False  # one event that is a whole block by itself
 
 
 class BlockSequence:
@@ -60,6 +61,11 @@ class BlockSequence:
         block.stopped = True
         return self._advance()
 
+    def whole(self, key: Hashable, event: Event) -> list[Event]:
+        """Add an event that is a block by itself (``OpaqueBlock``); its key must not be open."""
+        self._blocks[key] = _Block([event], stopped=True, bare=True)
+        return self._advance()
+
     def stop_all(self) -> list[Event]:
         """End every open block."""
         for block in self._blocks.values():
@@ -81,6 +87,7 @@ class BlockSequence:
             block.events = []
             if not block.stopped:
                 break
-            out.append(_STOPPED)
+            if not block.bare:
+                out.append(_STOPPED)
             del self._blocks[key]
         return out

@@ -86,7 +86,7 @@ class TextPart:
 
 @frozen(slots=True)
 class RefusalPart:
-    """Words with which an assistant refused earlier (OpenAI); text to a dialect without refusals."""
+    """Words with which an assistant refused earlier (OpenAI); elsewhere they are text."""
 
     text: str
 
@@ -254,7 +254,10 @@ class ServerTool:
     """A tool that the vendor itself runs (web search, code execution); only the dialect ``origin``
     can express it.
 
-    :ivar kind: its ``type``. :ivar raw: its JSON.
+    :ivar kind: its ``type``.
+    :ivar raw: its JSON.
+    :ivar optional: the caller offers it with every request and can do without: other dialects leave
+        it out instead of refusing the request.
     """
 
     origin: DialectName
@@ -262,6 +265,7 @@ class ServerTool:
     name: str
     raw: bytes
     where: str = ""
+    optional: bool = False
 
 
 Tool: TypeAlias = FunctionTool | CustomTool | ServerTool
@@ -433,3 +437,19 @@ def unsupported(param: str, message: str) -> ProxyError:
     :param message: what it asks for and why the target cannot do it.
     """
     return ProxyError(Kind.UNSUPPORTED_PARAMETER, f"{param}: {message}", param=param)
+
+
+_FIELDS: dict[str, dict[DialectName, str]] = {
+    "max_tokens": {"openai_chat": "max_completion_tokens", "openai_responses": "max_output_tokens"},
+    "stop_sequences": {"openai_chat": "stop", "openai_responses": "stop"},
+    "output": {
+        "anthropic": "output_config.format",
+        "openai_chat": "response_format",
+        "openai_responses": "text.format",
+    },
+}
+
+
+def field_name(turn: Turn, name: str) -> str:
+    """Return what the caller calls a field of :class:`Turn` or :class:`Sampling`."""
+    return _FIELDS.get(name, {}).get(turn.dialect, name)

@@ -1,0 +1,359 @@
+"""Read an Anthropic stream: SSE bytes become neutral events.
+
+1. :class:`AnthropicDecoder` takes bytes and never raises; frames of unknown types and unknown
+   fields are passed over.
+2. ``message_delta`` is kept until ``message_stop``, the terminal event; an end before it is a
+   failure.
+3. Blocks go through a :class:`~.sequence.BlockSequence`, so that even an upstream that muddles its
+   indices gives clean blocks.
+
+Events: https://docs.claude.com/en/docs/build-with-claude/streaming.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clawproxy.core.dialects.events import (
+    ArgumentsDelta,
+    CitationAdded,
+    Event,
+    MessageStarted,
+    OpaqueBlock,
+    Ping,
+    SignatureDelta,
+    Stopped,
+    StopReason,
+    StreamFailed,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    TokenUsage,
+    ToolCallStarted,
+    UsageReported,
+)
+from clawproxy.core.dialects.rawjson import MALFORMED, count, decode, is_null, one_line, text_of
+from clawproxy.core.dialects.sequence import BlockSequence
+from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
+from clawproxy.core.sse import SSEDecoder, SSEEvent
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Most bytes of one frame; twice the largest message the API takes."""
+
+STOP_REASONS: dict[str, StopReason] = {
+    "end_turn": "end_turn",
+    "max_tokens": "max_tokens",
+    "stop_sequence": "stop_sequence",
+    "tool_use": "tool_use",
+    "pause_turn": "pause_turn",
+    "compaction": "pause_turn",
+    "refusal": "refusal",
+    "model_context_window_exceeded": "context_window",
+}
+
+_KNOWN = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+    }
+)
+
+
+class _Delta(msgspec.Struct, gc=False):
+    type: str = ""
+    text: str = ""
+    partial_json: str = ""
+    thinking: str = ""
+    signature: str = ""
+    citation: msgspec.Raw = msgspec.Raw()
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: Any = None
+
+
+class _Frame(msgspec.Struct, gc=False):
+    type: str = ""
+    index: int | None = None
+    delta: _Delta | None = None
+    content_block: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+
+
+class _Type(msgspec.Struct):
+    type: Any = None
+
+
+class Block(msgspec.Struct):
+    """A content block, as it starts in a stream and as it stands in a whole message."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
+    citations: list[msgspec.Raw] | None = None
+
+
+class _Message(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class _Citation(msgspec.Struct):
+    url: str | None = None
+    source: str | None = None
+    title: str | None = None
+    document_title: str | None = None
+    cited_text: str | None = None
+
+
+_frame = msgspec.json.Decoder(_Frame)
+_type = msgspec.json.Decoder(_Type)
+_message = msgspec.json.Decoder(_Message)
+_citation = msgspec.json.Decoder(_Citation)
+_any = msgspec.json.Decoder()
+block_decoder = msgspec.json.Decoder(Block)
+
+
+def read_usage(raw: msgspec.Raw) -> TokenUsage | None:
+    """Read a ``usage`` object, of which upstreams send any part; ``None`` if it says nothing."""
+    if is_null(raw):
+        return None
+    try:
+        found = decode(_any, raw)
+    except MALFORMED:
+        return None
+    if not isinstance(found, dict):
+        return None
+    details = found.get("output_tokens_details")
+    usage = TokenUsage(
+        count(found.get("input_tokens")),
+        count(found.get("output_tokens")),
+        count(found.get("cache_read_input_tokens")),
+        count(found.get("cache_creation_input_tokens")),
+        count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+    )
+    return None if usage == TokenUsage() else usage
+
+
+def read_citation(raw: msgspec.Raw) -> CitationAdded | None:
+    """Read a citation of any kind; ``None`` if it is none."""
+    try:
+        found = decode(_citation, raw)
+    except MALFORMED:
+        return None
+    return CitationAdded(
+        url=found.url or found.source or "",
+        title=found.title or found.document_title or "",
+        cited=found.cited_text or "",
+        origin="anthropic",
+        raw=one_line(raw),
+    )
+
+
+def read_stop(reason: object, sequence: str | None, details: Any) -> Stopped:
+    """Read ``stop_reason`` and its companions."""
+    known = STOP_REASONS.get(reason, "end_turn") if isinstance(reason, str) else "end_turn"
+    fields = details if isinstance(details, dict) else {}
+    explanation, category = fields.get("explanation"), fields.get("category")
+    return Stopped(
+        known,
+        sequence,
+        explanation if isinstance(explanation, str) else None,
+        category if isinstance(category, str) else None,
+    )
+
+
+class AnthropicDecoder:
+    """See :class:`~.dialect.StreamDecoder`."""
+
+    def __init__(self) -> None:
+        self._sse = SSEDecoder(limit=MAX_FRAME)
+        self._blocks = BlockSequence()
+        self._keys: dict[int, int] = {}  # an index becomes a key that no earlier block had
+        self._next = 0
+        self._inputs: dict[int, str] = {}  # arguments that came whole with a call's start
+        self._opaque: dict[int, OpaqueBlock] = {}
+        self._stopped: Stopped | None = None
+        self._calls = False
+        self._final = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes and return what they complete."""
+        if self._final:
+            return []
+        return self._read(self._sse.feed(data))
+
+    def close(self) -> list[Event]:
+        """End the stream."""
+        if self._final:
+            return []
+        out = self._read(self._sse.close())
+        if not self._final:
+            out += self._fail(StreamFailed(unfinished()))
+        return out
+
+    def _read(self, frames: list[SSEEvent]) -> list[Event]:
+        out: list[Event] = []
+        for frame in frames:
+            if frame.data:
+                out += self._frame(frame)
+            if self._final:
+                return out
+        if self._sse.dropped:
+            out += self._fail(StreamFailed(malformed("a frame beyond all bounds")))
+        return out
+
+    def _fail(self, event: StreamFailed) -> list[Event]:
+        self._final = True
+        return [event]
+
+    def _frame(self, frame: SSEEvent) -> list[Event]:
+        try:
+            found = decode(_frame, frame.data)
+        except MALFORMED:
+            if self._foreign(frame):
+                return []
+            return self._fail(StreamFailed(malformed("an event")))
+        kind = found.type or frame.event
+        if kind == "content_block_delta":
+            return self._delta(found)
+        match kind:
+            case "message_start":
+                return self._message_start(found)
+            case "content_block_start":
+                return self._block_start(found)
+            case "content_block_stop":
+                return self._block_stop(found.index)
+            case "message_delta":
+                return self._message_delta(found)
+            case "message_stop":
+                return self._message_stop()
+            case "ping":
+                return [Ping()]
+            case "error":
+                return self._fail(StreamFailed(anthropic_fault(found.error or {})))
+            case _:
+                return []
+
+    @staticmethod
+    def _foreign(frame: SSEEvent) -> bool:
+        """Tell whether a frame that cannot be read is one whose shape nobody knows."""
+        try:
+            kind = decode(_type, frame.data).type or frame.event
+        except MALFORMED:
+            return False
+        return kind not in _KNOWN
+
+    def _message_start(self, found: _Frame) -> list[Event]:
+        if is_null(found.message):
+            return [MessageStarted()]
+        try:
+            message = decode(_message, found.message)
+        except MALFORMED:
+            return self._fail(StreamFailed(malformed("a message_start")))
+        out: list[Event] = [MessageStarted(message.id or "", message.model or "")]
+        if usage := read_usage(message.usage):
+            out.append(UsageReported(usage))
+        return out
+
+    def _block_start(self, found: _Frame) -> list[Event]:
+        if found.index is None or is_null(found.content_block):
+            return self._fail(StreamFailed(malformed("a content_block_start")))
+        try:
+            block = decode(block_decoder, found.content_block)
+        except MALFORMED:
+            return self._fail(StreamFailed(malformed("a content_block_start")))
+        out = self._block_stop(found.index)  # of an earlier block that nobody stopped
+        key = self._next
+        self._next += 1
+        self._keys[found.index] = key
+        blocks = self._blocks
+        match block.type:
+            case "text":
+                out += blocks.start(key, TextStarted())
+                if block.text:
+                    out += blocks.delta(key, TextDelta(block.text))
+            case "thinking":
+                out += blocks.start(key, ThinkingStarted())
+                if block.thinking:
+                    out += blocks.delta(key, ThinkingDelta(block.thinking))
+                if block.signature:
+                    out += blocks.delta(key, SignatureDelta(block.signature, "anthropic"))
+            case "redacted_thinking":
+                out += blocks.start(key, ThinkingStarted(redacted=block.data or ""))
+            case "tool_use":
+                self._calls = True
+                out += blocks.start(key, ToolCallStarted(block.id or "", block.name or ""))
+                if not is_null(block.input) and (text := text_of(block.input)) != "{}":
+                    self._inputs[key] = text
+            case kind:
+                self._opaque[key] = OpaqueBlock("anthropic", kind, one_line(found.content_block))
+        return out
+
+    def _delta(self, found: _Frame) -> list[Event]:
+        delta = found.delta
+        key = self._keys.get(found.index) if found.index is not None else None
+        if delta is None or key is None:
+            return []
+        match delta.type:
+            case "text_delta":
+                return self._blocks.delta(key, TextDelta(delta.text)) if delta.text else []
+            case "input_json_delta":
+                if not delta.partial_json or key in self._opaque:
+                    return []
+                self._inputs.pop(key, None)
+                return self._blocks.delta(key, ArgumentsDelta(delta.partial_json))
+            case "thinking_delta":
+                if not delta.thinking:
+                    return []
+                return self._blocks.delta(key, ThinkingDelta(delta.thinking))
+            case "signature_delta":
+                if not delta.signature:
+                    return []
+                return self._blocks.delta(key, SignatureDelta(delta.signature, "anthropic"))
+            case "citations_delta":
+                citation = None if is_null(delta.citation) else read_citation(delta.citation)
+                return self._blocks.delta(key, citation) if citation else []
+            case _:
+                return []
+
+    def _block_stop(self, index: int | None) -> list[Event]:
+        key = self._keys.pop(index, None) if index is not None else None
+        if key is None:
+            return []
+        if opaque := self._opaque.pop(key, None):
+            return self._blocks.whole(key, opaque)
+        out: list[Event] = []
+        if text := self._inputs.pop(key, None):
+            out += self._blocks.delta(key, ArgumentsDelta(text))
+        return out + self._blocks.stop(key)
+
+    def _message_delta(self, found: _Frame) -> list[Event]:
+        if (delta := found.delta) is not None and delta.stop_reason is not None:
+            self._stopped = read_stop(delta.stop_reason, delta.stop_sequence, delta.stop_details)
+        usage = read_usage(found.usage)
+        return [UsageReported(usage)] if usage else []
+
+    def _message_stop(self) -> list[Event]:
+        out: list[Event] = []
+        for index in list(self._keys):
+            out += self._block_stop(index)
+        self._final = True
+        ending = self._stopped or Stopped("tool_use" if self._calls else "end_turn")
+        return [*out, ending]

@@ -1,0 +1,355 @@
+"""Read a Chat Completions stream: SSE bytes become neutral events.
+
+1. :class:`ChatDecoder` takes bytes and never raises. Text, refusals, reasoning and tool calls,
+   which the API puts side by side into ``delta``, become blocks that follow one another.
+2. :class:`_Call` knows one tool call. Parallel calls may interleave, so a call is only ended early
+   when its arguments are a whole JSON object and another has begun; else at ``finish_reason``. What
+   comes for a later one in the meantime waits.
+3. ``[DONE]`` is the terminal event. A stream that ends without it is complete if it had a
+   ``finish_reason``, as some servers send no more.
+
+Chunks: https://platform.openai.com/docs/api-reference/chat/streaming. The leniences are those that
+servers which imitate the API need: missing or constant ``index``, missing ``id``, ``finish_reason:
+""``, arguments with the name in one chunk, ``tool_calls: []``, empty ``content``, usage in
+``choices``, ``reasoning`` beside ``reasoning_content``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from clawproxy.core.dialects.events import (
+    ArgumentsDelta,
+    Event,
+    MessageStarted,
+    Stopped,
+    StopReason,
+    StreamFailed,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    TokenUsage,
+    ToolCallStarted,
+    UsageReported,
+)
+from clawproxy.core.dialects.openai_chat_usage import read_usage
+from clawproxy.core.dialects.rawjson import MALFORMED, String, decode, is_null, is_object, text_of
+from clawproxy.core.dialects.sequence import BlockSequence
+from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
+from clawproxy.core.sse import SSEDecoder, SSEEvent
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Most bytes of one frame."""
+
+MAX_CALLS = 1024
+"""Most tool calls of one answer; a stream with more is hostile."""
+
+_REASONS: dict[str, StopReason] = {
+    "length": "max_tokens",
+    "max_tokens": "max_tokens",
+    "content_filter": "refusal",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+}
+
+_Words = Literal["text", "refusal", "thinking"]
+
+
+class Function(msgspec.Struct, gc=False):
+    """A call's name and arguments; a string, or with some servers the object itself."""
+
+    name: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
+
+
+class CustomCall(msgspec.Struct, gc=False):
+    """A custom tool's name and free text."""
+
+    name: str | None = None
+    input: str | None = None
+
+
+class CallDelta(msgspec.Struct, gc=False):
+    """A piece of a tool call, or a whole one in an answer that is not a stream."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+    custom: CustomCall | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    """A piece of the answer, or the whole ``message``."""
+
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[CallDelta] | None = None
+    function_call: Function | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    id: str | None = None
+    object: Any = None
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+    message: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+
+
+def content_text(content: str | list[Any] | None) -> str:
+    """Return the text of ``content``; some servers put parts there."""
+    if isinstance(content, str):
+        return content
+    texts = [part.get("text") for part in content or () if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def reasoning_text(delta: Delta) -> str:
+    """Return the reasoning under either of the names that servers give it."""
+    if delta.reasoning_content:
+        return delta.reasoning_content
+    return delta.reasoning if isinstance(delta.reasoning, str) else ""
+
+
+def arguments_text(function: Function) -> str:
+    """Return a call's arguments as JSON text.
+
+    :raises Exception: one of :data:`~.rawjson.MALFORMED`.
+    """
+    if is_null(function.arguments):
+        return ""
+    text = text_of(function.arguments)
+    return decode(String, function.arguments) if text.startswith('"') else text
+
+
+def read_finish(reason: str, *, called: bool, refused: bool) -> Stopped:
+    """Read ``finish_reason``; ``stop`` after a call or a refusal is what imitators send."""
+    known = _REASONS.get(reason, "end_turn")
+    if known == "tool_use" and not called:
+        known = "end_turn"
+    elif known == "end_turn" and refused:
+        known = "refusal"
+    elif known == "end_turn" and called:
+        known = "tool_use"
+    return Stopped(known)
+
+
+class _Call:
+    """A tool call in the making."""
+
+    def __init__(self, key: int, custom: bool) -> None:
+        self.key = key
+        self.custom = custom
+        self.id = ""
+        self.name = ""
+        self.started = False
+        self.pieces: list[str] = []
+
+    def whole(self) -> bool:
+        """Tell whether the arguments are complete, so that nothing of this call can still come."""
+        return not self.custom and bool(self.pieces) and is_object("".join(self.pieces))
+
+
+class ChatDecoder:
+    """See :class:`~.dialect.StreamDecoder`."""
+
+    def __init__(self) -> None:
+        self._sse = SSEDecoder(limit=MAX_FRAME)
+        self._blocks = BlockSequence()
+        self._key = 0
+        self._words: _Words | None = None  # the open block that is no call
+        self._calls: dict[int, _Call] = {}  # by the upstream's index
+        self._latest: _Call | None = None
+        self._called = 0
+        self._refused = False
+        self._finish = ""
+        self._usage: TokenUsage | None = None
+        self._started = False
+        self._final = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes and return what they complete."""
+        if self._final:
+            return []
+        return self._read(self._sse.feed(data))
+
+    def close(self) -> list[Event]:
+        """End the stream."""
+        if self._final:
+            return []
+        out = self._read(self._sse.close())
+        if self._final:
+            return out
+        return out + (self._end() if self._finish else self._fail(StreamFailed(unfinished())))
+
+    def _read(self, frames: list[SSEEvent]) -> list[Event]:
+        out: list[Event] = []
+        for frame in frames:
+            if frame.data:
+                out += self._frame(frame)
+            if self._final:
+                return out
+        if self._sse.dropped:
+            out += self._fail(StreamFailed(malformed("a frame beyond all bounds")))
+        return out
+
+    def _fail(self, event: StreamFailed) -> list[Event]:
+        self._final = True
+        return [event]
+
+    def _end(self) -> list[Event]:
+        out = self._finish_blocks()
+        if self._final:
+            return out
+        self._final = True
+        called, refused = self._called > 0, self._refused
+        return [*out, read_finish(self._finish, called=called, refused=refused)]
+
+    def _frame(self, frame: SSEEvent) -> list[Event]:
+        if frame.data.strip() == b"[DONE]":
+            if not self._started:
+                return self._fail(StreamFailed(unfinished()))
+            return self._end()
+        try:
+            chunk = decode(_chunk, frame.data)
+        except MALFORMED:
+            return self._fail(StreamFailed(malformed("a chunk")))
+        if chunk.error is not None or frame.event == "error" or chunk.object == "error":
+            found = chunk.error if chunk.error is not None else {"message": chunk.message}
+            return self._fail(StreamFailed(openai_fault(found)))
+        return self._take(chunk)
+
+    def _take(self, chunk: _Chunk) -> list[Event]:
+        out: list[Event] = []
+        if not self._started:
+            self._started = True
+            out.append(MessageStarted(chunk.id or "", chunk.model or ""))
+        if chunk.choices:
+            choice = chunk.choices[0]
+            if choice.index:  # another answer than the one that was asked for
+                return out
+            if choice.delta is not None:
+                try:
+                    out += self._delta(choice.delta)
+                except MALFORMED:
+                    return out + self._fail(StreamFailed(malformed("a tool call")))
+            if choice.finish_reason:
+                self._finish = choice.finish_reason
+                out += self._finish_blocks()
+            out += self._report(choice.usage)
+        return out + self._report(chunk.usage)
+
+    def _report(self, raw: msgspec.Raw) -> list[Event]:
+        usage = read_usage(raw)
+        if usage is None or usage == self._usage:
+            return []
+        self._usage = usage
+        return [UsageReported(usage)]
+
+    def _delta(self, delta: Delta) -> list[Event]:
+        content = delta.content if isinstance(delta.content, str) else content_text(delta.content)
+        out: list[Event] = []
+        if reasoning := reasoning_text(delta):
+            out += self._write("thinking", ThinkingDelta(reasoning))
+        if content:
+            out += self._write("text", TextDelta(content))
+        if delta.refusal:
+            self._refused = True
+            out += self._write("refusal", TextDelta(delta.refusal))
+        if delta.tool_calls:
+            for call in delta.tool_calls:
+                out += self._call(call)
+        if delta.function_call is not None:
+            out += self._call(CallDelta(index=0, function=delta.function_call))
+        return out
+
+    def _write(self, kind: _Words, event: TextDelta | ThinkingDelta) -> list[Event]:
+        if self._words == kind:
+            return self._blocks.delta(self._key, event)
+        out = self._stop_words()
+        # Words after calls come in their place: the calls before them cannot go on for long.
+        out += self._stop_whole_calls()
+        self._words = kind
+        self._key -= 1  # words count down from 0, calls up, so that no two keys are equal
+        start = ThinkingStarted() if kind == "thinking" else TextStarted(refusal=kind == "refusal")
+        return out + self._blocks.start(self._key, start) + self._blocks.delta(self._key, event)
+
+    def _stop_words(self) -> list[Event]:
+        if self._words is None:
+            return []
+        self._words = None
+        return self._blocks.stop(self._key)
+
+    def _stop_whole_calls(self) -> list[Event]:
+        out: list[Event] = []
+        for call in self._calls.values():
+            if call.started and call.whole():
+                call.pieces.clear()
+                out += self._blocks.stop(call.key)
+        return out
+
+    def _call(self, delta: CallDelta) -> list[Event]:
+        name, text = "", ""
+        if delta.function is not None:
+            name, text = delta.function.name or "", arguments_text(delta.function)
+        elif delta.custom is not None:
+            name, text = delta.custom.name or "", delta.custom.input or ""
+        if not (name or text or delta.id):
+            return []
+        out: list[Event] = []
+        call = self._known(delta, name)
+        if call is None:
+            if self._called >= MAX_CALLS:
+                raise ValueError("too many calls")
+            out += self._stop_words() + self._stop_whole_calls()
+            self._called += 1
+            call = self._latest = _Call(self._called, delta.custom is not None)
+            index = delta.index
+            self._calls[len(self._calls) if index is None else index] = call
+        call.id = call.id or delta.id or ""
+        call.name = call.name or name
+        if text:
+            call.pieces.append(text)
+        if not call.started:
+            if not call.name:
+                return out
+            call.started = True
+            start = ToolCallStarted(call.id, call.name, custom=call.custom)
+            out += self._blocks.start(call.key, start)
+            text = "".join(call.pieces)
+        if text:
+            out += self._blocks.delta(call.key, ArgumentsDelta(text))
+        return out
+
+    def _known(self, delta: CallDelta, name: str) -> _Call | None:
+        """Return the call that a piece belongs to, ``None`` if it begins another one."""
+        call = self._latest if delta.index is None else self._calls.get(delta.index)
+        if call is None or not name or not call.name:
+            return call
+        if delta.id and call.id:
+            return call if delta.id == call.id else None
+        return None if call.whole() or (call.started and call.key not in self._blocks) else call
+
+    def _finish_blocks(self) -> list[Event]:
+        if any(not call.started for call in self._calls.values()):
+            return self._fail(StreamFailed(malformed("a tool call without a name")))
+        self._words = None
+        self._calls.clear()
+        self._latest = None
+        return self._blocks.stop_all()

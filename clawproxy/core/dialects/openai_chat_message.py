@@ -1,0 +1,173 @@
+"""Whole chat completions: an upstream's becomes events, events become a caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from clawproxy.core.dialects.answer import CallBlock, TextBlock, ThinkingBlock, collect
+from clawproxy.core.dialects.events import (
+    ArgumentsDelta,
+    BlockStopped,
+    Event,
+    MessageStarted,
+    StreamFailed,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    ToolCallStarted,
+    UsageReported,
+    made_up_call_id,
+)
+from clawproxy.core.dialects.openai_chat_decode import (
+    CallDelta,
+    Delta,
+    arguments_text,
+    content_text,
+    read_finish,
+    reasoning_text,
+)
+from clawproxy.core.dialects.openai_chat_encode import FINISH_REASONS, annotation
+from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode
+from clawproxy.core.dialects.turn import Turn, custom_input
+from clawproxy.core.dialects.upstream_error import malformed, openai_fault
+
+
+class _Choice(msgspec.Struct):
+    message: Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+
+
+_completion = msgspec.json.Decoder(_Completion)
+
+
+def parse_response(body: bytes) -> list[Event]:
+    """Read a completion.
+
+    :raises ProxyError: the body is none.
+    """
+    try:
+        found = decode(_completion, body)
+        if found.error is not None:
+            return [StreamFailed(openai_fault(found.error))]
+        if not found.choices or (message := found.choices[0].message) is None:
+            raise malformed("an answer without choices")
+        blocks = _blocks(message)
+    except MALFORMED:
+        raise malformed("an answer") from None
+    out: list[Event] = [MessageStarted(found.id or "", found.model or ""), *blocks]
+    if usage := read_usage(found.usage):
+        out.append(UsageReported(usage))
+    called = any(isinstance(event, ToolCallStarted) for event in blocks)
+    reason = found.choices[0].finish_reason or "stop"
+    return [*out, read_finish(reason, called=called, refused=bool(message.refusal))]
+
+
+def _blocks(message: Delta) -> list[Event]:
+    out: list[Event] = []
+    if text := reasoning_text(message):
+        out += [ThinkingStarted(), ThinkingDelta(text), BlockStopped()]
+    if text := content_text(message.content):
+        out += [TextStarted(), TextDelta(text), BlockStopped()]
+    if message.refusal:
+        out += [TextStarted(refusal=True), TextDelta(message.refusal), BlockStopped()]
+    calls = list(message.tool_calls or ())
+    if message.function_call is not None:
+        calls.append(CallDelta(function=message.function_call))
+    for call in calls:
+        out += _call(call)
+    return out
+
+
+def _call(call: CallDelta) -> list[Event]:
+    name, text = "", ""
+    if call.function is not None:
+        name, text = call.function.name or "", arguments_text(call.function)
+    elif call.custom is not None:
+        name, text = call.custom.name or "", call.custom.input or ""
+    if not name:
+        raise malformed("a tool call without a name")
+    out: list[Event] = [ToolCallStarted(call.id or "", name, custom=call.custom is not None)]
+    if text:
+        out.append(ArgumentsDelta(text))
+    return [*out, BlockStopped()]
+
+
+def build_response(
+    events: Iterable[Event], turn: Turn, *, model: str, response_id: str, created: int
+) -> bytes:
+    """Write a completion.
+
+    :raises ProxyError: see :meth:`~.dialect.Dialect.build_response`.
+    """
+    answer = collect(events)
+    texts: list[str] = []
+    refusals: list[str] = []
+    thoughts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    for block in answer.blocks:
+        match block:
+            case TextBlock(refusal=True):
+                refusals.append(block.text)
+            case TextBlock():
+                texts.append(block.text)
+                notes += [note for citation in block.citations if (note := annotation(citation))]
+            case ThinkingBlock() if block.text:
+                thoughts.append(block.text)
+            case CallBlock():
+                calls.append(_written_call(block, turn, response_id, len(calls)))
+    stopped = answer.stopped
+    if stopped.reason == "refusal" and stopped.explanation:
+        refusals.append(stopped.explanation)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(texts) if texts else None if calls or refusals else "",
+        "refusal": "".join(refusals) if refusals else None,
+    }
+    if thoughts:
+        message["reasoning_content"] = "\n\n".join(thoughts)
+    if notes:
+        message["annotations"] = notes
+    if calls:
+        message["tool_calls"] = calls
+    return encode(
+        {
+            "id": response_id,
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "logprobs": None,
+                    "finish_reason": FINISH_REASONS[stopped.reason],
+                }
+            ],
+            "usage": usage_json(answer.usage),
+        }
+    )
+
+
+def _written_call(block: CallBlock, turn: Turn, response_id: str, ordinal: int) -> dict[str, Any]:
+    started = block.started
+    name = turn.original_tool_name(started.name)
+    call: dict[str, Any] = {"id": started.id or made_up_call_id(response_id, ordinal)}
+    if started.custom or turn.custom_tool(name) is not None:
+        text = block.arguments if started.custom else custom_input(block.arguments)
+        return call | {"type": "custom", "custom": {"name": name, "input": text}}
+    arguments = block.arguments or "{}"
+    return call | {"type": "function", "function": {"name": name, "arguments": arguments}}

@@ -1,0 +1,37 @@
+"""Sealed thinking that comes home: vendors sign or encrypt their models' thinking, and want it back
+unchanged in a tool loop.
+
+A caller of another dialect has one field for a foreign seal too: Anthropic's ``signature``, the
+Responses API's ``encrypted_content``. A decoder's :class:`~.events.SignatureDelta` says whose seal
+it is; the caller's encoder puts it into its own field with :func:`wrap`, and when the caller sends
+it back :func:`unwrap` tells whom it belongs to. A seal goes only to the vendor that made it.
+
+A caller's own vendor never sees a wrapped seal on a translated route. On a verbatim route nothing
+is changed, so a conversation that moves from one vendor to another may show it one; vendors refuse
+such a block, as they refuse one without a seal.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from clawproxy.core.dialects import DialectName
+
+_MARK = "clawproxy:"
+
+
+def wrap(origin: DialectName, signature: str, item: str = "") -> str:
+    """Mark a seal with its vendor.
+
+    :param item: the vendor's id of the sealed item, where it wants that back too.
+    """
+    return f"{_MARK}{origin}:{item}:{signature}"
+
+
+def unwrap(text: str, own: DialectName) -> tuple[DialectName, str, str]:
+    """Return the vendor's dialect, the seal and the item's id; an unmarked seal is ``own``'s."""
+    if text.startswith(_MARK):
+        parts = text.split(":", 3)
+        if len(parts) == 4 and parts[1] in ("anthropic", "openai_chat", "openai_responses"):
+            return cast(DialectName, parts[1]), parts[3], parts[2]
+    return own, text, ""

@@ -1,0 +1,103 @@
+"""What the vendors' models take, told from their names, because the APIs refuse fields that a model
+does not know.
+
+Claude (https://docs.claude.com/en/docs/about-claude/models): manual thinking with a token budget
+from 3.7 on, effort from Opus 4.5, adaptive thinking from 4.6, no sampling parameters and no manual
+thinking from 4.7, ``system`` messages in the middle from 4.8. OpenAI
+(https://platform.openai.com/docs/guides/reasoning): o-series and GPT-5 and later reason; they take
+``max_completion_tokens`` and ``reasoning_effort``, and neither ``temperature`` nor ``top_p``.
+
+A name that looks like Claude without a version counts as newest; any other name counts as an old,
+plain model of its dialect, since the many servers that imitate an API imitate its older part.
+"""
+
+from __future__ import annotations
+
+import re
+
+from clawproxy.core.dialects.turn import Effort, Reasoning
+
+Version = tuple[int, int]
+NEWEST: Version = (99, 0)
+
+_CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
+_REASONING = re.compile(r"(?:^|[/:.])(?:o\d|gpt-oss|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
+
+
+def claude_version(model: str) -> Version:
+    """Return a Claude model's version, (0, 0) for a model that is not Claude."""
+    start = model.find("claude-")
+    if start < 0:
+        return (0, 0)
+    if found := _CLAUDE.match(model, start):
+        return int(found[1]), int(found[2] or 0)
+    return NEWEST
+
+
+def reasons(model: str) -> bool:
+    """Tell whether an OpenAI model is one of those that reason."""
+    found = _REASONING.search(model.lower())
+    if found is None or "-chat" in model:
+        return False
+    return found[1] is None or int(found[1]) >= 5
+
+
+def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:
+    """Word a wish for thinking as a ``reasoning_effort`` that the model takes, ``None`` to leave it
+    out.
+
+    A budget of up to 4,096 tokens is ``low``, of up to 16,384 ``medium``, a larger one ``high``.
+    Thinking turned off is the least the model knows. Thinking without a measure is left to the
+    model.
+    """
+    if not reasons(model):
+        return None
+    found = _REASONING.search(model.lower())
+    version = (int(found[1]), int(found[2] or 0)) if found and found[1] else (0, 0)
+    effort = reasoning.effort
+    if reasoning.enabled is False:
+        effort = "none"
+    elif effort is None and reasoning.budget_tokens is not None:
+        budget = reasoning.budget_tokens
+        effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
+    if effort == "none" and version < (5, 1):
+        effort = "minimal"
+    if effort == "minimal" and version != (5, 0):
+        effort = "none" if version >= (5, 1) else "low"
+    if effort in ("xhigh", "max"):
+        return "xhigh" if version >= (5, 2) else "high"
+    return effort
+
+
+def claude_budget(reasoning: Reasoning) -> int:
+    """Word a wish for thinking as a token budget, for Claude models before 4.6."""
+    if reasoning.budget_tokens is not None:
+        return max(reasoning.budget_tokens, MIN_BUDGET)
+    return _BUDGETS.get(reasoning.effort or "medium", 8192)
+
+
+MIN_BUDGET = 1024
+"""Anthropic's smallest ``budget_tokens``."""
+
+_BUDGETS = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16384,
+    "xhigh": 24576,
+    "max": 32768,
+}
+
+
+def default_max_tokens(model: str) -> int:
+    """Return a ``max_tokens`` for a caller that named none, where Anthropic requires one: the
+    model's own maximum if it is small, else 32,000.
+    """
+    version = claude_version(model)
+    if version == (0, 0):
+        return 8192
+    if version < (3, 5):
+        return 4096
+    if version < (3, 7):
+        return 8192
+    return 32000
