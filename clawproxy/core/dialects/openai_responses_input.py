@@ -1,0 +1,324 @@
+"""The items of a Responses ``input`` become messages, because every other dialect thinks in turns.
+
+1. A message item becomes a message of its role; assistant-side items that follow one another (text,
+   reasoning, calls) become one assistant message, as one answer gave them.
+2. Answers to calls move right behind the message that called, where the other vendors want them.
+3. What lives at the vendor (``item_reference``, ``compaction``) is refused by its place: leaving it
+   out would lose the conversation. Traces of hosted tools travel as :class:`~.turn.OpaquePart`.
+
+Items: https://platform.openai.com/docs/api-reference/responses/create#responses-create-input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from attrs import define, evolve, field
+
+from clawproxy.core.dialects.openai_responses_calls import (
+    CALLS,
+    OUTPUTS,
+    ReadOutput,
+    read_call,
+    read_output,
+)
+from clawproxy.core.dialects.openai_responses_tools import read_tools
+from clawproxy.core.dialects.rawjson import (
+    MALFORMED,
+    Array,
+    Fields,
+    String,
+    decode,
+    invalid,
+    is_null,
+)
+from clawproxy.core.dialects.seal import unwrap
+from clawproxy.core.dialects.turn import (
+    CacheControl,
+    FilePart,
+    ImagePart,
+    InlineData,
+    Message,
+    OpaquePart,
+    Part,
+    RefusalPart,
+    RemoteUrl,
+    Role,
+    TextPart,
+    ThinkingPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    VendorFile,
+    unsupported,
+)
+from clawproxy.core.errors import Kind, ProxyError
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+REDACTED = "redacted"
+"""Stands in a wrapped seal for thinking that Anthropic gave out only encrypted."""
+
+_TRACES = frozenset(
+    {
+        "file_search_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "mcp_list_tools",
+        "mcp_call",
+    }
+)
+"""What hosted tools did in earlier turns."""
+
+
+@define(slots=True)
+class ReadInput:
+    """What an ``input`` holds.
+
+    :ivar tools: tools that items made known: ``additional_tools``, the result of a ``tool_search``.
+    """
+
+    messages: list[Message] = field(factory=list)
+    tools: list[Tool] = field(factory=list)
+
+
+def read_input(raw: msgspec.Raw, where: str = "input") -> ReadInput:
+    """Read an ``input``: a string, or a list of items.
+
+    :raises ProxyError: ``INVALID_REQUEST`` for a wrong shape, ``UNSUPPORTED_PARAMETER`` for an item
+        that no other dialect can express.
+    """
+    found = ReadInput()
+    try:
+        found.messages.append(Message("user", (TextPart(decode(String, raw)),)))
+    except MALFORMED:
+        pass
+    else:
+        return found
+    for index, each in enumerate(_array(raw, where)):
+        _item(found, Fields.of(each, f"{where}[{index}]"), each)
+    found.messages = _answers_behind_calls(found.messages)
+    return found
+
+
+def _array(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
+    try:
+        return decode(Array, raw)
+    except MALFORMED as error:
+        raise invalid(where, error) from None
+
+
+def _item(found: ReadInput, item: Fields, raw: msgspec.Raw) -> None:
+    kind = item.take("type", String)
+    if kind == "message" or kind is None:
+        _message(found, item)
+    elif kind in CALLS:
+        _append(found, "assistant", read_call(kind, item))
+    elif kind in OUTPUTS:
+        _append(found, "user", _result(found, read_output(kind, item), item.where))
+    elif kind == "reasoning":
+        _append(found, "assistant", _reasoning(item))
+    elif kind == "additional_tools":
+        found.tools += read_tools(item.raw("tools"), item.path("tools"))
+    elif kind == "web_search_call":
+        pass  # it holds only the query; what was found stands in the assistant's text
+    elif kind in _TRACES:
+        _append(
+            found, "assistant", OpaquePart("openai_responses", kind, bytes(raw), item.path("type"))
+        )
+    else:
+        raise unsupported(
+            item.path("type"),
+            f"items of type {kind!r} mean something only to the API that made them; the provider "
+            "that this model is routed to has no such thing.",
+        )
+
+
+def _append(found: ReadInput, role: Role, part: Part) -> None:
+    last = found.messages[-1] if found.messages else None
+    # An answer joins only other answers: the user's own words stay a message of their own.
+    joins = last is not None and last.role == role and last.name is None
+    if joins and last is not None and (role == "assistant" or _answers(last)):
+        found.messages[-1] = evolve(last, parts=(*last.parts, part))
+    else:
+        found.messages.append(Message(role, (part,)))
+
+
+def _answers(message: Message) -> bool:
+    return all(isinstance(part, ToolResultPart) for part in message.parts)
+
+
+def _message(found: ReadInput, item: Fields) -> None:
+    name = item.take("role", String)
+    if name is None and not is_null(item.raw("id")):
+        raise unsupported(
+            item.path("id"),
+            "a reference to an item that the API keeps; the provider that this model is routed to "
+            "does not have it. Send the item itself.",
+        )
+    role = _ROLES.get(name or "")
+    if role is None:
+        raise ProxyError(
+            Kind.INVALID_REQUEST,
+            f"{item.path('role')}: system, developer, user or assistant is expected.",
+            item.path("role"),
+        )
+    content = item.raw("content")
+    where = item.path("content")
+    if content is None:
+        raise ProxyError(Kind.MISSING_FIELD, f"{where} is missing.", where)
+    parts = _content(content, where)
+    if role == "assistant":
+        for part in parts:
+            _append(found, role, part)
+    else:
+        found.messages.append(Message(role, parts, item.take("name", String)))
+
+
+def _content(raw: msgspec.Raw, where: str) -> tuple[Part, ...]:
+    try:
+        return (TextPart(decode(String, raw)),)
+    except MALFORMED:
+        pass
+    return tuple(
+        _part(Fields.of(each, f"{where}[{index}]")) for index, each in enumerate(_array(raw, where))
+    )
+
+
+def _part(part: Fields) -> TextPart | RefusalPart | ImagePart | FilePart:
+    kind = part.need("type", String, "the content part's type")
+    if kind in ("input_text", "output_text", "text", "summary_text"):
+        return TextPart(part.need("text", String, "the part's text"), _cache(part))
+    if kind == "refusal":
+        return RefusalPart(part.need("refusal", String, "the refusal's text"))
+    if kind == "input_image":
+        return _image(part)
+    if kind == "input_file":
+        return _file(part)
+    raise unsupported(
+        part.path("type"),
+        f"content of type {kind!r} cannot be expressed for the provider that this model is routed "
+        "to.",
+    )
+
+
+def _cache(part: Fields) -> CacheControl | None:
+    mark = part.object("prompt_cache_breakpoint")
+    if mark is None:
+        return None
+    # 30 minutes is this API's default and Anthropic's is 5; both are renewed by use.
+    return CacheControl("1h" if mark.take("ttl", String) == "12h" else None)
+
+
+def _image(part: Fields) -> ImagePart:
+    detail = part.take("detail", String)
+    cache = _cache(part)
+    if file_id := part.take("file_id", String):
+        source = VendorFile(file_id, "openai_responses")
+        return ImagePart(source, detail, cache, part.path("file_id"))
+    url = part.need("image_url", String, "the image's URL, or a file_id")
+    where = part.path("image_url")
+    return ImagePart(_data_or_url(url, where, "image/png"), detail, cache, where)
+
+
+def _file(part: Fields) -> FilePart:
+    name = part.take("filename", String)
+    cache = _cache(part)
+    if file_id := part.take("file_id", String):
+        source = VendorFile(file_id, "openai_responses")
+        return FilePart(source, name, cache=cache, where=part.path("file_id"))
+    if url := part.take("file_url", String):
+        where = part.path("file_url")
+        return FilePart(RemoteUrl(url), name, cache=cache, where=where)
+    data = part.need("file_data", String, "the file's data, or a file_id or file_url")
+    where = part.path("file_data")
+    if data.startswith("data:"):
+        return FilePart(_data_or_url(data, where, ""), name, cache=cache, where=where)
+    media_type = "application/pdf" if (name or ".pdf").lower().endswith(".pdf") else "text/plain"
+    return FilePart(InlineData(media_type, data), name, cache=cache, where=where)
+
+
+def _data_or_url(url: str, where: str, default_type: str) -> InlineData | RemoteUrl:
+    if not url.startswith("data:"):
+        return RemoteUrl(url)
+    head, comma, data = url[5:].partition(",")
+    media_type, *parameters = head.split(";")
+    if not comma or "base64" not in parameters:
+        raise ProxyError(Kind.INVALID_REQUEST, f"{where}: a data URL has to be in base64.", where)
+    return InlineData(media_type or default_type, data)
+
+
+def _result(found: ReadInput, output: ReadOutput, where: str) -> ToolResultPart:
+    if output.tools is not None:
+        tools = read_tools(output.tools, f"{where}.tools")
+        found.tools += tools
+        names = ", ".join(tool.name for tool in tools)
+        text = f"These tools can be called now: {names}" if names else "No tools were found."
+        return ToolResultPart(output.call_id, (TextPart(text),), output.is_error)
+    if not output.parts:
+        content = (TextPart(output.text),) if output.text else ()
+        return ToolResultPart(output.call_id, content, output.is_error)
+    parts = [
+        _part(Fields.of(each, f"{where}.output[{index}]"))
+        for index, each in enumerate(output.parts)
+    ]
+    return ToolResultPart(
+        output.call_id,
+        tuple(TextPart(part.text) if isinstance(part, RefusalPart) else part for part in parts),
+        output.is_error,
+    )
+
+
+def _reasoning(item: Fields) -> ThinkingPart:
+    sealed = item.take("encrypted_content", String) or ""
+    origin, signature, item_id = unwrap(sealed, "openai_responses")
+    if item_id == REDACTED:
+        return ThinkingPart(origin, redacted=signature)
+    texts = list(_texts(item, "summary")) or list(_texts(item, "content"))
+    return ThinkingPart(
+        origin=origin,
+        text="\n\n".join(texts),
+        signature=signature,
+        id=item.take("id", String) or "",
+    )
+
+
+def _texts(item: Fields, name: str) -> Iterable[str]:
+    raw = item.raw(name)
+    if raw is None:
+        return
+    for index, each in enumerate(_array(raw, item.path(name))):
+        text = Fields.of(each, f"{item.path(name)}[{index}]").take("text", String)
+        if text:
+            yield text
+
+
+def _answers_behind_calls(messages: list[Message]) -> list[Message]:
+    """Move each answer behind the message with its call; one without a call stays where it is."""
+    callers: dict[str, int] = {}
+    answers: dict[int, list[ToolResultPart]] = {}
+    moved: set[int] = set()
+    for index, message in enumerate(messages):
+        for part in message.parts:
+            if isinstance(part, ToolCallPart):
+                callers[part.id] = index
+        if message.role == "user" and message.parts and _answers(message):
+            results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+            homes = {callers.get(part.call_id) for part in results}
+            if None not in homes:
+                moved.add(index)
+                for part in results:
+                    answers.setdefault(callers[part.call_id], []).append(part)
+    ordered: list[Message] = []
+    for index, message in enumerate(messages):
+        if index not in moved:
+            ordered.append(message)
+        if index in answers:
+            ordered.append(Message("user", tuple(answers[index])))
+    return ordered
