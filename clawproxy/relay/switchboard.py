@@ -62,7 +62,7 @@ def wire(config: Config, providers: Mapping[str, AnyProvider]) -> Wiring:
                 provider.kind,
                 provider.api_key,
                 provider.version if provider.kind == "anthropic" else None,
-                tuple((header, value.reveal()) for header, value in provider.headers.items()),
+                tuple(provider.headers.items()),
             )
         elif isinstance(provider, DemoProviderConfig | OpenClawProviderConfig):
             accounts[name] = Account(name, provider.kind)
