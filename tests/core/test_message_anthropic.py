@@ -128,7 +128,7 @@ def tool_block(draw: st.DrawFn) -> list[Event]:
     return [start, *({"type": "input_json_delta", "partial_json": part} for part in parts)]
 
 
-NULL_OR_EMPTY = st.one_of(st.none(), st.just([]))
+NULL_OR_EMPTY: st.SearchStrategy[list[object] | None] = st.one_of(st.none(), st.just([]))
 
 
 @st.composite
