@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from clawproxy.core.dialects.openai_responses_tools import strict_enough, write_tool
+from clawproxy.core.dialects.openai_chat_build import strict_ready
+from clawproxy.core.dialects.openai_responses_tools import write_tool
 from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.dialects.traits import openai_effort, reasons
 from clawproxy.core.dialects.turn import (
@@ -48,6 +49,9 @@ Json = dict[str, Any]
 
 MAX_USER = 64
 """The longest ``user`` that the API has always taken; a longer one goes as a hash."""
+
+_MACHINERY = frozenset({"fallback", "tool_search_tool_result"})
+"""Anthropic's blocks that tell of its own machinery and say nothing to another model."""
 
 _SHARED = (
     "service_tier",
@@ -117,7 +121,7 @@ def _refuse(turn: Turn) -> None:
             field_name(turn, "stop_sequences"), "the Responses API has no stop sequences."
         )
     sampling = turn.sampling
-    for name in ("top_k", "frequency_penalty", "presence_penalty", "seed", "logit_bias"):
+    for name in ("top_k", "frequency_penalty", "presence_penalty", "logit_bias"):
         value = getattr(sampling, name)
         if value and value != b"{}":
             raise unsupported(name, "the Responses API has no such parameter.")
@@ -192,6 +196,8 @@ def _item(part: Part, custom: set[str], freeform: set[str]) -> Iterable[Json | m
             }
         case OpaquePart(origin="openai_responses", raw=raw):
             yield msgspec.Raw(raw)
+        case OpaquePart(kind=kind) if kind in _MACHINERY:
+            pass
         case OpaquePart():
             raise unsupported(part.where, f"{part.kind} cannot be expressed for the Responses API.")
 
@@ -247,8 +253,8 @@ def _image(part: ImagePart) -> Json:
 def _file(part: FilePart) -> Json:
     match part.source:
         case PlainText(text):
-            head = f"{part.name}\n\n" if part.name else ""
-            return {"type": "input_text", "text": head + text}
+            head = "\n".join(said for said in (part.name, part.context) if said)
+            return {"type": "input_text", "text": f"{head}\n\n{text}" if head else text}
         case InlineData(media_type, data):
             suffix = "pdf" if media_type == "application/pdf" else "txt"
             return {
@@ -325,7 +331,7 @@ def _text_options(out: Json, turn: Turn) -> None:
                 "schema": msgspec.Raw(shape.schema),
             }
             if shape.strict is not None:
-                options["format"]["strict"] = shape.strict and strict_enough(shape.schema)
+                options["format"]["strict"] = shape.strict and strict_ready(shape.schema)
             if shape.description is not None:
                 options["format"]["description"] = shape.description
     if turn.verbosity is not None:

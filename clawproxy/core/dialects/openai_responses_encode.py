@@ -88,6 +88,8 @@ class _Call:
 class ResponsesEncoder:
     """See :class:`~.dialect.StreamEncoder`."""
 
+    request_id: str = ""  # the API's error events have no place for it
+
     def __init__(self, turn: Turn, *, model: str, response_id: str, created: int) -> None:
         self._turn = turn
         self._response = ResponseObject(turn, model=model, response_id=response_id, created=created)
@@ -147,7 +149,7 @@ class ResponsesEncoder:
             return b""
         return self._frame("response.in_progress", {"response": self._response.alive()})
 
-    def error(self, error: ProxyError) -> bytes:
+    def error(self, error: ProxyError, request_id: str = "") -> bytes:
         """Return the frames that end the stream with an error."""
         if self._final:
             return b""

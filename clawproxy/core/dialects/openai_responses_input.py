@@ -16,6 +16,7 @@ from collections.abc import Iterable
 import msgspec
 from attrs import define, evolve, field
 
+from clawproxy.core.dialects.openai_chat_parse import read_url
 from clawproxy.core.dialects.openai_responses_calls import (
     CALLS,
     OUTPUTS,
@@ -224,7 +225,7 @@ def _image(part: Fields) -> ImagePart:
         return ImagePart(source, detail, cache, part.path("file_id"))
     url = part.need("image_url", String, "the image's URL, or a file_id")
     where = part.path("image_url")
-    return ImagePart(_data_or_url(url, where, "image/png"), detail, cache, where)
+    return ImagePart(read_url(url, where), detail, cache, where)
 
 
 def _file(part: Fields) -> FilePart:
@@ -239,19 +240,9 @@ def _file(part: Fields) -> FilePart:
     data = part.need("file_data", String, "the file's data, or a file_id or file_url")
     where = part.path("file_data")
     if data.startswith("data:"):
-        return FilePart(_data_or_url(data, where, ""), name, cache=cache, where=where)
+        return FilePart(read_url(data, where), name, cache=cache, where=where)
     media_type = "application/pdf" if (name or ".pdf").lower().endswith(".pdf") else "text/plain"
     return FilePart(InlineData(media_type, data), name, cache=cache, where=where)
-
-
-def _data_or_url(url: str, where: str, default_type: str) -> InlineData | RemoteUrl:
-    if not url.startswith("data:"):
-        return RemoteUrl(url)
-    head, comma, data = url[5:].partition(",")
-    media_type, *parameters = head.split(";")
-    if not comma or "base64" not in parameters:
-        raise ProxyError(Kind.INVALID_REQUEST, f"{where}: a data URL has to be in base64.", where)
-    return InlineData(media_type or default_type, data)
 
 
 def _result(found: ReadInput, output: ReadOutput, where: str) -> ToolResultPart:

@@ -24,6 +24,7 @@ from typing import Any, Literal, cast
 import msgspec
 from attrs import frozen
 
+from clawproxy.core.dialects.openai_chat_build import strict_ready
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -278,38 +279,8 @@ def write_tool(tool: Tool) -> dict[str, Any] | msgspec.Raw:
             "type": "function",
             "name": short_tool_name(tool.name),
             "parameters": msgspec.Raw(tool.parameters or EMPTY_SCHEMA),
-            "strict": bool(tool.strict) and strict_enough(tool.parameters or EMPTY_SCHEMA),
+            "strict": bool(tool.strict) and strict_ready(tool.parameters or EMPTY_SCHEMA),
         }
     if tool.description is not None:
         written["description"] = tool.description
     return written
-
-
-def strict_enough(schema: bytes) -> bool:
-    """Tell whether OpenAI takes a schema as ``strict``: objects closed and all members required.
-
-    See https://platform.openai.com/docs/guides/structured-outputs#supported-schemas. Anthropic's
-    callers need neither, and a 400 would be no translation.
-    """
-    try:
-        return _closed(msgspec.json.decode(schema))
-    except MALFORMED:
-        return False
-
-
-def _closed(schema: object) -> bool:
-    if isinstance(schema, list):
-        return all(_closed(each) for each in schema)
-    if not isinstance(schema, dict):
-        return True
-    properties = schema.get("properties")
-    if isinstance(properties, dict):
-        required = schema.get("required")
-        if schema.get("additionalProperties") is not False or not isinstance(required, list):
-            return False
-        if set(required) != set(properties):
-            return False
-        return all(_closed(each) for each in properties.values()) and all(
-            _closed(value) for key, value in schema.items() if key != "properties"
-        )
-    return all(_closed(value) for value in schema.values())
