@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -22,6 +23,30 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from clawproxy.config.model import LogConfig
+from clawproxy.core.record import Exchange
+from clawproxy.relay.accesslog import AccessLine
+
+ACCESS_DELAY = 0.1
+"""Seconds that an access line may wait for others to be written with."""
+
+_ACCESS_FIELDS = (
+    "id",
+    "request_id",
+    "dialect",
+    "provider",
+    "model",
+    "routed_model",
+    "status",
+    "outcome",
+    "stream",
+    "tries",
+    "usage",
+    "ttft_ms",
+    "duration_ms",
+    "request_bytes",
+    "response_bytes",
+    "error",
+)
 
 _SKIPPED = frozenset(
     {
@@ -83,14 +108,50 @@ class Observer:
     :param stream: where lines go.
     """
 
-    def __init__(self, config: LogConfig, stream: TextIO) -> None:
+    def __init__(self, config: LogConfig, stream: TextIO, reactor: IReactorTime) -> None:
+        self._stream = stream
+        self._reactor = reactor
+        self._json = config.format == "json"
+        self._lines: list[str] = []
         self._predicate = LogLevelFilterPredicate(LogLevel.levelWithName(config.level))
         line: Callable[[LogEvent], str | None] = json_line if config.format == "json" else text_line
         self._observer = FilteringLogObserver(FileLogObserver(stream, line), [self._predicate])
 
     def __call__(self, event: LogEvent) -> None:
-        """Write an event, if its level is worth it."""
+        """Write an event, if its level is worth it, behind the access lines that were before it."""
+        self.flush()
         self._observer(event)
+
+    def access(self, exchange: Exchange) -> None:
+        """Write an exchange's access line, a tenth of a second later and many at a time.
+
+        Through Twisted's log a line costs more than parsing a request does.
+        """
+        if self._predicate.defaultLogLevel > LogLevel.info:
+            return
+        moment = datetime.now(UTC)
+        if self._json:
+            fields = msgspec.to_builtins(exchange)
+            line = {
+                "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "level": "info",
+                "logger": "clawproxy.access",
+                "message": str(AccessLine(exchange)),
+            }
+            line.update((name, fields[name]) for name in _ACCESS_FIELDS)
+            self._lines.append(msgspec.json.encode(line).decode("utf-8", "replace") + "\n")
+        else:
+            stamp = moment.strftime("%Y-%m-%dT%H:%M:%S+0000")
+            self._lines.append(f"{stamp} [clawproxy.access#info] {AccessLine(exchange)}\n")
+        if len(self._lines) == 1:
+            self._reactor.callLater(ACCESS_DELAY, self.flush)
+
+    def flush(self) -> None:
+        """Write the access lines that wait."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write("".join(lines))
+            self._stream.flush()
 
     def change_level(self, level: str) -> None:
         """Log what is of this level or above from now on."""

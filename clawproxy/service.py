@@ -28,6 +28,7 @@ from clawproxy import notify
 from clawproxy.assembly import Assembly, assemble
 from clawproxy.config.model import Config
 from clawproxy.config import reload
+from clawproxy.core.record import Exchange
 from clawproxy.drain import Drain
 
 
@@ -45,7 +46,7 @@ class CannotListen(Exception):
     """An endpoint of ``server.listen`` cannot be bound."""
 
 
-class ClawProxyService(Service):  # type: ignore[misc]
+class ClawProxyService(Service):
     """The whole proxy as one Twisted service.
 
     :param config: a checked configuration.
@@ -83,6 +84,10 @@ class ClawProxyService(Service):  # type: ignore[misc]
     def addresses(self) -> list[object]:
         """Where it listens, as Twisted addresses, in the order of ``server.listen``."""
         return [port.getHost() for port in self._ports]
+
+    def log_access_with(self, write: Callable[[Exchange], None]) -> None:
+        """Have access lines written by something faster than Twisted's log."""
+        self._assembled.board.access_log = write
 
     # Starting.
 
@@ -153,7 +158,9 @@ class ClawProxyService(Service):  # type: ignore[misc]
             except (ValueError, KeyError):
                 pass  # the trigger is being run: this is the reactor's own shutdown
         for port in self._ports:
-            await port.stopListening()
+            stopped = port.stopListening()
+            if stopped is not None:
+                await stopped
         self._assembled.site.close_idle()
         for part in reversed(self._parts):
             try:

@@ -24,7 +24,7 @@ from clawproxy.log import Observer, stream_of
 from clawproxy.service import CannotListen, ClawProxyService
 
 
-class Options(usage.Options):  # type: ignore[misc]
+class Options(usage.Options):
     """``twistd clawproxy``'s own options."""
 
     synopsis = "[options]"
@@ -72,7 +72,7 @@ class Options(usage.Options):  # type: ignore[misc]
             sys.exit(1)
 
 
-class Process(Service):  # type: ignore[misc]
+class Process(Service):
     """The proxy as the business of a whole process: signals, log level, exit code.
 
     * The first SIGTERM or SIGINT stops the reactor, and so drains; a second one gives the drain up.
@@ -98,7 +98,8 @@ class Process(Service):  # type: ignore[misc]
         if isinstance(parent, Componentized) and parent.getComponent(ILogObserver, None) is None:
             stream = stream_of(twistd)
             if stream is not None:
-                self._observer = Observer(self._loaded.config.log, stream)
+                self._observer = Observer(self._loaded.config.log, stream, self._reactor)
+                self.proxy.log_access_with(self._observer.access)
                 parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 
@@ -148,6 +149,8 @@ class Process(Service):  # type: ignore[misc]
 
     async def _stop(self) -> None:
         await self.proxy.stopService()
+        if self._observer is not None:
+            self._observer.flush()
         if not self.proxy.whole:
             # twistd knows no exit code of a service; its own clean-up comes first.
             atexit.register(_exit_with_failure)

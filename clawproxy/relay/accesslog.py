@@ -19,24 +19,22 @@ if TYPE_CHECKING:
 _log = Logger(namespace="clawproxy.access")
 _forward_log = Logger(namespace="clawproxy.forward")
 
-_ACCESS = "{line}"
-
 
 def access(exchange: Exchange) -> None:
-    """Write an exchange's access line."""
-    _log.info(_ACCESS, line=_Line(exchange), exchange_id=exchange.id)
+    """Write an exchange's access line through Twisted's log, as an embedded proxy does."""
+    _log.info("{line}", line=AccessLine(exchange))
 
 
-class _Line:
+class AccessLine:
     """An access line that is only put together if somebody writes it."""
 
-    __slots__ = ("_exchange",)
+    __slots__ = ("exchange",)
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+        self.exchange = exchange
 
     def __str__(self) -> str:
-        each = self._exchange
+        each = self.exchange
         model = each.model or "-"
         if each.routed_model and each.routed_model != each.model:
             model += f"->{each.routed_model}"

@@ -31,7 +31,7 @@ from clawproxy.relay.attempt import Attempt
 from clawproxy.relay.inbound import ENDPOINTS, Inbound, Operation, dialect_of, read
 from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.upstream.failure import UpstreamFailure
+from clawproxy.upstream.failure import Phase, UpstreamFailure
 from clawproxy.web.site import ProxyRequest, RawHeaders
 
 CLIENT_GONE = 499
@@ -286,7 +286,7 @@ class Forward:
         self.exchange.error = "the caller went away"
         self.exchange.status = CLIENT_GONE
         if waiting:
-            phase = "headers" if self.connected else "connect"
+            phase: Phase = "headers" if self.connected else "connect"
             accesslog.forward_error(self, phase, "the caller went away", gone=True)
         self._stop()
         self._end("client_gone")
@@ -318,7 +318,7 @@ class Forward:
             self.recording.end()
         for observer in self.board.observers:
             observer.finished(exchange)
-        accesslog.access(exchange)
+        self.board.access_log(exchange)
 
 
 def _text(headers: RawHeaders, name: bytes) -> str | None:

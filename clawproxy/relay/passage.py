@@ -50,11 +50,15 @@ class Passage:
             caller has been answered.
         """
         forward = self._forward
+        request = forward.request
+        request.cork()
         if self._gate is None:
             self._open()
-        request = forward.request
         request.registerProducer(self._answer, True)
+        self._answer.turn_over = request.flush
         self._answer.deliverBody(self._pump)
+        if not self._answer.in_turn:
+            request.flush()
         failure = await self._pump.done
         if self._failover is not None:
             request.unregisterProducer()

@@ -33,7 +33,7 @@ class Pump(Protocol):
     """
 
     def __init__(self, answer: Answer, take: Callable[[bytes], None]) -> None:
-        self.dataReceived = take  # type: ignore[method-assign]
+        self.dataReceived = take  # type: ignore[method-assign,assignment]
         self.done: Deferred[UpstreamFailure | None] = Deferred(lambda _: answer.stopProducing())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -6,7 +6,7 @@ A reload makes a new :class:`Wiring` and swaps it in; exchanges under way keep t
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ from clawproxy.config.model import (
 )
 from clawproxy.core.keys import Account, Callers
 from clawproxy.core.routing import Router, Rule
+from clawproxy.core.record import Exchange
 from clawproxy.drain import Drain
+from clawproxy.relay import accesslog
 from clawproxy.relay.observer import Observer
 from clawproxy.relay.recording import NullRecorder, Recorder
 from clawproxy.upstream.http import HTTPProvider
@@ -87,6 +89,7 @@ class Switchboard:
 
     :param observers: are told of every exchange.
     :ivar running: the exchanges under way.
+    :ivar access_log: writes an exchange's access line.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Switchboard:
         self.recorder: Recorder = recorder or NullRecorder()
         self.observers = list(observers)
         self.running: set[Forward] = set()
+        self.access_log: Callable[[Exchange], None] = accesslog.access
         self.random = random.Random()
         self._numbers = count(self.random.getrandbits(24))
 

@@ -116,6 +116,12 @@ class OutgoingRequest:
     def stopProducing(self) -> None:
         """Do nothing: all was written at once."""
 
+    def answered(self, response: H1Response) -> H1Response:
+        """Remember the answer in its own form, whatever is wrapped around it further up."""
+        response.sent_at = self.sent_at
+        self.response = response
+        return response
+
     def head(self, method: bytes, authority: bytes) -> bytes:
         """Give the request line and header section."""
         lines = [method + b" " + self.target + b" HTTP/1.1\r\nHost: " + authority]
@@ -187,36 +193,35 @@ class UpstreamAgent:
         """
         if not isinstance(bodyProducer, OutgoingRequest):
             raise TypeError(f"expected an OutgoingRequest as body producer, found {bodyProducer!r}")
-        return Deferred.fromCoroutine(self.exchange(method, self.pool(uri), bodyProducer))
-
-    async def exchange(self, method: bytes, pool: Pool, outgoing: OutgoingRequest) -> H1Response:
-        """Lend a connection, send, and wait for the answer's head; a stale connection is replaced once."""
-        head = outgoing.head(method, pool.authority)
-        body = outgoing if outgoing.body is not None else None
+        pool = self.pool(uri)
+        head = bodyProducer.head(method, pool.authority)
         connection = pool.kept()
-        if connection is not None:
-            try:
-                return await self._send(connection, method, head, body, outgoing)
-            except UpstreamFailure as failure:
-                if not failure.stale:
-                    raise
-        connection = await pool.fresh()
-        return await self._send(connection, method, head, body, outgoing)
+        if connection is None:
+            return Deferred.fromCoroutine(self._send_fresh(pool, method, head, bodyProducer))
+        sending = self._send(connection, method, head, bodyProducer)
 
-    async def _send(
-        self,
-        connection: H1Connection,
-        method: bytes,
-        head: bytes,
-        body: IBodyProducer | None,
-        outgoing: OutgoingRequest,
+        def replaced(failure: Failure) -> Failure | Deferred[H1Response]:
+            error = failure.value
+            if isinstance(error, UpstreamFailure) and error.stale:
+                again = self._send_fresh(pool, method, head, bodyProducer)
+                return Deferred.fromCoroutine(again)
+            return failure
+
+        return sending.addErrback(replaced)
+
+    async def _send_fresh(
+        self, pool: Pool, method: bytes, head: bytes, outgoing: OutgoingRequest
     ) -> H1Response:
+        connection = await pool.fresh()
+        return await self._send(connection, method, head, outgoing)
+
+    def _send(
+        self, connection: H1Connection, method: bytes, head: bytes, outgoing: OutgoingRequest
+    ) -> Deferred[H1Response]:
         outgoing.sent_at = self._reactor.seconds()
-        response = await connection.send(
-            method, head, body, outgoing.header_timeout, outgoing.idle_timeout
-        )
-        outgoing.response = response
-        return response
+        return connection.send(
+            method, head, outgoing.body or b"", outgoing.header_timeout, outgoing.idle_timeout
+        ).addCallback(outgoing.answered)
 
     def close(self) -> None:
         """Close every idle connection; those in use go when their exchange is over."""

@@ -20,7 +20,6 @@ import httptools
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IConsumer,
     IDelayedCall,
     IHandshakeListener,
     IProtocol,
@@ -31,15 +30,19 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IResponse
+from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
+from clawproxy.sending import send
 from clawproxy.upstream.failure import UpstreamFailure, loss_words
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 MAX_HEAD = 262_144
 """Bytes of status line and headers that an upstream may send; OpenAI's own budget is 64 KiB."""
+
+SMALL = 65_536
+"""Bytes of a request body up to which it leaves in one packet with its head."""
 
 _DONE = Failure(ResponseDone())
 
@@ -50,6 +53,8 @@ class H1Response:
 
     :ivar code: the HTTP status.
     :ivar raw_headers: the header section, in order and spelling as it came.
+    :ivar turn_over: called when all that one read brought has been delivered, so that what it caused can
+        leave in one packet.
     :ivar sent_at: when the request had been written, on the reactor's clock.
     :ivar headers: left empty on purpose: nothing that wraps a response finds anything to act on.
     """
@@ -70,6 +75,12 @@ class H1Response:
         self._early: list[bytes] = []
         self._end: Failure | None = None
         self._paused = False
+        self.turn_over: Callable[[], None] | None = None
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether more of what one read brought is still to be delivered in this turn."""
+        return self._connection is not None and self._connection.in_turn
 
     def setPreviousResponse(self, response: IResponse) -> None:
         """Refuse: redirects are never followed here."""
@@ -159,6 +170,7 @@ class H1Connection(Protocol):
         self._clock: IDelayedCall | None = None
         self._last_byte = 0.0
         self._throttled = False
+        self.in_turn = False
         self._parser: httptools.HttpResponseParser | None = None
         self.closed = False
         self.reused = False
@@ -223,14 +235,14 @@ class H1Connection(Protocol):
         self,
         method: bytes,
         head: bytes,
-        body: IBodyProducer | None,
+        body: bytes,
         header_timeout: float,
         idle_timeout: float,
     ) -> Deferred[H1Response]:
         """Write a request and wait for the head of its answer.
 
         :param head: request line and headers, complete with the empty line.
-        :param body: produces the body; ``None`` for none.
+        :param body: the bytes behind the head.
         :param header_timeout: seconds until the answer's head must be there; 0 for no limit.
         :param idle_timeout: seconds that may pass between two body pieces; 0 for no limit.
         :return: fires with the response; fails with :class:`UpstreamFailure`. Cancelling aborts.
@@ -248,14 +260,12 @@ class H1Connection(Protocol):
         if header_timeout:
             self._clock = self._reactor.callLater(header_timeout, self._head_is_late)
         waiting = self._waiting
-        self._sending = body is not None
-        if body is None or body.length == 0:
-            self._sending = False
-            self.transport.write(head)  # type: ignore[union-attr]
+        if len(body) < SMALL:
+            send(self.transport, head + body if body else head)
         else:
             self.transport.write(head)  # type: ignore[union-attr]
-            producing = body.startProducing(IConsumer(self.transport))
-            producing.addCallbacks(self._sent, self._send_failed)
+            self.transport.write(body)  # type: ignore[union-attr]
+        self._large = len(body) >= SMALL
         return waiting
 
     def _head_is_late(self) -> None:
@@ -266,15 +276,6 @@ class H1Connection(Protocol):
         if waiting is not None:
             waiting.errback(Failure(UpstreamFailure("headers", words, timeout=True)))
 
-    def _sent(self, _: object) -> None:
-        self._sending = False
-
-    def _send_failed(self, reason: Failure) -> None:
-        waiting, self._waiting = self._waiting, None
-        self.abort()
-        if waiting is not None:
-            waiting.errback(reason)
-
     def dataReceived(self, data: bytes) -> None:
         """Parse what came; deliver head, piece and end after the parser has returned."""
         if self._waiting is None and self._response is None:
@@ -282,6 +283,7 @@ class H1Connection(Protocol):
             self.abort()
             return
         self._last_byte = self._reactor.seconds()
+        self.in_turn = True
         if self._response is None:
             self._head_bytes += len(data)
         try:
@@ -305,10 +307,11 @@ class H1Connection(Protocol):
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             response.piece(data)
-            if self._response is None:  # aborted by the reader
-                return
-        if self._complete:
+        if self._response is not None and self._complete:
             self._finish(response)
+        self.in_turn = False
+        if response.turn_over is not None:
+            response.turn_over()
 
     def _deliver_head(self) -> None:
         self._stop_clock()
@@ -335,7 +338,8 @@ class H1Connection(Protocol):
     def _finish(self, response: H1Response) -> None:
         self._response = None
         self._stop_clock()
-        keep = self._keep and not self._sending
+        # An error that came before all of a large body was sent leaves the connection half written.
+        keep = self._keep and not (self._large and response.code >= 400)
         self._parser = None
         if self._throttled:
             self.unthrottle()

@@ -67,7 +67,6 @@ class HTTPProvider:
         await self._client.request(ask.method, self._origin, data=outgoing)
         response = outgoing.response
         assert response is not None  # the agent sets it before the Deferred fires
-        response.sent_at = outgoing.sent_at
         return response
 
     def close(self) -> None:

@@ -6,9 +6,7 @@ https://wicg.github.io/private-network-access/.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from attrs import field, frozen
+from attrs import frozen
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -30,7 +28,7 @@ class Cors:
     :ivar origins: exact origins, or ``*`` for any; none turns CORS off.
     """
 
-    origins: Sequence[str] = field(converter=tuple)
+    origins: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.origins)

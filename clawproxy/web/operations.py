@@ -18,7 +18,7 @@ Report = Callable[[], Mapping[str, object]]
 _UNCACHED = [(b"Cache-Control", b"no-store")]
 
 
-class Health(Resource):  # type: ignore[misc]
+class Health(Resource):
     """``/health``: whether new work may be sent here; 503 from the first moment of a drain.
 
     :param reports: further facts, by name; a fault in them does not make the proxy unhealthy.
@@ -47,7 +47,7 @@ class Health(Resource):  # type: ignore[misc]
         return server.NOT_DONE_YET
 
 
-class Livez(Resource):  # type: ignore[misc]
+class Livez(Resource):
     """``/livez``: that the process answers at all, and how much it carries; always 200."""
 
     isLeaf = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.web import server
 from twisted.web.resource import IResource, Resource
@@ -13,7 +13,7 @@ from clawproxy.web.site import ProxyRequest
 from clawproxy.web.v1 import Local, V1Resource, refuse
 
 
-class Root(Resource):  # type: ignore[misc]
+class Root(Resource):
     """``/``: the API, the operations' paths, the dashboard, and each provider's own ``/{provider}/v1``.
 
     :param local: what is answered here of ``/v1``.
@@ -37,7 +37,6 @@ class Root(Resource):  # type: ignore[misc]
         while path == b"" and request.postpath:
             # //v1/messages, as clients send whose base URL ends in a slash
             path = request.postpath.pop(0)
-            request.prepath.append(path)
             if path in self.children:
                 found: IResource = self.children[path]
                 return found
@@ -52,7 +51,7 @@ class Root(Resource):  # type: ignore[misc]
         return Missing(self._board)
 
 
-class Front(Resource):  # type: ignore[misc]
+class Front(Resource):
     """``/`` itself: Claude Code's probe, and the way to the dashboard."""
 
     isLeaf = True
@@ -67,7 +66,7 @@ class Front(Resource):  # type: ignore[misc]
         return server.NOT_DONE_YET
 
 
-class Missing(Resource):  # type: ignore[misc]
+class Missing(Resource):
     """A path that leads nowhere."""
 
     isLeaf = True
@@ -84,7 +83,7 @@ class Missing(Resource):  # type: ignore[misc]
         return server.NOT_DONE_YET
 
 
-def counts_of(board: Switchboard) -> object:
+def counts_of(board: Switchboard) -> Callable[[bytes], bool]:
     """Make what tells whether a request target counts as in flight."""
 
     def counts(uri: bytes) -> bool:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -27,6 +28,7 @@ from twisted.web.resource import IResource
 
 from clawproxy.core.errors import Kind, ProxyError, render
 from clawproxy.drain import Drain
+from clawproxy.sending import send
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -42,7 +44,7 @@ LINGER = 5.0
 _TCP_STATES_GONE = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's tcp_states.h
 
 
-class ProxyChannel(http.HTTPChannel):  # type: ignore[misc]
+class ProxyChannel(http.HTTPChannel):
     """A caller's connection."""
 
     totalHeadersSize = MAX_HEAD
@@ -50,11 +52,15 @@ class ProxyChannel(http.HTTPChannel):  # type: ignore[misc]
     _optimisticEagerReadSize = MAX_PIPELINED
     _log = Logger()
     site: ProxySite
+    transport: Any
 
     def connectionMade(self) -> None:
         """Join the site's connections."""
         self._lingering = False
         self._watch: Any = None
+        self._out: list[bytes] = []
+        self.corked = False
+        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
         self.site.channels.add(self)
 
@@ -64,6 +70,46 @@ class ProxyChannel(http.HTTPChannel):  # type: ignore[misc]
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
         super().connectionLost(reason)
+
+    def getPeer(self) -> Any:
+        """Give the caller's address without asking the kernel again for each request."""
+        return self._peer
+
+    def getHost(self) -> Any:
+        """Give our address without asking the kernel again for each request."""
+        return self._host
+
+    def write(self, data: bytes) -> None:
+        """Send at once, or with what else belongs to this turn while corked."""
+        if self.corked:
+            self._out.append(data)
+        else:
+            send(self.transport, data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send at once, or with what else belongs to this turn while corked."""
+        self._out.extend(iovec)
+        if not self.corked:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was kept while corked, in one piece."""
+        out = self._out
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            self._out = []
+            send(self.transport, data)
+
+    def loseConnection(self) -> None:
+        """Close after what was written."""
+        self.flush()
+        super().loseConnection()
+
+    def requestDone(self, request: http.Request) -> None:
+        """An answer is complete: let it go, and take up the next request."""
+        self.corked = False
+        self.flush()
+        super().requestDone(request)
 
     @property
     def idle(self) -> bool:
@@ -148,7 +194,7 @@ class ProxyChannel(http.HTTPChannel):  # type: ignore[misc]
             self.loseConnection()
 
 
-class ProxyRequest(server.Request):  # type: ignore[misc]
+class ProxyRequest(server.Request):
     """A caller's request.
 
     :ivar started: when its head was complete, seconds on the reactor's clock.
@@ -157,7 +203,8 @@ class ProxyRequest(server.Request):  # type: ignore[misc]
 
     defaultContentType = None
     channel: Any
-    site: ProxySite
+    site: ProxySite  # type: ignore[assignment]
+    content: Any
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
@@ -213,7 +260,7 @@ class ProxyRequest(server.Request):  # type: ignore[misc]
     def process(self) -> None:
         """Find the resource and let it answer; no header is set yet, the upstream's go out."""
         self.prepath = []
-        self.postpath = [http.unquote(part) for part in self.path[1:].split(b"/")]
+        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         try:
             self.render(self.site.getResourceFor(self))
         except BaseException:  # noqa: BLE001 - as Twisted does: a bug in a resource becomes a 500
@@ -266,7 +313,7 @@ class ProxyRequest(server.Request):  # type: ignore[misc]
         self._bodyless = bodyless
         self.channel.write(b"\r\n".join(lines))
         if bodyless:
-            self.write = lambda data: None
+            self.write = lambda data: None  # type: ignore[method-assign]
 
     def write(self, data: bytes) -> None:
         """Write a piece of the body; before the first, see to a drain's ``Connection: close``."""
@@ -279,6 +326,22 @@ class ProxyRequest(server.Request):  # type: ignore[misc]
         """End the answer."""
         super().finish()
         self._uncount()
+
+    def cork(self) -> None:
+        """Keep what is written until :meth:`flush`, so that one turn's pieces leave as one packet."""
+        if not self._disconnected:
+            self.channel.corked = True
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if not self._disconnected and not self.finished and isinstance(self.channel, ProxyChannel):
+            self.channel.flush()
+
+    def uncork(self) -> None:
+        """Send what was kept and keep nothing from now on."""
+        if not self._disconnected and not self.finished:
+            self.channel.corked = False
+            self.flush()
 
     def break_off(self) -> None:
         """End an answer so that nobody takes it for whole: close without the final chunk."""
@@ -309,7 +372,7 @@ class ProxyRequest(server.Request):  # type: ignore[misc]
         self.finish()
 
 
-class ProxySite(server.Site):  # type: ignore[misc]
+class ProxySite(server.Site):
     """The tree of resources with what all of its requests share.
 
     :param drain: counts what is in flight and knows whether the process is leaving.

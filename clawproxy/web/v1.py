@@ -23,7 +23,7 @@ Local = Callable[[ProxyRequest, bytes], bool]
 """Answers a request on a path of its own; false passes it through after all."""
 
 
-class V1Resource(Resource):  # type: ignore[misc]
+class V1Resource(Resource):
     """All that stands under a ``/v1``.
 
     :param pinned: the provider whose name stands in front, if one does.
