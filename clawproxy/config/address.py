@@ -13,11 +13,16 @@ _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+")
 
 def mask(url: str) -> str:
     """Give an address without what might be secret in it: user, password and query."""
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, _ = head.partition("//")
-    shown = f"{scheme}{slashes}{MASK}@{tail}" if at and slashes else f"{MASK}@{tail}" if at else url
-    before, query, _ = shown.partition("?")
-    return f"{before}?{MASK}" if query else before
+    before, query, after = url.partition("?")
+    scheme, slashes, rest = before.partition("//")
+    if not slashes:
+        scheme, rest = "", before
+    if "@" in after:
+        # A password with a question mark, or a query with an at sign: who can tell?
+        return f"{scheme}{slashes}{MASK}"
+    _, at, host = rest.rpartition("@")
+    shown = f"{scheme}{slashes}{MASK}@{host}" if at else before
+    return f"{shown}?{MASK}" if query else shown
 
 
 def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:

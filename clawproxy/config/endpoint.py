@@ -105,7 +105,7 @@ def check(description: str) -> str:
                 raise ValueError(f"{endpoint.kind}: needs a port from 0 to 65535")
             _check_interface(endpoint.interface)
         case "unix":
-            if not (endpoint.arguments or endpoint.options.get("address")):
+            if not ("".join(endpoint.arguments[:1]) or endpoint.options.get("address")):
                 raise ValueError("unix: needs a path")
         case "tls":
             if not (endpoint.arguments or endpoint.options):

@@ -15,7 +15,7 @@ from clawproxy.config import endpoint
 from clawproxy.config.mistake import Mistake
 from clawproxy.config.number import Duration
 from clawproxy.config.shape import Reading, Unfit
-from clawproxy.config.tree import Node, Origin, Path, merge, plain, replace
+from clawproxy.config.tree import Node, NoPlaceError, Origin, Path, plain, replace
 
 PREFIX = "environment variable "
 
@@ -142,9 +142,9 @@ def layer(below: Node, environ: Mapping[str, str], reading: Reading) -> Layer:
         result.tree = _put(result.tree, path, plain(value, origin))
         if entry.name == "SUBAGENT_MAPPINGS":
             result.tree = _put(result.tree, ("subagents", "enable"), plain(True, origin))
-    if enabled:
-        kind = plain({"providers": {gateway: {"kind": "openclaw"}}}, Origin("environment"))
-        result.tree = merge(result.tree, kind)
+    kind_path = ("providers", gateway, "kind")
+    if enabled and result.tree.find(kind_path) is None:
+        result.tree = _put(result.tree, kind_path, plain("openclaw", Origin("environment")))
     listen = _listen(below, given, reading)
     if listen is not None:
         result.tree = _put(result.tree, ("server", "listen"), listen)
@@ -154,8 +154,8 @@ def layer(below: Node, environ: Mapping[str, str], reading: Reading) -> Layer:
 def _put(tree: Node, path: Path, node: Node) -> Node:
     try:
         return replace(tree, path, node)
-    except IndexError:
-        # A list where a mapping belongs: the reading of the file's own layer says so.
+    except NoPlaceError:
+        # A list or a scalar stands where a mapping belongs; reading it will say so.
         return tree
 
 

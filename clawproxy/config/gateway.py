@@ -49,6 +49,7 @@ class OpenClawProviderConfig:
     )
     url: str = field(
         default="ws://127.0.0.1:18789",
+        repr=address.mask,
         metadata=described(
             Text("a ws:// or wss:// URL", address.gateway_url, address.mask),
             "Where the gateway listens.",

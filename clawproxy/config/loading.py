@@ -23,7 +23,7 @@ from clawproxy.config.mistake import ConfigError, Mistake
 from clawproxy.config.model import Config
 from clawproxy.config.section import keys_of, read_fields
 from clawproxy.config.shape import Reading
-from clawproxy.config.tree import Node, Origin, merge, plain, replace
+from clawproxy.config.tree import Node, NoPlaceError, Origin, merge, plain, replace
 
 DEFAULTS = Origin("defaults")
 SYSTEM_FILE = FilePath("/etc/clawproxy/clawproxy.yaml")
@@ -52,6 +52,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     cwd: FilePath | None = None,
     home: FilePath | None = None,
+    system: FilePath = SYSTEM_FILE,
 ) -> Loaded:
     """Load the configuration; call it again with the same arguments to reload.
 
@@ -61,6 +62,7 @@ def load(
     :param environ: the process's environment unless given.
     :param cwd: the working directory unless given.
     :param home: the home directory unless given.
+    :param system: the file that is looked for last.
     :raises ConfigError: with every mistake that there is.
     """
     environ = os.environ if environ is None else environ
@@ -69,7 +71,7 @@ def load(
     sources = ["defaults"]
     tree = plain({"providers": {"anthropic": {}, "openai": {}, "demo": {}}}, DEFAULTS)
 
-    file = find_file(config_path, environ, cwd, reading.home)
+    file = find_file(config_path, environ, cwd, reading.home, system)
     if file is not None:
         try:
             written = document.parse(_read(file), str(file))
@@ -114,7 +116,7 @@ def find_file(
     environ: Mapping[str, str],
     cwd: FilePath,
     home: FilePath,
-    system: FilePath = SYSTEM_FILE,
+    system: FilePath,
 ) -> FilePath | None:
     """Find the file to read: a named one whether it is there or not, else the first that exists."""
     named = config_path or environ.get("CLAWPROXY_CONFIG")
@@ -161,12 +163,9 @@ def _set(tree: Node, text: str, environ: Mapping[str, str], reading: Reading) ->
         reading.mistakes += [
             Mistake("--set", key, mistake.found, "a value in YAML") for mistake in error.mistakes
         ]
-    except IndexError as error:
-        reading.mistakes.append(
-            Mistake(
-                "--set", key, f"the list index {error}", "the index of an item, or the next one"
-            )
-        )
+    except NoPlaceError as error:
+        expected = "the key of a mapping, the index of an item, or the next one"
+        reading.mistakes.append(Mistake("--set", key, str(error), expected))
     return tree
 
 
@@ -190,6 +189,11 @@ def plain_origin(node: Node) -> Node:
 
 
 def _in_order(mistakes: list[Mistake]) -> list[Mistake]:
-    """Sort by file and line; what has none keeps its place among the others of its file."""
-    files = list(dict.fromkeys(mistake.file for mistake in mistakes))
-    return sorted(mistakes, key=lambda mistake: (files.index(mistake.file), mistake.line or 0))
+    """Sort by layer and line: the file's first; what has no line keeps its place in its layer."""
+
+    def place(mistake: Mistake) -> tuple[int, int]:
+        layers = (environment.PREFIX, "--set", "--listen")
+        layer = next((n for n, start in enumerate(layers, 1) if mistake.file.startswith(start)), 0)
+        return layer, mistake.line or 0
+
+    return sorted(mistakes, key=place)

@@ -16,7 +16,7 @@ from attrs import NOTHING, frozen
 
 from clawproxy.config.mistake import nearest_to
 from clawproxy.config.shape import Reading, Shape, Unfit
-from clawproxy.config.tree import Node, Origin, Path
+from clawproxy.config.tree import Node, Path
 
 S = TypeVar("S", bound=attrs.AttrsInstance)
 
@@ -77,27 +77,29 @@ def read_fields(
     keys = keys_of(section, kind)
     mapping = node.value if isinstance(node.value, dict) else {}
     values: dict[str, Any] = {}
-    before = len(reading.mistakes)
+    good = True
     if not isinstance(node.value, dict) and node.value is not None:
         reading.note(node.origin, at, node.kind(), f"a mapping with {', '.join(keys)}")
         return values, False
     for name, item in mapping.items():
         if name not in keys:
             _note_unknown(section, name, item, at, reading, kind)
+            good = False
             continue
         try:
             values[name] = keys[name].shape.read(item, (*at, name), reading)
         except Unfit:
-            continue
+            good = False
     for name, entry in keys.items():
         if name in mapping:
             continue
         default = attrs.fields_dict(section)[name].default
         if default is NOTHING:
             reading.note(node.origin, (*at, name), "nothing", entry.shape.expected)
+            good = False
         elif not hasattr(default, "factory"):
             values[name] = entry.shape.settle(default, reading)
-    return values, len(reading.mistakes) == before
+    return values, good
 
 
 def _note_unknown(
@@ -145,7 +147,14 @@ class Section(Shape[S]):
         return plain_fields(value)
 
     def settle(self, default: S, reading: Reading) -> S:
-        return self.read(Node({}, Origin("defaults")), (), reading)
+        settled: S = attrs.evolve(  # type: ignore[misc]
+            default,
+            **{
+                name: entry.shape.settle(getattr(default, name), reading)
+                for name, entry in keys_of(self.section).items()
+            },
+        )
+        return settled
 
 
 def plain_fields(value: attrs.AttrsInstance, kind: str = "") -> dict[str, object]:

@@ -37,11 +37,16 @@ class Reading:
     def note(
         self, origin: Origin, at: Path, found: str, expected: str, nearest: str | None = None
     ) -> Unfit:
-        """Note a mistake, and give the exception for whoever cannot go on without the value."""
-        self.mistakes.append(
-            Mistake(origin.file, ".".join(at), found, expected, nearest, origin.line)
-        )
-        return Unfit(".".join(at))
+        """Note a mistake, and give the exception for whoever cannot go on without the value.
+
+        What is already known to be wrong, as a variable that is not set, is not noted again.
+        """
+        key = ".".join(at)
+        mistake = Mistake(origin.file, key, found, expected, nearest, origin.line)
+        place = (mistake.file, mistake.key, mistake.line)
+        if place not in {(other.file, other.key, other.line) for other in self.mistakes}:
+            self.mistakes.append(mistake)
+        return Unfit(key)
 
 
 class Shape(ABC, Generic[T]):

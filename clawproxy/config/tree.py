@@ -107,10 +107,14 @@ def merge(lower: Node, upper: Node, path: Path = ()) -> Node:
     return upper
 
 
+class NoPlaceError(LookupError):
+    """A path leads to where nothing can be put; the text says what is in the way."""
+
+
 def replace(root: Node, path: Sequence[str], node: Node) -> Node:
     """Give a tree that has a node at a path, with the mappings and list items on the way to it.
 
-    :raises IndexError: a list on the way has no such index, nor is it the next one.
+    :raises NoPlaceError: something on the way has no such place.
     """
     if not path:
         return node
@@ -119,11 +123,13 @@ def replace(root: Node, path: Sequence[str], node: Node) -> Node:
     if isinstance(root.value, list) or (root.value is None and head.isdigit()):
         items = list(root.value or [])
         if not head.isdigit() or int(head) > len(items):
-            raise IndexError(head)
+            raise NoPlaceError(f"no item {head!r} in a list of {len(items)}")
         index = int(head)
         below = items[index] if index < len(items) else empty
         items[index : index + 1] = [replace(below, rest, node)]
         return Node(items, root.origin)
-    mapping = dict(root.value) if isinstance(root.value, dict) else {}
+    if root.value is not None and not isinstance(root.value, dict):
+        raise NoPlaceError(f"{root.kind()} around it, which has no keys")
+    mapping = dict(root.value or {})
     mapping[head] = replace(mapping.get(head, empty), rest, node)
     return Node(mapping, root.origin)
