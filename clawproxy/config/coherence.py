@@ -85,7 +85,7 @@ def _with_routes(tree: Node, present: Mapping[str, Node], closed: bool) -> Node:
         if not isinstance(routes.value, list) or not routes.value or closed:
             return tree
         own = routes.value
-    matches = {match.value for route in own if (match := route.find(("match",))) is not None}
+    matches = {match.text for route in own if (match := route.find(("match",))) is not None}
     tail = [
         plain({"match": route.match, "provider": route.provider}, _DEFAULTS)
         for route in DEFAULT_ROUTES

@@ -63,7 +63,7 @@ class Node:
                 case dict() as mapping:
                     node = mapping.get(part)
                 case list() as items:
-                    node = items[int(part)] if part.isdigit() and int(part) < len(items) else None
+                    node = items[int(part)] if _is_index(part, len(items) - 1) else None
                 case _:
                     return None
         return node
@@ -120,9 +120,9 @@ def replace(root: Node, path: Sequence[str], node: Node) -> Node:
         return node
     head, rest = path[0], path[1:]
     empty = Node(None, node.origin)
-    if isinstance(root.value, list) or (root.value is None and head.isdigit()):
+    if isinstance(root.value, list) or (root.value is None and head == "0"):
         items = list(root.value or [])
-        if not head.isdigit() or int(head) > len(items):
+        if not _is_index(head, len(items)):
             raise NoPlaceError(f"no item {head!r} in a list of {len(items)}")
         index = int(head)
         below = items[index] if index < len(items) else empty
@@ -133,3 +133,7 @@ def replace(root: Node, path: Sequence[str], node: Node) -> Node:
     mapping = dict(root.value or {})
     mapping[head] = replace(mapping.get(head, empty), rest, node)
     return Node(mapping, root.origin)
+
+
+def _is_index(part: str, last: int) -> bool:
+    return part.isascii() and part.isdecimal() and len(part) < 7 and int(part) <= last
