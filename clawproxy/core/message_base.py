@@ -92,7 +92,10 @@ class Accumulator:
             self.event(event)
         if self._decoder.dropped:
             self.broken = True
-        return self._finished()
+        try:
+            return self._finished()
+        except JSONError:  # nested deeper than can be put together
+            return Finished(error=self._error, error_event=self._error_event)
 
     def _take(self, event: SSEEvent) -> None:
         raise NotImplementedError
