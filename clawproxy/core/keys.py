@@ -71,9 +71,13 @@ class Callers:
             headers=(("www-authenticate", "Bearer"),),
         )
 
-    def owns(self, credential: Credential) -> bool:
-        """Tell whether a credential is a key of this proxy, which is never sent on."""
-        return self._name(credential) is not None
+    def foreign(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """Give the credentials that are not this proxy's own: only those may ever be sent on."""
+        return [
+            (credential.name, credential.raw)
+            for credential in credentials(headers)
+            if self._name(credential) is None
+        ]
 
     def _name(self, credential: Credential) -> str | None:
         token = credential.token.encode("latin-1")
@@ -184,13 +188,12 @@ def _passed_through(
     """Give the caller's own credential, untouched, where it may go; else say what is missing."""
     if account.kind not in ("anthropic", "openai"):
         return ()
-    presented = credentials(headers)
-    own = [credential for credential in presented if not callers.owns(credential)]
     if caller is not None and caller != account.kind:
         raise missing_key(account, "the caller's credential is for another kind of provider")
+    own = callers.foreign(headers)
     if callers and not own:
         raise missing_key(account, "the caller presented only its key for this proxy")
-    return [(credential.name, credential.raw) for credential in own]
+    return own
 
 
 def missing_key(account: Account, why: str) -> ProxyError:
