@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from attrs import define, field
@@ -63,33 +64,57 @@ def frames_of(body: bytes) -> list[tuple[str, Any]]:
     return frames
 
 
-def _transport(body: bytes, content_type: str) -> httpx2.MockTransport:
-    def answer(request: httpx2.Request) -> httpx2.Response:
+class _Wire:
+    """The body that the next call is answered with; clients are made once, since that is slow."""
+
+    body = b""
+    content_type = ""
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
         request.read()
-        pieces = [body[at : at + 61] for at in range(0, len(body), 61)]
-        return httpx2.Response(200, headers={"content-type": content_type}, content=iter(pieces))
+        return httpx2.Response(
+            200, headers={"content-type": self.content_type}, content=cuts(self.body, 61)
+        )
 
-    return httpx2.MockTransport(answer)
+
+_wire = _Wire()
 
 
-def _openai(body: bytes, content_type: str, *, strict: bool = True) -> openai.OpenAI:
+@cache
+def _http_client() -> httpx2.Client:
+    return httpx2.Client(transport=httpx2.MockTransport(_wire))
+
+
+@cache
+def _openai_client(strict: bool) -> openai.OpenAI:
     return openai.OpenAI(
         api_key="none",
         base_url="http://upstream.test/v1",
         max_retries=0,
-        http_client=httpx2.Client(transport=_transport(body, content_type)),
+        http_client=_http_client(),
         _strict_response_validation=strict,
     )
 
 
-def _anthropic(body: bytes, content_type: str) -> anthropic.Anthropic:
+@cache
+def _anthropic_client() -> anthropic.Anthropic:
     return anthropic.Anthropic(
         api_key="none",
         base_url="http://upstream.test",
         max_retries=0,
-        http_client=httpx2.Client(transport=_transport(body, content_type)),
+        http_client=_http_client(),
         _strict_response_validation=True,
     )
+
+
+def _openai(body: bytes, content_type: str, *, strict: bool = True) -> openai.OpenAI:
+    _wire.body, _wire.content_type = body, content_type
+    return _openai_client(strict)
+
+
+def _anthropic(body: bytes, content_type: str) -> anthropic.Anthropic:
+    _wire.body, _wire.content_type = body, content_type
+    return _anthropic_client()
 
 
 _EVENTS = "text/event-stream"
