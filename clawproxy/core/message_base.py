@@ -127,6 +127,10 @@ class Spelling:
         if raw is not None and raw.startswith(b'"'):
             self._parts.append(raw[1:-1])
 
+    def says(self, raw: bytes) -> bool:
+        """Tell whether the string came in one piece and is spelled like this."""
+        return len(self._parts) == 1 and self._parts[0] == raw[1:-1]
+
     def raw(self) -> bytes:
         """Give the whole string's spelling."""
         return b'"' + b"".join(self._parts) + b'"'

@@ -63,7 +63,7 @@ class _Grown:
     def once(self, name: str, raw: bytes) -> None:
         """Apply a string that some servers repeat: an equal or empty one adds nothing."""
         old = self._values.get(name)
-        if isinstance(old, Spelling) and (raw == b'""' or old.raw() == raw):
+        if isinstance(old, Spelling) and (raw == b'""' or old.says(raw)):
             return
         self.take(name, raw)
 
@@ -133,6 +133,7 @@ class _Choice:
         self.finish_reason: bytes = b"null"
         self.calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[bytes, _Call] = {}
         self._message = _Grown()
         self._message.take("role", b'"assistant"')
         self._message.take("content", b"null")
@@ -177,12 +178,14 @@ class _Choice:
         if index is None and new_id is None and self.calls:
             call = self.calls[-1]
         elif new_id is not None and (call is None or call.id not in (None, new_id)):
-            call = next((known for known in self.calls if known.id == new_id), None)
+            call = self._by_id.get(new_id)
         if call is None:
             call = _Call()
             self.calls.append(call)
         if index is not None:
             self._by_index[index] = call
+        if new_id is not None:
+            self._by_id[new_id] = call
         call.delta(delta)
 
     def raw(self, index: int) -> bytes:
