@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from clawproxy.config.model import Config, HTTPProviderConfig
+from clawproxy.config.model import Config, DemoProviderConfig, HTTPProviderConfig
 from clawproxy.drain import Drain
 from clawproxy.relay.switchboard import AnyProvider, Switchboard, wire
+from clawproxy.upstream.demo import DemoProvider
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.web.operations import Health, Livez, Report
 from clawproxy.web.root import Root, counts_of
@@ -61,6 +62,8 @@ def _providers(
             providers[name] = made[name]
         elif isinstance(each, HTTPProviderConfig):
             providers[name] = HTTPProvider(each, reactor)
+        elif isinstance(each, DemoProviderConfig):
+            providers[name] = DemoProvider(each, reactor)
     return providers
 
 

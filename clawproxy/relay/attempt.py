@@ -15,6 +15,8 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.jsonedit import edit
 from clawproxy.core.keys import upstream_headers
@@ -24,6 +26,9 @@ from clawproxy.relay import accesslog
 from clawproxy.relay.inbound import Inbound
 from clawproxy.relay.passage import Passage
 from clawproxy.relay.pump import discard
+from clawproxy.relay.tokens import count_tokens
+from clawproxy.relay.translation import Translation, turn_of
+from clawproxy.relay.turns import TurnAnswer
 from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Response
 from clawproxy.upstream.http import HTTPProvider
@@ -76,12 +81,51 @@ class Attempt:
         if isinstance(provider, HTTPProvider) and self._verbatim(provider):
             exchange.upstream_dialect = inbound.dialect
             return await self._pass(provider, target, more=more)
-        raise ProxyError(
-            Kind.UNSUPPORTED_PARAMETER,
-            f"the model {inbound.model!r} is routed to {target.provider!r}, which speaks another"
-            " dialect, and this request cannot be translated",
-            param="model",
+        if inbound.opaque or inbound.operation == "passthrough" or inbound.dialect is None:
+            raise ProxyError(
+                Kind.UNSUPPORTED_PARAMETER,
+                f"{inbound.path} cannot be answered by the provider {target.provider!r}, which"
+                " speaks another dialect",
+            )
+        if inbound.operation == "count_tokens":
+            await count_tokens(self.forward)
+            return None
+        turn = turn_of(self.forward)
+        if isinstance(provider, HTTPProvider):
+            return await self._translate(provider, target, turn, more=more)
+        error = await TurnAnswer(self.forward, turn, self._keepalive(target)).run(
+            provider, target.model
         )
+        if error is None:
+            return None
+        if more and transient(error.http_status):
+            return error.message
+        raise error
+
+    def _keepalive(self, target: Target) -> float:
+        return float(getattr(self.wiring.config.providers[target.provider], "keepalive", 0.0))
+
+    # The translated way.
+
+    async def _translate(
+        self, provider: HTTPProvider, target: Target, turn: Turn, *, more: bool
+    ) -> str | None:
+        dialect = DIALECTS[provider.dialect]
+        self.forward.exchange.upstream_dialect = provider.dialect
+        version = self.wiring.accounts[provider.name].version
+        body = dialect.build_request(
+            turn, model=target.model, stream=turn.stream, api_version=version
+        )
+        ask = Ask("POST", dialect.path.encode(), self.headers(provider, translated=True), body)
+        self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
+        answer = await self.obtain(provider, ask, more=more)
+        if isinstance(answer, str):
+            return answer
+        keepalive = provider.config.keepalive
+        error = await Translation(
+            self.forward, turn, answer, provider.dialect, keepalive, more=more
+        ).run()
+        return None if error is None else error.message
 
     def _verbatim(self, provider: HTTPProvider) -> bool:
         inbound = self.inbound
