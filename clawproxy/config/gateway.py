@@ -75,7 +75,8 @@ class OpenClawProviderConfig:
         default="main",
         metadata=described(
             Text("an agent's id"),
-            "Answers where a route leads here and the model names no agent of the gateway.",
+            "Answers to openclaw, openclaw/default, and to gpt-4 and gpt-3.5-turbo where a route "
+            "leads here.",
             formerly=("default_model", "agent"),
         ),
     )
@@ -100,6 +101,21 @@ class OpenClawProviderConfig:
         metadata=described(
             Choice("auto", "reasoning_content", "think_tags", "hidden"),
             "How thinking is shown; auto is what the caller's dialect has for it.",
+        ),
+    )
+    progress: Literal["thinking", "text", "hidden"] = field(
+        default="thinking",
+        metadata=described(
+            Choice("thinking", "text", "hidden"),
+            "Where a run's tool calls and retries are told: among its thinking, in the answer's "
+            "text, or nowhere.",
+        ),
+    )
+    tool_progress: Literal["thinking", "text", "hidden"] = field(
+        default="thinking",
+        metadata=described(
+            Choice("thinking", "text", "hidden"),
+            "Where the agent's use of its tools shows: as thinking, in the answer, or not at all.",
         ),
     )
     abort_on_disconnect: bool = field(

@@ -19,9 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol as Interface
 from typing import cast
-from urllib.parse import urlsplit
 
-from attrs import define, frozen
+from attrs import define
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -30,6 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.openclaw.address import GatewayAddress, GatewayState
 from clawproxy.upstream.openclaw.backoff import Backoff
 from clawproxy.upstream.openclaw.frames import JSON, Event, FrameError, Response
 from clawproxy.upstream.openclaw.handshake import (
@@ -65,57 +65,11 @@ class GatewayListener(Interface):
         """The connection is gone; every pending request has failed."""
 
 
-@frozen
-class GatewayAddress:
-    """Where a gateway listens, taken from its URL.
-
-    :ivar secure: TLS (``wss``). :ivar authority: what ``Host`` says.
-    """
-
-    host: str
-    port: int
-    secure: bool
-    authority: str
-    target: str
-
-    @classmethod
-    def parse(cls, url: str) -> GatewayAddress:
-        """Read a ``ws``, ``wss``, ``http`` or ``https`` URL.
-
-        :raises ValueError: it is another kind of URL.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
-            raise ValueError(f"not a ws:// or wss:// URL: {url!r}")
-        secure = parts.scheme in ("wss", "https")
-        port = parts.port or (443 if secure else 80)
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        authority = name if port == (443 if secure else 80) else f"{name}:{port}"
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(parts.hostname, port, secure, authority, target)
-
-
-@frozen
-class GatewayState:
-    """What ``/health`` says of a gateway.
-
-    :ivar since: seconds since the epoch of the last change between connected and not.
-    """
-
-    connected: bool
-    since: float
-    obstacle: str | None = None
-    reason: str | None = None
-    remedy: str | None = None
-    protocol: int | None = None
-    version: str | None = None
-    attempts: int = 0
-
-
 @define(eq=False)
 class _Pending:
-    respond: Callable[[Response], bool]
+    respond: Callable[[Response], None]
     fail: Callable[[ProxyError], None]
+    repeats: Callable[[Response], bool]
     method: str
     timer: IDelayedCall | None = None
 
@@ -309,12 +263,8 @@ class GatewayConnection(Service):
         """
         answer: Deferred[Response] = Deferred(lambda _: cancel())
 
-        def respond(response: Response) -> bool:
-            answer.callback(response)
-            return True
-
         try:
-            cancel = self.open(method, params, respond, answer.errback, timeout=timeout)
+            cancel = self.open(method, params, answer.callback, answer.errback, timeout=timeout)
         except ProxyError as error:
             answer.errback(error)
         return answer
@@ -323,15 +273,17 @@ class GatewayConnection(Service):
         self,
         method: str,
         params: JSON,
-        respond: Callable[[Response], bool],
+        respond: Callable[[Response], None],
         fail: Callable[[ProxyError], None],
         *,
+        repeats: Callable[[Response], bool] = lambda _: False,
         timeout: float | None = None,
     ) -> Callable[[], None]:
         """Ask what may be answered more than once.
 
-        :param respond: takes each response; returns whether it was the last one.
+        :param respond: takes each response.
         :param fail: hears, instead of a last response, that none will come.
+        :param repeats: whether another response follows this one.
         :param timeout: seconds until the last response; ``None`` waits as long as the connection
             lasts.
         :returns: a function that stops waiting.
@@ -341,7 +293,7 @@ class GatewayConnection(Service):
         if attempt is None or attempt.socket is None or self.hello is None:
             raise unreachable(self._refusal)
         request_id, text = attempt.session.request(method, params)
-        pending = _Pending(respond, fail, method)
+        pending = _Pending(respond, fail, repeats, method)
         if timeout is not None:
             pending.timer = self._reactor.callLater(timeout, self._unanswered, request_id)
         self._pending[request_id] = pending
@@ -465,12 +417,15 @@ class GatewayConnection(Service):
                     self._end(attempt, refusal)
 
     def _respond(self, response: Response) -> None:
-        pending = self._pending.get(response.id)
+        # Taken out first: who hears the response may stop this service or lose the connection.
+        pending = self._pending.pop(response.id, None)
         if pending is None:
             return
-        if response.id in self._pending and pending.respond(response):
-            self._pending.pop(response.id, None)
+        if pending.repeats(response):
+            self._pending[response.id] = pending
+        else:
             pending.release()
+        pending.respond(response)
 
     def _connected(self, attempt: _Attempt, hello: Hello) -> None:
         if attempt.timer is not None and attempt.timer.active():

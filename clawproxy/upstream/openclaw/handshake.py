@@ -77,12 +77,14 @@ class Refusal:
     :ivar message: what happened.
     :ivar remedy: what to do about it; empty where waiting is all.
     :ivar retry_after: seconds that the gateway asks to wait.
+    :ivar going: the gateway's process ends, and its runs with it.
     """
 
     obstacle: Obstacle
     message: str
     remedy: str = ""
     retry_after: float | None = None
+    going: bool = False
 
     @property
     def terminal(self) -> bool:
@@ -306,7 +308,12 @@ def read_close(code: int | None, reason: str, *, connected: bool) -> Refusal:
     """
     told = f" (code {code}{': ' + scrub(reason) if reason else ''})" if code is not None else ""
     if connected:
-        return Refusal(Obstacle.LOST, f"The gateway closed the connection{told}")
+        # 1012: service restart, 1001: going away (RFC 6455, 7.4.1, and the IANA registry).
+        return Refusal(
+            Obstacle.LOST,
+            f"The gateway closed the connection{told}",
+            going=code in (1001, 1012),
+        )
     if code == 1002:
         return Refusal(
             Obstacle.PROTOCOL,

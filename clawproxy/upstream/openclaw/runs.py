@@ -44,6 +44,7 @@ from clawproxy.upstream.openclaw.frames import (
     sequence,
     text,
 )
+from clawproxy.upstream.openclaw.history import PastTurn, content_text, read_usage
 
 Showing = Literal["thinking", "text", "hidden"]
 """How something beside the answer is shown: as thinking, as part of the text, or not at all."""
@@ -72,24 +73,8 @@ class Outcome:
     error: ProxyError | None = None
 
 
-def _usage(usage: JSON) -> TokenUsage | None:
-    names = ("input", "output", "cacheRead", "cacheWrite")
-    if not any(count(usage, name) for name in names):
-        return None
-    return TokenUsage(*(count(usage, name) for name in names))
-
-
 def _spoken(payloads: list[object]) -> list[str]:
     return [p["text"] for p in payloads if isinstance(p, dict) and isinstance(p.get("text"), str)]
-
-
-def content_text(message: JSON) -> str:
-    """The visible text of a message as ``chat`` events and ``chat.history`` have it."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = [p for p in content if isinstance(p, dict)] if isinstance(content, list) else []
-    return "".join(text(p, "text") for p in parts if p.get("type") == "text")
 
 
 class RunTranslator:
@@ -101,6 +86,7 @@ class RunTranslator:
     :param progress: how tools and retries are shown.
     :ivar accepted: the gateway has accepted the run.
     :ivar outcome: how it ended, once it has.
+    :ivar settled: the gateway says that the run's work is over; the response that ends it follows.
     :ivar silent: nothing has been shown to the caller yet, not even a first event.
     """
 
@@ -127,6 +113,7 @@ class RunTranslator:
         self._chat_text = ""
         self.silent = True
         self.accepted = False
+        self.settled = False
         self.outcome: Outcome | None = None
 
     # --- what is shown
@@ -232,6 +219,7 @@ class RunTranslator:
 
     def _lifecycle(self, data: JSON) -> list[Event]:
         phase = data.get("phase")
+        self.settled = self.settled or data.get("executionSettled") is True
         if phase == "start":
             self._starts += 1
             self._failure = None
@@ -307,7 +295,7 @@ class RunTranslator:
     def _finish(self, result: JSON) -> list[Event]:
         meta = mapping(result, "meta")
         agent_meta = mapping(meta, "agentMeta")
-        usage = _usage(mapping(agent_meta, "usage"))
+        usage = read_usage(mapping(agent_meta, "usage"))
         payloads = _spoken(sequence(result, "payloads"))
         # 2.19 to 3.13: the failure was told, and the answer is its text.
         if self._failure is not None or meta.get("stopReason") == "error":
@@ -340,9 +328,19 @@ class RunTranslator:
         self.outcome = Outcome()
         return [*events, Stopped(_STOP_REASONS.get(stop_reason, "end_turn"))]
 
-    def catch_up(self, whole: str) -> list[Event]:
-        """Show what was said while the connection was lost, from the run's finished text."""
-        return self._say(self._answer.feed(whole)) if whole else []
+    def conclude(self, turn: PastTurn) -> list[Event]:
+        """End the answer with what the session's transcript says of the run."""
+        if self.outcome is not None:
+            return []
+        if turn.failure is not None:
+            return self._fail(failed(turn.failure))
+        events: list[Event] = []
+        for words in turn.texts:
+            if not self._answer.has_told(words):
+                events += self._say(self._answer.feed(words))
+        if not self._answer.shown and not turn.texts:
+            events += self._say(scrub(self._chat_text))
+        return [*events, *self.complete(turn.usage, turn.stop_reason)]
 
     def _fail(self, error: ProxyError) -> list[Event]:
         self.outcome = Outcome(error)

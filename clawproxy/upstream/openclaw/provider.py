@@ -1,0 +1,388 @@
+"""OpenClaw agents as models: :class:`OpenClawProvider`, the turn provider of an OpenClaw Gateway.
+
+1. It keeps one :class:`~.connection.GatewayConnection`; what the gateway tells goes to the run it
+   is about, by run id alone: every connection hears of every client's runs.
+2. :meth:`OpenClawProvider.start` answers a turn (:mod:`.call`).
+3. :meth:`OpenClawProvider.models`, :meth:`OpenClawProvider.tools`,
+   :attr:`OpenClawProvider.approvals` and
+   :meth:`OpenClawProvider.health` are for the other pages of the proxy.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawproxy.config.gateway import OpenClawProviderConfig
+from clawproxy.core.dialects.turn import Turn
+from clawproxy.core.errors import ProxyError
+from clawproxy.upstream.openclaw.address import GatewayAddress
+from clawproxy.upstream.openclaw.agents import Agent, Roster, read_agents, read_tools
+from clawproxy.upstream.openclaw.approvals import Approval, ApprovalBook, read_approval
+from clawproxy.upstream.openclaw.call import Call
+from clawproxy.upstream.openclaw.connection import GatewayConnection, unreachable
+from clawproxy.upstream.openclaw.conversation import Conversations
+from clawproxy.upstream.openclaw.desk import ApprovalDesk
+from clawproxy.upstream.openclaw.dispatch import RESUME_LIMIT, GatewayRun, Mission, prepare
+from clawproxy.upstream.openclaw.errand import Errand, plan
+from clawproxy.upstream.openclaw.faults import refused
+from clawproxy.upstream.openclaw.frames import JSON, Event, text
+from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
+from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
+from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
+from clawproxy.upstream.provider import CallContext, EventSink, Run
+
+ROSTER_AGE = 60.0
+"""Seconds after which a list of agents is asked for anew, when somebody looks at it."""
+
+_THINKING: dict[str, Showing] = {"think_tags": "text", "hidden": "hidden"}
+
+
+def endpoint_for(reactor: object, address: GatewayAddress, timeout: float) -> IStreamClientEndpoint:
+    """Give the endpoint of a gateway: happy eyeballs, and TLS where the URL says ``wss``."""
+    plain = HostnameEndpoint(reactor, address.host, address.port, timeout)
+    if not address.secure:
+        return plain
+    return wrapClientTLS(optionsForClientTLS(address.host), plain)
+
+
+class OpenClawProvider(Service):
+    """Answer turns by the agents of one gateway.
+
+    :param config: what the operator said.
+    :param endpoint: where to connect, instead of where the config's URL leads.
+    :param identity: this device, instead of the one in the config's file.
+    :param clock: gives seconds since the epoch. :param rng: gives floats in [0, 1).
+    :ivar on_agents: called with the agents' ids whenever they become known or change, for the
+        router.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        config: OpenClawProviderConfig,
+        *,
+        endpoint: IStreamClientEndpoint | None = None,
+        identity: DeviceIdentity | None = None,
+        clock: Callable[[], float] = time.time,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self.config = config
+        self.name: str = config.name
+        self._reactor = reactor
+        self._clock = clock
+        address = GatewayAddress.parse(config.url)
+        self._connection = GatewayConnection(
+            reactor,
+            endpoint or endpoint_for(reactor, address, config.connect_timeout),
+            address,
+            url=config.url,
+            identity=identity or self._identity(config),
+            credentials=Credentials.configured(
+                config.token, config.password, approvals=config.approvals
+            ),
+            connect_timeout=config.connect_timeout,
+            listener=self,
+            rng=rng,
+            clock=clock,
+        )
+        self._retrieval = tuple(re.compile(p) for p in config.retrieval_patterns)
+        self._roster = Roster()
+        self._roster_at: float | None = None
+        self._runs: dict[str, GatewayRun] = {}
+        self._watchers: list[Callable[[str, str, JSON], None]] = []
+        self._going = False
+        self.conversations = Conversations()
+        self.approvals = ApprovalDesk(self.name, self._connection, ApprovalBook(clock))
+        self.on_agents: Callable[[tuple[str, ...]], None] = lambda _: None
+
+    def _identity(self, config: OpenClawProviderConfig) -> DeviceIdentity:
+        try:
+            return DeviceIdentity.load(Path(config.device_file).expanduser())
+        except IdentityError as error:
+            # On loopback a gateway takes any device, so this is no reason not to start.
+            self.log.error("{error}; this run uses an identity of its own", error=str(error))
+            return DeviceIdentity.generate()
+
+    # --- the service's life
+
+    def startService(self) -> None:
+        super().startService()
+        self._connection.startService()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._connection.stopService()
+
+    def retry(self) -> None:
+        """Connect again although the gateway refused: the configuration was read anew."""
+        self._connection.retry()
+
+    # --- the relay's side
+
+    def start(self, turn: Turn, context: CallContext, sink: EventSink) -> Run:
+        """Begin answering; failures go to ``sink.ended``."""
+        call = Call(self, turn, context, sink)
+        call.start()
+        return call
+
+    # --- what calls use
+
+    @property
+    def hello(self) -> Hello | None:
+        """What the gateway granted, while it is connected."""
+        return self._connection.hello
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    def ready(self) -> Deferred[Hello]:
+        """Wait for the gateway, no longer than the config's ``connect_timeout``."""
+        return self._connection.ready(self.config.connect_timeout)
+
+    async def agent(self, model: str) -> Agent:
+        """Find the agent that a model name means, asking the gateway if need be.
+
+        :raises ProxyError: ``MODEL_NOT_FOUND``, or the gateway does not tell its agents.
+        """
+        if self._roster_at is not None:
+            try:
+                return self._roster.find(model, self.config.default_agent)
+            except ProxyError:
+                # It may be new.
+                pass
+        return (await self._refresh()).find(model, self.config.default_agent)
+
+    async def _refresh(self) -> Roster:
+        response = await self._connection.request("agents.list", {})
+        if response.error is not None:
+            raise refused(response.error, "")
+        before = self._roster
+        self._roster = read_agents(response.payload)
+        self._roster_at = self._reactor.seconds()
+        if self._roster.agents != before.agents:
+            self.on_agents(self.agent_ids)
+        return self._roster
+
+    def plan(self, turn: Turn, context: CallContext, agent: Agent) -> Errand:
+        """Make an errand of a turn."""
+        return plan(
+            turn,
+            context.headers,
+            agent,
+            mode=self.config.session_mode,
+            retrieval=self._retrieval,
+            stripping=self.config.strip_retrieval,
+            once=f"once-{uuid.uuid4().hex}",
+        )
+
+    def dispatch(self, errand: Errand, hello: Hello) -> GatewayRun:
+        """Start a run.
+
+        :raises ProxyError: the errand does not fit the gateway.
+        """
+        mission = prepare(errand, hello, str(uuid.uuid4()))
+        run = self._take(mission, errand, hello)
+        run.start()
+        return run
+
+    def adopt(self, errand: Errand, approval: Approval, hello: Hello) -> GatewayRun | None:
+        """Take up the run that waits for an approval, although it was started before this proxy."""
+        if not approval.run_id:
+            return None
+        known = self._runs.get(approval.run_id)
+        if known is not None:
+            return known
+        session = approval.session_key or errand.session_key
+        run = self._take(Mission("agent", approval.run_id, session, {}), errand, hello)
+        run.adopt()
+        return run
+
+    def _take(self, mission: Mission, errand: Errand, hello: Hello) -> GatewayRun:
+        thinking = _THINKING.get(self.config.thinking, "thinking")
+        translator = RunTranslator(
+            errand.agent,
+            protocol=hello.protocol,
+            thinking=thinking,
+            progress=self.config.tool_progress,
+        )
+        run = GatewayRun(
+            self._reactor, self._connection, mission, hello, translator, self._run_ended
+        )
+        self._runs[mission.run_id] = run
+        self.conversations.note_session(mission.session_key, errand.conversation)
+        return run
+
+    def _run_ended(self, run: GatewayRun) -> None:
+        self._runs.pop(run.mission.run_id, None)
+
+    async def follow_up(
+        self, session_key: str, errand: Errand, hello: Hello, timeout: float
+    ) -> GatewayRun | None:
+        """Wait for what a gateway does after it ran a command whose run had not waited.
+
+        Gateways from 2026.1 to 2026.3 start another run then: in the same session, which is taken
+        up, or as a heartbeat in the agent's main session. That one is not shown, since it belongs
+        to whoever else uses the main session; it only tells that the command has ended.
+
+        :returns: the run in the same session, or ``None`` once there is no use in waiting.
+        """
+        heard: Deferred[GatewayRun | None] = Deferred()
+
+        def watch(session: str, run_id: str, payload: JSON) -> None:
+            if heard.called:
+                return
+            if session.lower() == session_key:
+                run = self._take(Mission("agent", run_id, session_key, {}), errand, hello)
+                run.event("agent", payload)
+                run.adopt()
+                heard.callback(run)
+            elif session.lower() == f"agent:{errand.agent}:main":
+                heard.callback(None)
+
+        self._watchers.append(watch)
+        late = self._reactor.callLater(timeout, heard.callback, None)
+        try:
+            return await heard
+        finally:
+            self._watchers.remove(watch)
+            if late.active():
+                late.cancel()
+
+    # --- the gateway's side
+
+    def gateway_connected(self, hello: Hello) -> None:
+        """Take up what the last connection left, and ask what is new."""
+        self._going = False
+        for run in list(self._runs.values()):
+            run.regained(hello)
+        Deferred.fromCoroutine(self._look_around(hello)).addErrback(self._unseen)
+
+    async def _look_around(self, hello: Hello) -> None:
+        await self._refresh()
+        if self.config.approvals and "exec.approval.list" in hello.methods:
+            response = await self._connection.request("exec.approval.list", {})
+            if response.error is None:
+                for approval in self.approvals.read_all(response.payload, self._clock()):
+                    self._ask(approval)
+
+    def _unseen(self, failure: Failure) -> None:
+        failure.trap(ProxyError)
+        self.log.warn("the gateway does not tell its agents: {error}", error=str(failure.value))
+
+    def gateway_event(self, event: Event) -> None:
+        """Give an event to the run it is about."""
+        match event.name:
+            case "agent" | "chat":
+                run_id = text(event.payload, "runId")
+                run = self._runs.get(run_id)
+                if run is not None:
+                    run.event(event.name, event.payload)
+                elif self._watchers and event.name == "agent" and run_id:
+                    session = text(event.payload, "sessionKey")
+                    for watcher in list(self._watchers):
+                        watcher(session, run_id, event.payload)
+            case "exec.approval.requested" if self.config.approvals:
+                approval = read_approval(event.payload, self._clock())
+                if approval is not None and self.approvals.book.enter(approval):
+                    self._ask(approval)
+            case "exec.approval.resolved":
+                self.approvals.ended(event.payload)
+            case "shutdown":
+                self._going = True
+            case _:
+                pass
+
+    def _ask(self, approval: Approval) -> None:
+        """Show an approval in the chat that it belongs to; other clients' are only listed."""
+        conversation = self.conversations.of_session(approval.session_key)
+        run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
+        if conversation is None:
+            return
+        conversation.approvals.append(approval.id)
+        if run is not None:
+            if run.waits:
+                conversation.parked = run
+            run.ask(approval, self._clock())
+        self.conversations.keep(conversation)
+
+    def _run_in(self, session_key: str) -> GatewayRun | None:
+        """The oldest run of a session: a gateway does one at a time there."""
+        for run in self._runs.values():
+            if run.mission.session_key == session_key:
+                return run
+        return None
+
+    def gateway_lost(self, refusal: Refusal) -> None:
+        """Fail what is lost, and keep what may be taken up again."""
+        final = self._going or refusal.going or not self.running
+        error = unreachable(refusal)
+        for run in list(self._runs.values()):
+            run.lost(error, final=final)
+        if self._runs and self.running:
+            again = self._connection.ready(RESUME_LIMIT)
+            again.addErrback(lambda failure: failure.trap(ProxyError))
+
+    # --- the other pages
+
+    @property
+    def agent_ids(self) -> tuple[str, ...]:
+        """The ids of all agents that are known, for the router."""
+        return tuple(agent.id for agent in self._roster.agents)
+
+    async def models(self) -> tuple[Agent, ...]:
+        """List the agents; the last known ones where the gateway is away.
+
+        :raises ProxyError: they were never known, and the gateway cannot be asked.
+        """
+        now = self._reactor.seconds()
+        if self._roster_at is not None and now - self._roster_at < ROSTER_AGE:
+            return self._roster.agents
+        if self._roster_at is not None and self.hello is None:
+            return self._roster.agents
+        await self.ready()
+        return (await self._refresh()).agents
+
+    async def tools(self, model: str = "") -> list[dict[str, object]]:
+        """List an agent's skills as OpenAI tools.
+
+        :param model: as in a request; empty means the default agent.
+        :raises ProxyError: ``MODEL_NOT_FOUND``, or the gateway does not tell.
+        """
+        await self.ready()
+        agent = await self.agent(model)
+        response = await self._connection.request("skills.status", {"agentId": agent.id})
+        if response.error is not None:
+            raise refused(response.error, agent.id)
+        return read_tools(response.payload)
+
+    def health(self) -> dict[str, object]:
+        """Whether the gateway is connected, and why not."""
+        state = self._connection.state
+        return {
+            "kind": "openclaw",
+            "connected": state.connected,
+            "reason": state.reason,
+            "remedy": state.remedy,
+            "obstacle": state.obstacle,
+            "gateway_version": state.version,
+            "protocol": state.protocol,
+            "agents": len(self._roster.agents),
+            "runs": len(self._runs),
+            "approvals": len(self.approvals.book.pending()),
+        }
