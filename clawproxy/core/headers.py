@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Literal
 from urllib.parse import unquote_plus
 
 from attrs import field, frozen
@@ -283,8 +284,11 @@ def without_credentials(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 @lru_cache(maxsize=2048)
-def _masked(name: bytes) -> bool:
-    return _SECRET_NAME.search(name.decode("latin-1")) is not None
+def _shown(name: bytes) -> tuple[str, Literal["plain", "secret", "target"]]:
+    text = name.decode("latin-1")
+    if _SECRET_NAME.search(text):
+        return text, "secret"
+    return text, "target" if name.lower() in _HOLDS_A_TARGET else "plain"
 
 
 def mask_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
@@ -294,14 +298,14 @@ def mask_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]
     key's rotation, and which key a caller used is recorded by its name.
     """
     shown = []
-    for name, raw in headers:
-        if _masked(name):
-            text = MASK
+    for line in headers:
+        name, how = _shown(line[0])
+        if how == "plain":
+            shown.append((name, line[1].decode("latin-1")))
+        elif how == "secret":
+            shown.append((name, MASK))
         else:
-            text = raw.decode("latin-1")
-            if b"?" in raw and name.lower() in _HOLDS_A_TARGET:
-                text = mask_target(text)
-        shown.append((name.decode("latin-1"), text))
+            shown.append((name, mask_target(line[1].decode("latin-1"))))
     return shown
 
 
