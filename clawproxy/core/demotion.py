@@ -28,7 +28,7 @@ class Demoted:
     """How a demoted call ended.
 
     :ivar status: the HTTP status for the caller.
-    :ivar body: its JSON body in the upstream's words; ``None`` where :attr:`error` has to be worded.
+    :ivar body: its JSON in the upstream's words; ``None`` where :attr:`error` has to be worded.
     :ivar error: the fault, where it did not end well.
     :ivar finished: what came, for the record, also where it is only half.
     """
