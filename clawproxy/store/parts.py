@@ -26,10 +26,12 @@ from clawproxy.store import varint
 
 ELEMENTWISE = frozenset((b'"messages"', b'"input"', b'"contents"'))
 """Members whose array elements are parts of their own."""
+TEXTS = frozenset((b'"system"', b'"instructions"', b'"prompt"', *ELEMENTWISE))
+"""Members whose values are parts however short: the search index refers to them."""
+TEXT_SIZE = 3
+"""Bytes from which on such a value, or an array element, is a part."""
 MEMBER_SIZE = 256
 """Any other member's value is a part from this many bytes on."""
-ELEMENT_SIZE = 32
-"""An array element is a part from this many bytes on."""
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]', re.DOTALL)
 
@@ -120,18 +122,18 @@ def _spans(body: bytes) -> list[tuple[int, int, str, bool]]:
             continue
         # From here on: a comma or a closing bracket.
         if elements and depth == 2:
-            _note(spans, body, element, token.start(), name, ELEMENT_SIZE, True)
+            _note(spans, body, element, token.start(), name, True)
             element = token.end()
         if char != 0x2C:
             depth -= 1
             if depth == 0:
                 if value >= 0 and not elements:
-                    _note(spans, body, value, token.start(), name, MEMBER_SIZE, False)
+                    _note(spans, body, value, token.start(), name, False)
                 break
             continue
         if depth == 1:
             if value >= 0 and not elements:
-                _note(spans, body, value, token.start(), name, MEMBER_SIZE, False)
+                _note(spans, body, value, token.start(), name, False)
             value, elements = -1, False
     return spans
 
@@ -142,9 +144,9 @@ def _note(
     start: int,
     end: int,
     name: bytes,
-    least: int,
     element: bool,
 ) -> None:
+    least = TEXT_SIZE if name in TEXTS else MEMBER_SIZE
     while start < end and body[start] in b" \t\r\n":
         start += 1
     while end > start and body[end - 1] in b" \t\r\n":

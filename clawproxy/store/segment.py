@@ -38,7 +38,7 @@ MAX_PAYLOAD = 0x7FFFFFFF
 """What the length field may say; more is a torn or foreign file."""
 
 encode_exchange = msgspec.json.Encoder().encode
-_decode_exchange = msgspec.json.Decoder(Exchange).decode
+decode_exchange = msgspec.json.Decoder(Exchange).decode
 
 
 class Kind(IntEnum):
@@ -54,10 +54,12 @@ class Kind(IntEnum):
 
 class Side(IntEnum):
     """Whose bytes: ``SENT`` went to the caller, ``RECEIVED`` came from the upstream (where the two
-    differ)."""
+    differ). ``ASKED``, which is no side of an answer, went to the upstream.
+    """
 
     SENT = 0
     RECEIVED = 1
+    ASKED = 2
 
 
 class SegmentError(ValueError):
@@ -283,7 +285,7 @@ def read_record(kind: int, data: memoryview) -> Record:
         case Kind.WHOLE:
             text, request, upstream, truncated = _WHOLE.unpack_from(data)
             at = _WHOLE.size
-            exchange = _decode_exchange(data[at : at + text])
+            exchange = decode_exchange(data[at : at + text])
             at += text
             body = bytes(data[at : at + request])
             at += request
@@ -297,7 +299,7 @@ def read_record(kind: int, data: memoryview) -> Record:
         case Kind.START:
             text, request = _START.unpack_from(data)
             at = _START.size + text
-            return Start(_decode_exchange(data[_START.size : at]), bytes(data[at : at + request]))
+            return Start(decode_exchange(data[_START.size : at]), bytes(data[at : at + request]))
         case Kind.UPSTREAM_REQUEST:
             id, at = _read_key(data)
             return UpstreamRequest(id, bytes(data[at:]))
@@ -305,7 +307,7 @@ def read_record(kind: int, data: memoryview) -> Record:
             id, at = _read_key(data)
             return PieceRun(id, Side(data[at]), _read_block(data, at + 1)[0])
         case Kind.END:
-            return End(_decode_exchange(data[1:]), bool(data[0]))
+            return End(decode_exchange(data[1:]), bool(data[0]))
         case Kind.SEAL:
             return Seal()
         case _:

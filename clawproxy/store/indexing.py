@@ -1,0 +1,288 @@
+"""From segments to the store, whatever the store does meanwhile.
+
+:class:`Indexing` is what the indexer's process runs: it reads the segments of its own proxy as
+they grow and takes over those of proxies
+that are gone, brings batches into the store, waits where the store cannot take them, and removes a
+segment once all of
+it is safely in. All of it may be killed at any moment and begun again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from clawproxy.store import instance as instances
+from clawproxy.store.assembly import Assembly, Work
+from clawproxy.store.entry import Entry, Prepared
+from clawproxy.store.inbox import Inbox
+from clawproxy.store.preparation import Enrich, bare, prepare
+from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
+from clawproxy.store.segment import Pieces, SegmentError, Side
+
+BATCH = 200
+"""Exchanges brought in by one transaction."""
+FIRST_DELAY = 0.2
+"""Seconds until a store that did not take a batch is asked again."""
+LAST_DELAY = 5.0
+"""The longest such wait."""
+
+
+@define
+class Progress:
+    """How indexing fares, for ``/health`` and ``/metrics``.
+
+    :ivar state: ``idle``, ``working`` or ``waiting`` (for a store that cannot take anything now).
+    :ivar error: what the store says while it is waited for.
+    :ivar stored: exchanges brought in since the start.
+    :ivar rejected: exchanges that the store cannot take at all; their segments are kept as
+        ``*.rejected``.
+    :ivar behind: seconds since the oldest exchange that is not in came to notice.
+    """
+
+    state: str = "idle"
+    error: str | None = None
+    stored: int = 0
+    rejected: int = 0
+    behind: float = 0.0
+
+
+class Indexing:
+    """Bring segments into a store.
+
+    :param reactor: gives the time and the waits.
+    :param store: open or not; it is opened again whenever that is needed.
+    :param directory: the journal's.
+    :param own: the instance of the proxy that this indexer belongs to; ``None`` if it only takes
+        over others'.
+    :param enrich: see :data:`~clawproxy.store.preparation.Enrich`.
+    :param changed: called with ids of exchanges that are new or became final, once they are in.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        store: Store,
+        directory: Path,
+        own: str | None,
+        enrich: Enrich | None = None,
+        changed: Callable[[list[str]], None] = lambda ids: None,
+    ) -> None:
+        self.progress = Progress()
+        self._reactor = reactor
+        self._store = store
+        self._directory = directory
+        self._own = own
+        self._enrich = enrich
+        self._changed = changed
+        self._opened = False
+        self._leaving = False
+        self._sleep: Deferred[None] | None = None
+        self._lock: instances.Lock | None = None
+        self._work: tuple[Inbox, Assembly] | None = None
+        self._since: float | None = None
+
+    def leave(self) -> None:
+        """Stop waiting for a store that is away: whatever is not in stays in its segments."""
+        self._leaving = True
+        if self._sleep is not None:
+            self._sleep.cancel()
+
+    async def own(self, ended: bool = False) -> bool:
+        """Bring in what there is of the proxy that this indexer belongs to.
+
+        :param ended: that proxy has closed its journal.
+        :returns: whether all that is on disk now is in.
+        """
+        if self._own is None:
+            return True
+        if self._lock is None:
+            lock = instances.Lock(self._directory / (self._own + instances.INDEXER_SUFFIX))
+            if not lock.acquire():
+                return False  # an indexer before this one is still leaving
+            self._lock = lock
+            self._work = Inbox(self._directory, self._own), Assembly(self._own)
+        assert self._work is not None
+        if not await self._drain(*self._work, dead=ended):
+            return False
+        if ended:
+            if not await self._interrupt(self._work[1]):
+                return False
+            self._lock.release(remove=True)
+            self._lock = None
+        return True
+
+    async def orphans(self) -> None:
+        """Bring in what proxies left that are gone, and call what was running in them
+        interrupted."""
+        for name in instances.instances(self._directory):
+            if name == self._own or self._leaving:
+                continue
+            indexer = instances.Lock(self._directory / (name + instances.INDEXER_SUFFIX))
+            proxy = instances.Lock(self._directory / (name + instances.PROXY_SUFFIX))
+            if not indexer.acquire():
+                continue
+            done = False
+            try:
+                if proxy.acquire():
+                    self._log.info("Taking over what proxy {name} left", name=name)
+                    inbox, assembly = Inbox(self._directory, name), Assembly(name)
+                    done = await self._drain(inbox, assembly, dead=True)
+                    done = done and await self._interrupt(assembly)
+            finally:
+                # The proxy's lock file stands for rows that may still say "running": it goes last.
+                proxy.release(remove=done)
+                indexer.release(remove=True)
+
+    async def _drain(self, inbox: Inbox, assembly: Assembly, dead: bool) -> bool:
+        rejected = self.progress.rejected
+        while not self._leaving:
+            over = inbox.finished(dead)
+            try:
+                records = inbox.read()
+            except SegmentError as error:
+                inbox.reject(error)
+                continue
+            for record in records:
+                assembly.take(record)
+                if assembly.ready >= BATCH and not await self._bring(assembly):
+                    return False
+            if not await self._bring(assembly):
+                return False
+            if records:
+                continue
+            if not over:
+                self._since = None
+                self.progress.behind = 0.0
+                return True
+            pieces = assembly.spill(inbox.number)
+            if pieces and not await self._persist(partial(self._store.keep_partial, pieces)):
+                return False
+            inbox.remove(rejected=self.progress.rejected > rejected)
+            rejected = self.progress.rejected
+        return False
+
+    async def _interrupt(self, assembly: Assembly) -> bool:
+        assembly.interrupt()
+        if not await self._bring(assembly):
+            return False
+        left: list[Work] = []
+
+        async def find() -> None:
+            running = await self._store.running(assembly.instance)
+            left.clear()
+            for exchange in running:
+                exchange.outcome = "interrupted"
+                left.append(Work(Entry(exchange, assembly.instance, True), continued=True))
+
+        if not await self._persist(find):
+            return False
+        return await self._ingest(left)
+
+    async def _bring(self, assembly: Assembly) -> bool:
+        return await self._ingest(assembly.batch())
+
+    async def _ingest(self, work: list[Work]) -> bool:
+        if not work:
+            return True
+        self.progress.state = "working"
+        if self._since is None:
+            self._since = self._reactor.seconds()
+        prepared: list[Prepared] = []
+        for one in work:
+            if not await self._persist(partial(self._complete, one)):
+                return False
+            prepared.append(self._prepare(one))
+        if not await self._persist(lambda: self._attempt(prepared)):
+            return False
+        self.progress.state = "idle"
+        self._changed([one.entry.exchange.id for one in prepared])
+        return True
+
+    async def _complete(self, work: Work) -> None:
+        entry = work.entry
+        if work.continued:
+            earlier = await self._store.partials(entry.exchange.id)
+            entry.sent = earlier.get(Side.SENT, Pieces()) + entry.sent
+            entry.received = earlier.get(Side.RECEIVED, Pieces()) + entry.received
+            asked = earlier.get(Side.ASKED)
+            if entry.upstream_request is None and asked is not None:
+                entry.upstream_request = asked.data[-1]
+            work.continued = False
+        if work.request is None and entry.request is None and entry.final:
+            work.request = await self._store.body(entry.exchange.id, "request")
+
+    def _prepare(self, work: Work) -> Prepared:
+        try:
+            return prepare(work.entry, work.request, self._enrich)
+        except Exception:  # noqa: BLE001 - one odd exchange must not stop all others
+            self._log.failure(
+                "Exchange {id} is kept without its finished message", id=work.entry.exchange.id
+            )
+            return bare(work.entry)
+
+    async def _attempt(self, prepared: list[Prepared]) -> None:
+        try:
+            self.progress.stored += await self._store.ingest(prepared)
+        except (StoreUnavailable, StoreRefused):
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            if len(prepared) == 1:
+                self.progress.rejected += 1
+                self._log.failure(
+                    "Exchange {id} cannot be stored; its segment is kept",
+                    id=prepared[0].entry.exchange.id,
+                )
+                return
+            for one in prepared:
+                await self._attempt([one])
+
+    async def _persist(self, attempt: Callable[[], Awaitable[None]]) -> bool:
+        """Try until the store takes it.
+
+        :returns: false if that was given up because the process is leaving.
+        """
+        delay = FIRST_DELAY
+        while True:
+            try:
+                if not self._opened:
+                    await self._store.open()
+                    self._opened = True
+                await attempt()
+            except (StoreUnavailable, StoreRefused) as error:
+                self._note(error)
+                if isinstance(error, StoreRefused):
+                    self._opened = False
+                    delay = LAST_DELAY
+            else:
+                if self.progress.error is not None:
+                    self._log.info("The store takes records again")
+                    self.progress.error = None
+                return True
+            if self._leaving:
+                return False
+            self._sleep = deferLater(self._reactor, delay)
+            try:
+                await self._sleep
+            except CancelledError:  # by `leave`
+                pass
+            finally:
+                self._sleep = None
+            delay = min(delay * 1.7, LAST_DELAY)
+
+    def _note(self, error: Exception) -> None:
+        self.progress.state = "waiting"
+        if self._since is not None:
+            self.progress.behind = self._reactor.seconds() - self._since
+        if str(error) != self.progress.error:
+            self._log.warn("Segments wait for the store: {error}", error=str(error))
+            self.progress.error = str(error)

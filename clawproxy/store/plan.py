@@ -1,0 +1,264 @@
+"""From prepared exchanges to rows, the same for every database.
+
+A store's ``ingest`` is: ask :meth:`Planner.question` what has to be looked up, look it up, give
+the answer to :meth:`Planner.plan`, and write the
+:class:`Plan`, all in one transaction that no other writer interleaves with. If it fails, or
+somebody deleted
+(the ``generation`` in the table ``meta``), :meth:`Planner.forget` drops what was remembered.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from zlib import crc32
+
+from attrs import define, field, frozen
+
+from clawproxy.store import columns, parts, text, varint
+from clawproxy.store.compression import Packer
+from clawproxy.store.entry import Prepared
+from clawproxy.store.lineage import OPEN, Lineages, Placement
+from clawproxy.store.segment import encode_exchange
+
+PROBES = 16
+"""Numbers in a row that are tried for an exchange whose own is taken."""
+REMEMBERED_HASHES = 100_000
+"""Parts whose ids are kept in memory."""
+REQUEST, UPSTREAM_REQUEST, DECODED_REQUEST = 0, 1, 2
+
+
+@frozen
+class Question:
+    """What to look up: exchanges by uid, numbers near which exchanges may lie, parts by hash."""
+
+    uids: list[str]
+    numbers: list[int]
+    hashes: list[bytes]
+
+
+@frozen
+class Known:
+    """The exchange as it is in the database."""
+
+    number: int
+    final: bool
+    indexed: bytes = b""
+
+
+@frozen
+class Answer:
+    """What was found.
+
+    :ivar exchanges: by uid.
+    :ivar numbers: those taken, of the :data:`PROBES` from each number asked for.
+    :ivar parts: ids by hash.
+    :ivar next_part: the first id that is free.
+    """
+
+    exchanges: dict[str, Known]
+    numbers: set[int]
+    parts: dict[bytes, int]
+    next_part: int
+
+
+@define
+class Plan:
+    """Rows to write, by table, in the columns' order.
+
+    :ivar exchanges: to be inserted or to replace the row of the same id.
+    :ivar created: how many of them are new.
+    :ivar closed: ``(last, lineage, part, first)``.
+    :ivar documents: ``(exchange, parts, finished)``, to be indexed as
+        :func:`clawproxy.store.text.document` says.
+    :ivar contents: parts of this batch by id, uncompressed, for those documents.
+    :ivar partials: uids whose partial pieces are now part of an answer.
+    :ivar done: how many exchanges were new or became final.
+    """
+
+    exchanges: list[tuple[object, ...]] = field(factory=list)
+    records: list[tuple[int, bytes]] = field(factory=list)
+    parts: list[tuple[int, bytes, bytes]] = field(factory=list)
+    bodies: list[tuple[int, int, int, int, bytes]] = field(factory=list)
+    spans: list[tuple[int, int, int, int]] = field(factory=list)
+    closed: list[tuple[int, int, int, int]] = field(factory=list)
+    answers: list[tuple[int, int, bytes]] = field(factory=list)
+    finished: list[tuple[int, bytes | None, bytes]] = field(factory=list)
+    tools: list[tuple[str, int]] = field(factory=list)
+    documents: list[tuple[int, list[int], bytes | None]] = field(factory=list)
+    contents: dict[int, bytes] = field(factory=dict)
+    partials: list[str] = field(factory=list)
+    created: int = 0
+    done: int = 0
+
+
+class Planner:
+    """Turn batches into :class:`Plan`\\ s, remembering parts and lineages between them.
+
+    :param packer: compresses; the store's own.
+    """
+
+    def __init__(self, packer: Packer) -> None:
+        self._packer = packer
+        self._lineages = Lineages()
+        self._ids: OrderedDict[bytes, int] = OrderedDict()
+        self._generation = -1
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._lineages.clear()
+        self._ids.clear()
+
+    def generation(self, value: int) -> None:
+        """Hear the database's ``generation``; another one than before means that something was
+        deleted."""
+        if value != self._generation:
+            self.forget()
+            self._generation = value
+
+    def question(self, batch: Sequence[Prepared]) -> Question:
+        """Say what has to be looked up for a batch."""
+        hashes = {
+            digest: None
+            for prepared in batch
+            for cut in prepared.bodies.values()
+            for digest in map(_digest, cut.parts)
+            if digest not in self._ids
+        }
+        exchanges = [prepared.entry.exchange for prepared in batch]
+        return Question(
+            list({exchange.id: None for exchange in exchanges}),
+            [_number(prepared) for prepared in batch],
+            list(hashes),
+        )
+
+    def plan(self, batch: Sequence[Prepared], found: Answer) -> Plan:
+        """Make the rows of a batch.
+
+        Of several entries of one exchange a later one counts; one that is final in the database
+        stays as it is.
+        """
+        plan = Plan()
+        taken = set(found.numbers)
+        known = dict(found.exchanges)
+        self._ids.update(found.parts)
+        next_part = found.next_part
+        for prepared in batch:
+            uid = prepared.entry.exchange.id
+            before = known.get(uid)
+            if before is not None and (before.final or not prepared.entry.final):
+                continue
+            number = before.number if before is not None else _free(_number(prepared), taken)
+            fresh = before is None
+            plan.created += fresh
+            indexed = list(unpack_ids(before.indexed)) if before is not None else []
+            for which, cut in sorted(prepared.bodies.items()):
+                if before is not None and which != UPSTREAM_REQUEST:
+                    continue  # came in with the running exchange
+                next_part, chosen = self._store(plan, number, which, cut, next_part)
+                if which in (REQUEST, DECODED_REQUEST):
+                    indexed += [part for part in chosen if part not in indexed]
+            self._finish(plan, number, prepared, indexed)
+            known[uid] = Known(number, prepared.entry.final, _pack_ids(indexed))
+        while len(self._ids) > REMEMBERED_HASHES:
+            self._ids.popitem(last=False)
+        return plan
+
+    def _store(
+        self, plan: Plan, number: int, which: int, cut: parts.Split, next_part: int
+    ) -> tuple[int, list[int]]:
+        ids, new = [], set()
+        for part in cut.parts:
+            digest = _digest(part)
+            id = self._ids.get(digest)
+            if id is None:
+                id, next_part = next_part, next_part + 1
+                self._ids[digest] = id
+                plan.parts.append((id, digest, self._packer.pack(part.data)))
+                new.add(id)
+            else:
+                self._ids.move_to_end(digest)
+            ids.append(id)
+            plan.contents[id] = part.data
+        place = self._lineages.place(ids, number * 4 + which)
+        manifest = self._packer.pack(parts.encode_manifest(cut.glue, ids))
+        plan.bodies.append((number, which, place.lineage, place.position, manifest))
+        plan.spans += [(place.lineage, part, place.position, OPEN) for part in place.added]
+        plan.closed += [
+            (place.position, place.lineage, part, first) for part, first in place.closed
+        ]
+        return next_part, _to_index(cut, ids, new, place)
+
+    def _finish(self, plan: Plan, number: int, prepared: Prepared, indexed: list[int]) -> None:
+        entry = prepared.entry
+        plan.exchanges.append(columns.row(number, prepared))
+        plan.records.append((number, self._packer.pack(encode_exchange(entry.exchange))))
+        message = None
+        if prepared.finished is not None:
+            message = self._packer.pack(prepared.finished)
+        plan.finished.append((number, message, _pack_ids(indexed)))
+        if not entry.final:
+            return
+        plan.done += 1
+        plan.partials.append(entry.exchange.id)
+        if indexed or prepared.finished:
+            plan.documents.append((number, indexed, prepared.finished))
+        for side, blob in prepared.answers.items():
+            plan.answers.append((number, side, self._packer.pack(blob)))
+        plan.tools += [(columns.clean(name), number) for name in dict.fromkeys(prepared.tools)]
+
+
+def _to_index(cut: parts.Split, ids: list[int], new: set[int], place: Placement) -> list[int]:
+    """Choose the parts whose text this exchange is found by: what was said first here, and its own
+    question.
+
+    Earlier answers are found where they were given; a program's standing prompt where it came up
+    first.
+    """
+    added = set(place.added)
+    chosen = []
+    asking = True
+    for part, id in zip(reversed(cut.parts), reversed(ids), strict=True):
+        if part.member not in text.MEMBERS:
+            continue
+        if part.member in text.STANDING:
+            wanted = id in new
+        elif not part.element:
+            wanted = True
+        elif text.is_answer(part):
+            asking = False
+            wanted = place.fresh
+        else:
+            wanted = asking or id in added
+        if wanted:
+            chosen.append(id)
+    return list(dict.fromkeys(reversed(chosen)))
+
+
+def _digest(part: parts.Part) -> bytes:
+    return parts.digest(part.data)
+
+
+def _number(prepared: Prepared) -> int:
+    exchange = prepared.entry.exchange
+    low = crc32(exchange.id.encode()) & (1 << columns.NUMBER_BITS) - PROBES
+    return (columns.milliseconds(exchange.started_at) or 0) << columns.NUMBER_BITS | low
+
+
+def _free(number: int, taken: set[int]) -> int:
+    while number in taken:
+        number += 1
+    taken.add(number)
+    return number
+
+
+def _pack_ids(ids: Sequence[int]) -> bytes:
+    return varint.pack([len(ids), *ids])
+
+
+def unpack_ids(data: bytes) -> list[int]:
+    """Read the list of parts that a row of ``finished`` says are indexed."""
+    if not data:
+        return []
+    (count,), offset = varint.unpack(data, 1)
+    return varint.unpack(data, count, offset)[0]

@@ -1,0 +1,131 @@
+"""All that is read out of an exchange before it is stored: the finished message, usage, tools, cut
+bodies.
+
+It runs in the indexer's process, beside no stream, and bounded: a content coding that decodes to
+more than
+:data:`DECODED_LIMIT`, or a body that nobody can read, leaves the exact bytes and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clawproxy.core.coding import CodingError, StreamDecoder
+from clawproxy.core.jsonread import JSONError, read
+from clawproxy.core.message import accumulator, read_message
+from clawproxy.core.message_base import Finished, encode
+from clawproxy.core.record import Exchange
+from clawproxy.store import pieces
+from clawproxy.store.entry import Entry, Prepared
+from clawproxy.store.parts import split
+from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
+from clawproxy.store.reading import header
+from clawproxy.store.segment import Pieces, Side
+
+DECODED_LIMIT = 64 << 20
+"""Bytes to which a request or an answer may decode in order to be read."""
+
+Enrich = Callable[[Exchange, bytes | None, Finished | None], str | None]
+"""What else is to be known of a final exchange: it may set ``conversation_id``, ``session_id``,
+``agent_id``, ``cost_usd``
+on the exchange, and returns what kind of side call it is, ``None`` for a turn of the
+conversation."""
+
+
+def prepare(entry: Entry, request: bytes | None = None, enrich: Enrich | None = None) -> Prepared:
+    """Read an entry.
+
+    :param request: the caller's body, also where the entry has none because the store has it
+        already.
+    :param enrich: called for final exchanges.
+    """
+    exchange = entry.exchange
+    bodies = {}
+    request_coding = header(exchange.request_headers, "content-encoding")
+    if entry.request is not None and (entry.request or not exchange.request_bytes):
+        bodies[REQUEST] = split(entry.request)
+        if request_coding:
+            plain = decoded(entry.request, request_coding)
+            if plain != entry.request:
+                bodies[DECODED_REQUEST] = split(plain)
+    if entry.upstream_request is not None and entry.final:
+        bodies[UPSTREAM_REQUEST] = split(entry.upstream_request)
+    if not entry.final:
+        return Prepared(entry, bodies)
+    answers = {}
+    for side, answer in ((Side.SENT, entry.sent), (Side.RECEIVED, entry.received)):
+        if answer.data:
+            answers[int(side)] = pieces.encode(answer)
+    finished = finish(exchange, entry.sent)
+    if finished is not None:
+        learn(exchange, finished)
+    side_call = None
+    if enrich is not None:
+        plain_request = decoded(request, request_coding) if request else None
+        side_call = enrich(exchange, plain_request, finished)
+    return Prepared(
+        entry,
+        bodies,
+        answers,
+        (finished.message or finished.error_event) if finished is not None else None,
+        finished.tools if finished is not None else (),
+        side_call,
+    )
+
+
+def bare(entry: Entry) -> Prepared:
+    """Prepare an entry whose reading failed: the exact bytes are kept and nothing is read out of
+    them."""
+    bodies = {REQUEST: split(entry.request)} if entry.request is not None else {}
+    answers = {0: pieces.encode(entry.sent), 1: pieces.encode(entry.received)}
+    return Prepared(entry, bodies, answers if entry.final else {})
+
+
+def finish(exchange: Exchange, answer: Pieces) -> Finished | None:
+    """Give the finished message that an answer amounts to, ``None`` if there is none.
+
+    :param answer: as it was sent to the caller, content codings included.
+    """
+    if not answer.data:
+        return None
+    coding = header(exchange.response_headers, "content-encoding")
+    body = decoded(answer.body, coding)
+    kind = header(exchange.response_headers, "content-type").lower()
+    if "event-stream" in kind:
+        if exchange.dialect is None:
+            return None
+        taker = accumulator(exchange.dialect)
+        taker.feed(body)
+        return taker.close()
+    if exchange.dialect is not None:
+        found = read_message(exchange.dialect, body)
+        if found.message is not None or found.error_event is not None:
+            return found
+    try:
+        return Finished(encode(read(body)))
+    except JSONError:
+        return None
+
+
+def learn(exchange: Exchange, finished: Finished) -> None:
+    """Complete an exchange by what its answer says, where the relay did not see it."""
+    if exchange.usage is None:
+        exchange.usage = finished.usage
+    if finished.error is not None and exchange.outcome == "ok":
+        exchange.outcome = "error"
+    if finished.error is not None and exchange.error is None:
+        exchange.error = finished.error
+
+
+def decoded(body: bytes, coding: str) -> bytes:
+    """Undo content codings of a body, of one that was cut as much as came; as it is where that
+    cannot be."""
+    if not coding:
+        return body
+    found: list[bytes] = []
+    try:
+        found.extend(StreamDecoder(coding, DECODED_LIMIT).feed(body))
+    except CodingError:
+        if not found:
+            return body
+    return b"".join(found)

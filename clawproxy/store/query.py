@@ -1,0 +1,103 @@
+"""Filters as SQL, the same for every database but for the mark of a parameter and the search
+index."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import field, frozen
+
+from clawproxy.store.columns import NUMBER_BITS
+from clawproxy.store.protocol import Filter
+
+_EQUAL = {
+    "provider": "provider",
+    "outcome": "outcome",
+    "status": "status",
+    "dialect": "dialect",
+    "path": "path",
+    "session_id": "session_id",
+    "agent_id": "agent_id",
+    "parent_agent_id": "parent_agent_id",
+    "conversation_id": "conversation_id",
+    "key": "key_name",
+}
+_WORDS = re.compile(r'"([^"]*)"?|(\S+)')
+
+
+@frozen
+class Where:
+    """A filter's conditions.
+
+    :ivar conditions: on ``e``, the table ``exchange``; to be joined by AND.
+    :ivar parameters: theirs, in order.
+    """
+
+    conditions: list[str] = field(factory=list)
+    parameters: list[object] = field(factory=list)
+
+    @property
+    def sql(self) -> str:
+        """All conditions as one."""
+        return " AND ".join(self.conditions) or "1 = 1"
+
+
+def where(filter: Filter, mark: str) -> Where:
+    """Give the conditions of a filter, without ``text`` and ``tool``, whose indexes differ by
+    database.
+
+    :param mark: what stands for a parameter, ``?`` or ``%s``.
+    """
+    found = Where()
+
+    def add(condition: str, *parameters: object) -> None:
+        found.conditions.append(condition.replace("?", mark))
+        found.parameters.extend(parameters)
+
+    # An exchange's id begins with its time, so the table itself is the index of time.
+    if filter.since is not None:
+        add("e.id >= ?", filter.since << NUMBER_BITS)
+    if filter.until is not None:
+        add("e.id < ?", filter.until << NUMBER_BITS)
+    if filter.model is not None:
+        add("(e.model = ? OR e.routed_model = ?)", filter.model, filter.model)
+    if filter.side_call is not None:
+        if filter.side_call:
+            add("e.side_call = ?", filter.side_call)
+        else:
+            add("e.side_call IS NULL")
+    for name, column in _EQUAL.items():
+        value = getattr(filter, name)
+        if value is not None:
+            add(f"e.{column} = ?", value)
+    return found
+
+
+def cursor_number(cursor: str | None) -> int | None:
+    """Read a page's cursor.
+
+    :raises ValueError: if it is none.
+    """
+    if cursor is None:
+        return None
+    if not re.fullmatch(r"\d{1,19}", cursor):
+        raise ValueError(f"cursor {cursor[:40]!r} is none that a page gave")
+    return min(int(cursor), 2**63 - 1)
+
+
+def phrases(text: str) -> list[tuple[str, bool]]:
+    """Take a search apart.
+
+    :returns: words and quoted phrases; true for beginnings, written with an asterisk.
+    :raises ValueError: if there is nothing to search for.
+    """
+    found = []
+    for quoted, word in _WORDS.findall(text.replace("\0", " ")):
+        phrase, prefix = quoted or word, False
+        if word.endswith("*"):
+            phrase, prefix = word.rstrip("*"), True
+        if any(char.isalnum() for char in phrase):
+            found.append((phrase, prefix))
+    if not found:
+        raise ValueError(f"nothing to search for in {text[:40]!r}")
+    return found

@@ -1,0 +1,93 @@
+"""From rows to values, the same for every database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from clawproxy.core.coding import CodingError, decode
+from clawproxy.core.record import Exchange
+from clawproxy.store import parts, pieces
+from clawproxy.store.compression import Packer
+from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
+from clawproxy.store.protocol import BodyKind, Stored
+from clawproxy.store.segment import Pieces, Side
+
+_decode = msgspec.json.Decoder(Exchange).decode
+
+LISTED = "e.id, e.side_call, e.truncated, e.conversation_id, e.session_id, e.cost_usd, r.data"
+"""What a query selects for :func:`stored`; ``e`` is ``exchange``, ``r`` its ``record``."""
+DECODED_LIMIT = 256 << 20
+"""Bytes to which a stored body may decode."""
+
+BODIES: dict[BodyKind, int] = {"request": REQUEST, "upstream-request": UPSTREAM_REQUEST}
+SIDES: dict[BodyKind, Side] = {"response": Side.SENT, "upstream-response": Side.RECEIVED}
+DECODED: dict[int, int] = {REQUEST: DECODED_REQUEST}
+
+Listed = tuple[int, str | None, int, str | None, str | None, float | None, bytes]
+
+
+def stored(row: Listed, packer: Packer) -> Stored:
+    """Read a row of :data:`LISTED`."""
+    number, side_call, truncated, conversation, session, cost, data = row
+    exchange = _decode(packer.unpack(bytes(data)))
+    # What the store may learn later than the record was written stands in the columns.
+    exchange.conversation_id = conversation
+    exchange.session_id = session
+    exchange.cost_usd = cost
+    return Stored(number, exchange, side_call, bool(truncated))
+
+
+def coding(exchange: Exchange, which: BodyKind) -> str:
+    """Give the content codings of a body, in the order they were applied."""
+    headers = {
+        "request": exchange.request_headers,
+        "response": exchange.response_headers,
+        "upstream-request": exchange.upstream_request_headers or exchange.request_headers,
+        "upstream-response": exchange.upstream_response_headers or exchange.response_headers,
+    }[which]
+    return header(headers, "content-encoding")
+
+
+def header(headers: Sequence[tuple[str, str]], name: str) -> str:
+    """Give a header's value, of several lines all, joined by commas (RFC 9110 §5.3)."""
+    return ", ".join(value for key, value in headers if key.lower() == name)
+
+
+def undo(body: bytes, coding: str) -> bytes:
+    """Undo content codings as far as they can be undone: a body that was cut or is corrupt is
+    given as it is."""
+    if not coding:
+        return body
+    try:
+        return decode(body, coding, DECODED_LIMIT)
+    except CodingError:
+        return body
+
+
+def wanted(manifest: bytes, packer: Packer) -> tuple[list[bytes], list[int]]:
+    """Read a manifest: the glue and the ids of the parts."""
+    return parts.decode_manifest(packer.unpack(manifest))
+
+
+def rebuilt(glue: Sequence[bytes], ids: Sequence[int], contents: Mapping[int, bytes]) -> bytes:
+    """Join a body again.
+
+    :param contents: its parts by id, uncompressed.
+    """
+    return parts.join(glue, [contents[id] for id in ids])
+
+
+def merged(rows: Iterable[tuple[int, bytes]], packer: Packer) -> dict[Side, Pieces]:
+    """Join the pieces of several segments, each row a side and a packed blob."""
+    found: dict[Side, list[Pieces]] = {}
+    for side, blob in rows:
+        found.setdefault(Side(side), []).append(pieces.decode(packer.unpack(bytes(blob))))
+    return {
+        side: Pieces(
+            tuple(time for run in runs for time in run.times),
+            tuple(data for run in runs for data in run.data),
+        )
+        for side, runs in found.items()
+    }

@@ -1,0 +1,117 @@
+"""The SQLite store: the conformance suite, and what is SQLite's own."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
+from clawproxy.store.sqlite import SQLiteStore
+from tests.store.conformance import Conformance
+from tests.store.samples import asking, stored
+
+
+class SQLiteCase(TestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.path = Path(self.mktemp())
+        self.store = SQLiteStore(self.path)
+        await self.store.open()
+        self.addCleanup(self.store.close)
+
+    async def other(self) -> SQLiteStore:
+        store = SQLiteStore(self.path)
+        await store.open()
+        return store
+
+    async def count(self, table: str) -> int:
+        with sqlite3.connect(self.path) as db:
+            return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+class SQLiteConformanceTests(Conformance, SQLiteCase):
+    async def tearDown(self) -> None:  # type: ignore[override]
+        with sqlite3.connect(self.path) as db:
+            self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+            db.execute("INSERT INTO search (search) VALUES ('integrity-check')")
+
+
+class SQLiteTests(SQLiteCase):
+    async def test_a_locked_file_is_said_to_be_unavailable(self) -> None:
+        holder = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(holder.close)
+        holder.execute("BEGIN IMMEDIATE")
+        with self.assertRaises(StoreUnavailable):
+            await self.store.ingest([stored(1)])
+        holder.execute("COMMIT")
+        self.assertEqual(await self.store.ingest([stored(1)]), 1)
+
+    async def test_a_newer_database_is_refused(self) -> None:
+        await self.store.close()
+        with sqlite3.connect(self.path) as db:
+            db.execute("PRAGMA user_version = 900")
+        with self.assertRaises(StoreRefused) as caught:
+            await SQLiteStore(self.path).open()
+        self.assertIn("version 900", str(caught.exception))
+
+    async def test_what_is_no_database_of_ours_is_refused(self) -> None:
+        path = Path(self.mktemp())
+        path.write_bytes(b"This is a shopping list, not a database. " * 40)
+        with self.assertRaises(StoreRefused):
+            await SQLiteStore(path).open()
+        self.assertTrue(path.read_bytes().startswith(b"This is a shopping list"))
+        path = Path(self.mktemp())
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE requests (id)")
+        with self.assertRaises(StoreRefused) as caught:
+            await SQLiteStore(path).open()
+        self.assertIn("another program", str(caught.exception))
+
+    async def test_a_directory_that_is_not_there(self) -> None:
+        with self.assertRaises(StoreUnavailable):
+            await SQLiteStore("/nowhere/at/all.db").open()
+
+    async def test_the_file_shrinks(self) -> None:
+        rng = random.Random(1)
+        for number in range(40):
+            body = asking(rng.randbytes(30_000).hex())
+            await self.store.ingest([stored(number, body)])
+        before = (await self.store.sizes()).disk_bytes
+        while await self.store.delete(Filter(), 10):
+            pass
+        while await self.store.shrink():
+            pass
+        after = await self.store.sizes()
+        self.assertGreater(before, 1_000_000)
+        self.assertLess(after.disk_bytes, before / 5)
+
+    async def test_a_long_session_stays_small(self) -> None:
+        """200 turns whose history reaches 1 MB: 100 MB of bodies, at most 3 MB of file."""
+        rng = random.Random(2)
+        words = [
+            "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9)))
+            for _ in range(3000)
+        ]
+        history: list[str] = []
+        total = 0
+        for turn in range(200):
+            history.append(" ".join(rng.choices(words, k=430)))
+            answer = " ".join(rng.choices(words, k=320))
+            body = asking(*history, system="You are helpful. " * 100)
+            total += len(body)
+            stream = b"".join(
+                b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+                b'"delta":{"type":"text_delta","text":'
+                + json.dumps(f"{word} ").encode()
+                + b"}}\n\n"
+                for word in answer.split()
+            )
+            await self.store.ingest([stored(turn, body, stream)])
+            history.append(answer)
+        self.assertGreater(len(body), 900_000)
+        sizes = await self.store.sizes()
+        self.assertLess(sizes.disk_bytes, 3_000_000 + 500_000)
+        self.assertEqual(await self.store.body("id000199", "request"), body)
