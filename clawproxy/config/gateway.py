@@ -103,14 +103,6 @@ class OpenClawProviderConfig:
             "How thinking is shown; auto is what the caller's dialect has for it.",
         ),
     )
-    progress: Literal["thinking", "text", "hidden"] = field(
-        default="thinking",
-        metadata=described(
-            Choice("thinking", "text", "hidden"),
-            "Where a run's tool calls and retries are told: among its thinking, in the answer's "
-            "text, or nowhere.",
-        ),
-    )
     tool_progress: Literal["thinking", "text", "hidden"] = field(
         default="thinking",
         metadata=described(
