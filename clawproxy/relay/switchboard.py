@@ -20,8 +20,8 @@ from clawproxy.config.model import (
     OpenClawProviderConfig,
 )
 from clawproxy.core.keys import Account, Callers
-from clawproxy.core.routing import Router, Rule
 from clawproxy.core.record import Exchange
+from clawproxy.core.routing import Router, Rule
 from clawproxy.drain import Drain
 from clawproxy.relay import accesslog
 from clawproxy.relay.observer import Observer

@@ -15,16 +15,21 @@ from __future__ import annotations
 
 from collections import deque
 from http.cookiejar import DefaultCookiePolicy
-from typing import cast
 from urllib.parse import urlsplit
 
 from attrs import frozen
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from treq.response import _Response
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IConsumer, IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPolicy
@@ -34,6 +39,9 @@ from zope.interface import implementer
 
 from clawproxy.upstream.failure import UpstreamFailure, connect_failure
 from clawproxy.upstream.h1 import H1Connection, H1Response, RawHeaders
+
+ATTEMPT_DELAY = 0.1
+"""Seconds between the attempts at a name's several addresses (RFC 8305 §5 allows 100 ms)."""
 
 IDLE_KEPT = 50.0
 """Seconds that an unused connection is kept: below the 60 s at which many servers close theirs."""
@@ -171,11 +179,16 @@ class UpstreamAgent:
         return pool
 
     def _endpoint(self, origin: Origin) -> IStreamClientEndpoint:
-        tcp = HostnameEndpoint(
-            self._reactor, origin.host.encode("ascii"), origin.port, timeout=self._connect_timeout
-        )
+        where = (self._reactor, origin.host, origin.port, self._connect_timeout)
+        tcp: IStreamClientEndpoint
+        if isIPAddress(origin.host):
+            tcp = TCP4ClientEndpoint(*where)
+        elif isIPv6Address(origin.host):
+            tcp = TCP6ClientEndpoint(*where)
+        else:
+            tcp = HostnameEndpoint(*where, attemptDelay=ATTEMPT_DELAY)
         if origin.scheme != "https":
-            return cast(IStreamClientEndpoint, tcp)
+            return tcp
         creator = self._policy.creatorForNetloc(origin.host.encode("ascii"), origin.port)
         return wrapClientTLS(creator, tcp)
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -56,7 +56,7 @@ class ProxyChannel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         """Join the site's connections."""
-        self._lingering = False
+        self._lingering: IDelayedCall | None = None
         self._watch: Any = None
         self._out: list[bytes] = []
         self.corked = False
@@ -67,8 +67,9 @@ class ProxyChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the site's connections and end what was being answered."""
         self.site.channels.discard(self)
-        if self._watch is not None and self._watch.active():
-            self._watch.cancel()
+        for call in (self._watch, self._lingering):
+            if call is not None and call.active():
+                call.cancel()
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:
@@ -101,9 +102,10 @@ class ProxyChannel(http.HTTPChannel):
             send(self.transport, data)
 
     def loseConnection(self) -> None:
-        """Close after what was written."""
+        """Close after what was written, or when a refused body has had its time."""
         self.flush()
-        super().loseConnection()
+        if self._lingering is None:
+            super().loseConnection()
 
     def requestDone(self, request: http.Request) -> None:
         """An answer is complete: let it go, and take up the next request."""
@@ -118,7 +120,7 @@ class ProxyChannel(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Read a request, or drop what comes after a refusal."""
-        if not self._lingering:
+        if self._lingering is None:
             super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -159,7 +161,7 @@ class ProxyChannel(http.HTTPChannel):
         super().allHeadersReceived()
 
     def _send100Continue(self) -> None:
-        if not self._lingering:
+        if self._lingering is None:
             super()._send100Continue()
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -182,16 +184,15 @@ class ProxyChannel(http.HTTPChannel):
 
     def linger(self) -> None:
         """Drop what still comes, for a while, and then close: a close now could destroy the answer."""
-        if self._lingering:
+        if self._lingering is not None:
             return
-        self._lingering = True
         self.persistent = 0
         self.setTimeout(None)
-        self.site.reactor.callLater(LINGER, self._end_linger)
+        self._lingering = self.site.reactor.callLater(LINGER, self._end_linger)
 
     def _end_linger(self) -> None:
-        if self.transport is not None:
-            self.loseConnection()
+        self._lingering = None
+        self.loseConnection()
 
 
 class ProxyRequest(server.Request):
@@ -313,7 +314,7 @@ class ProxyRequest(server.Request):
         self._bodyless = bodyless
         self.channel.write(b"\r\n".join(lines))
         if bodyless:
-            self.write = lambda data: None  # type: ignore[method-assign]
+            self.write = lambda data: None
 
     def write(self, data: bytes) -> None:
         """Write a piece of the body; before the first, see to a drain's ``Connection: close``."""

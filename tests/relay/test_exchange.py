@@ -1,0 +1,251 @@
+"""The life of an exchange: verbatim bytes, errors in the caller's dialect, and one end for each."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.testing import MemoryProxy
+
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+ASK = b'{"model":"claude-x","messages":[],"stream":true}'
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+class VerbatimTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy()
+        self.caller = self.proxy.caller()
+
+    def test_request_goes_out_as_it_came(self) -> None:
+        body = b'{"model": "claude-x", "n": 12345678901234567890123, "messages": [ ] }'
+        self.caller.post("/v1/messages?beta=true", body, {"x-api-key": "k", "anthropic-beta": "a,b"})
+        request = self.proxy.upstream().request()
+        head, _, sent = request.partition(b"\r\n\r\n")
+        self.assertEqual(sent, body)
+        lines = head.lower().split(b"\r\n")
+        self.assertEqual(lines[0], b"post /v1/messages?beta=true http/1.1")
+        self.assertIn(b"x-api-key: k", lines)
+        self.assertIn(b"anthropic-beta: a,b", lines)
+        self.assertIn(b"host: 127.0.0.1:1", lines)
+
+    def test_pieces_go_out_in_the_turn_in_which_they_came(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD)
+        head = self.caller.read()
+        self.assertIn(b"x-accel-buffering: no", head.lower())
+        self.assertIn(b"cache-control: no-cache", head.lower())
+        for piece in (b"event: message_start\ndata: {}\n\n", b": odd\r\n\r\n", b"\xff\xfe"):
+            upstream.write(chunk(piece))
+            self.assertEqual(self.caller.read(), chunk(piece))
+        upstream.write(b"0\r\n\r\n")
+        self.assertEqual(self.caller.read(), b"0\r\n\r\n")
+        self.assertEqual([each.outcome for each in self.proxy.exchanges], ["ok"])
+        self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
+
+    def test_head_and_first_piece_of_one_read_leave_together(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.proxy.upstream().write(STREAM_HEAD + chunk(b"a") + chunk(b"b") + b"0\r\n\r\n")
+        sent = self.caller.read()
+        self.assertTrue(sent.endswith(b"\r\n\r\n" + chunk(b"ab") + b"0\r\n\r\n"))
+
+    def test_slow_caller_pauses_the_upstream(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD)
+        self.caller.pause()
+        self.assertTrue(upstream.paused)
+        self.proxy.advance(1000)
+        self.caller.resume()
+        self.assertFalse(upstream.paused)
+        upstream.write(chunk(b"x") + b"0\r\n\r\n")
+        self.assertIn(chunk(b"x"), self.caller.read())
+
+    def test_keep_alive_connection_serves_the_next_request(self) -> None:
+        for _ in range(2):
+            self.caller.post("/v1/messages", b'{"model":"claude-x","messages":[]}')
+            if self.proxy.reactor.tcpClients:
+                upstream = self.proxy.upstream()
+            upstream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            self.assertTrue(self.caller.read().endswith(b"{}"))
+
+    def test_stale_connection_is_replaced_silently_once(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        old = self.proxy.upstream()
+        old.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        self.caller.read()
+        self.caller.post("/v1/messages", ASK)
+        old.close()
+        new = self.proxy.upstream()
+        self.assertTrue(new.request().endswith(ASK))
+        new.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+        self.assertTrue(self.caller.read().endswith(b"[]"))
+        self.assertEqual([each.tries for each in self.proxy.exchanges], [1, 1])
+
+
+class FailureTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy()
+        self.caller = self.proxy.caller()
+
+    def error(self) -> tuple[int, dict[str, object]]:
+        head, _, body = self.caller.read().partition(b"\r\n\r\n")
+        return int(head.split(b" ")[1]), json.loads(body)
+
+    def test_refused_connection_is_a_502_in_the_callers_dialect(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.proxy.refuse()
+        status, body = self.error()
+        self.assertEqual((status, body["type"]), (502, "error"))
+        self.assertEqual(body["error"]["type"], "api_error")  # type: ignore[index]
+        self.caller.post("/v1/chat/completions", b'{"model":"gpt-x","messages":[]}')
+        self.proxy.refuse()
+        status, body = self.error()
+        self.assertEqual((status, body["error"]["code"]), (502, "upstream_unreachable"))  # type: ignore[index]
+
+    def test_silence_before_the_head_is_a_504(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        self.proxy.advance(299)
+        self.assertEqual(self.caller.read(), b"")
+        self.proxy.advance(2)
+        status, body = self.error()
+        self.assertEqual((status, body["error"]["type"]), (504, "timeout_error"))  # type: ignore[index]
+        self.assertTrue(upstream.aborted)
+
+    def test_broken_stream_gets_an_error_event_and_an_unclean_end(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b'event: ping\ndata: {"ty'))
+        upstream.reset()
+        sent = self.caller.read()
+        self.assertIn(b'event: ping\ndata: {"ty', sent)
+        self.assertIn(b"\n\nevent: error\ndata: ", sent)
+        self.assertTrue(self.caller.closed)
+        self.assertNotIn(b"0\r\n\r\n", sent)
+        self.assertEqual(self.proxy.exchanges[0].outcome, "error")
+
+    def test_silence_in_the_middle_of_a_stream_ends_it(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b"event: ping\ndata: {}\n\n"))
+        self.caller.read()
+        self.proxy.advance(301)
+        self.assertIn(b"event: error", self.caller.read())
+        self.assertTrue(upstream.aborted)
+
+    def test_leaving_caller_aborts_the_upstream(self) -> None:
+        for stage in ("connect", "headers", "body"):
+            caller = self.proxy.caller()
+            caller.post("/v1/messages", ASK)
+            self.assertEqual(self.proxy.assembly.drain.in_flight, 1)
+            if stage != "connect":
+                upstream = self.proxy.upstream()
+                if stage == "body":
+                    upstream.write(STREAM_HEAD)
+            caller.leave()
+            if stage != "connect":
+                self.assertTrue(upstream.aborted, stage)
+            else:
+                self.proxy.reactor.tcpClients.clear()
+            self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
+            last = self.proxy.exchanges[-1]
+            self.assertEqual((last.outcome, last.status), ("client_gone", 499))
+
+    def test_bad_bodies(self) -> None:
+        for body, code in (
+            (b"", "invalid_json"),
+            (b"{", "invalid_json"),
+            (b"[]", "invalid_json"),
+            (b"{}", "missing_field"),
+            (b'{"model":1,"messages":[]}', "missing_field"),
+            (b'{"model":"m","messages":{}}', "missing_field"),
+        ):
+            self.caller.post("/v1/chat/completions", body)
+            status, answer = self.error()
+            self.assertEqual((status, answer["error"]["code"]), (400, code), body)  # type: ignore[index]
+        self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
+
+    def test_oversized_body_is_refused_unread(self) -> None:
+        proxy = MemoryProxy("server.max_body=100")
+        caller = proxy.caller()
+        caller.write(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n")
+        sent = caller.read()
+        self.assertIn(b" 413 ", sent)
+        self.assertIn(b"request_too_large", sent)
+        proxy.advance(10)
+        self.assertTrue(caller.closed)
+        self.assertEqual(proxy.assembly.drain.in_flight, 0)
+
+
+class RetryTests(SynchronousTestCase):
+    def test_retries_then_passes_the_last_answer_on_unchanged(self) -> None:
+        proxy = MemoryProxy("providers.anthropic.max_retries=1")
+        caller = proxy.caller()
+        caller.post("/v1/messages", ASK)
+        upstream = proxy.upstream()
+        upstream.write(
+            b"HTTP/1.1 529 Overloaded\r\nRetry-After: 2\r\nContent-Length: 1\r\n\r\nx"
+        )
+        proxy.advance(1.9)
+        self.assertEqual(upstream.request().count(b"POST"), 1)
+        proxy.advance(0.2)
+        self.assertEqual(upstream.request().count(b"POST"), 1)
+        upstream.write(
+            b"HTTP/1.1 529 Overloaded\r\nRetry-After: 2\r\nContent-Length: 4\r\n\r\nlast"
+        )
+        sent = caller.read()
+        self.assertIn(b" 529 Overloaded", sent)
+        self.assertIn(b"retry-after: 2", sent.lower())
+        self.assertTrue(sent.endswith(b"last"))
+        self.assertEqual(proxy.exchanges[0].tries, 2)
+
+    def test_400_is_not_retried(self) -> None:
+        proxy = MemoryProxy("providers.anthropic.max_retries=3")
+        caller = proxy.caller()
+        caller.post("/v1/messages", ASK)
+        proxy.upstream().write(b"HTTP/1.1 400 No\r\nContent-Length: 2\r\n\r\nno")
+        self.assertTrue(caller.read().endswith(b"no"))
+        self.assertEqual(proxy.exchanges[0].tries, 1)
+
+
+class DrainTests(SynchronousTestCase):
+    def test_drain_waits_serves_and_ends(self) -> None:
+        proxy = MemoryProxy()
+        busy, idle = proxy.caller(), proxy.caller()
+        busy.post("/v1/messages", ASK)
+        upstream = proxy.upstream()
+        upstream.write(STREAM_HEAD)
+        drained = proxy.assembly.drain.start()
+        self.assertTrue(idle.closed)
+        late = proxy.caller()
+        late.post("/health", b"", method="GET")
+        self.assertIn(b" 503 ", late.read())
+        self.assertTrue(late.closed)
+        proxy.advance(5)
+        self.assertNoResult(drained)
+        upstream.write(chunk(b"x") + b"0\r\n\r\n")
+        self.assertIn(b"0\r\n\r\n", busy.read())
+        proxy.advance(1)
+        self.assertTrue(self.successResultOf(drained))
+
+    def test_ceiling_cuts_with_an_error_event(self) -> None:
+        proxy = MemoryProxy("server.drain.timeout=10")
+        caller = proxy.caller()
+        caller.post("/v1/messages", ASK)
+        proxy.upstream().write(STREAM_HEAD + chunk(b"event: ping\ndata: {}\n\n"))
+        drained = proxy.assembly.drain.start()
+        proxy.advance(11)
+        self.assertFalse(self.successResultOf(drained))
+        sent = caller.read()
+        self.assertIn(b"event: error", sent)
+        self.assertFalse(sent.endswith(b"0\r\n\r\n"))
+        self.assertTrue(caller.closed)
+        self.assertEqual(proxy.exchanges[0].outcome, "cut")
