@@ -182,8 +182,8 @@ def _check_anthropic(frames: list[tuple[str, Any]]) -> None:
     ended = False
     for at, (name, data) in enumerate(frames):
         assert name == data["type"], (name, data)
+        assert at or name in ("message_start", "error"), "the first frame starts or fails"
         if name in ("ping", "error"):
-            assert at, "the first frame is message_start or an error" if name == "ping" else ""
             continue
         assert not ended, "nothing follows message_stop"
         if name == "message_start":

@@ -29,7 +29,7 @@ _TOLD = {
 }
 """What an upstream can tell of a reason to stop, where that is less than Anthropic tells."""
 
-_SHOWN = {
+SHOWN = {
     "anthropic": {"context_window": "model_context_window_exceeded"},
     "openai_chat": {
         "end_turn": "stop",
@@ -68,7 +68,7 @@ class AnswersTests(SynchronousTestCase):
         text, refusal = answer.text, answer.refusal
         stop: str = "refusal" if refusal else answer.stop
         stop = _TOLD.get(upstream, {}).get(stop, stop)
-        shown = _SHOWN[caller].get(stop, stop)
+        shown = SHOWN[caller].get(stop, stop)
         if caller == "anthropic":
             text, refusal = text + refusal, ""
         elif caller == "openai_responses" and refusal:

@@ -153,10 +153,9 @@ class ResponsesEncoder:
         """Return the frames that end the stream with an error."""
         if self._final:
             return b""
+        out = self._begin()  # the SDKs take no other first event
         self._final = True
-        out = b""
-        if self._begun:
-            out = self._frame("response.failed", {"response": self._response.failed(error)})
+        out += self._frame("response.failed", {"response": self._response.failed(error)})
         code = error_code(error)
         return out + self._frame(
             "error", {"code": code, "message": error.message, "param": error.param}
