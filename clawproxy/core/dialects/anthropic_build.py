@@ -261,6 +261,8 @@ def _decoded(data: str, part: FilePart) -> str:
 def _tool_result(part: ToolResultPart) -> Json:
     out: Json = {"type": "tool_result", "tool_use_id": _FOREIGN_ID.sub("_", part.call_id)}
     content = [block for inner in part.content for block in _block(inner, "user")]
+    if part.is_error and not content:  # the API wants an error to say something
+        content = [{"type": "text", "text": "The tool failed."}]
     if content:
         out["content"] = content
     if part.is_error:
@@ -333,6 +335,8 @@ def _thinking(
     wish = turn.reasoning
     off = wish.enabled is False or wish.effort == "none"
     effort = None if off or wish.effort is None else wish.effort.replace("minimal", "low")
+    if effort == "xhigh" and version < (4, 7):
+        effort = "high"
     wanted = not off and (wish.enabled or wish.effort is not None)
     if turn.dialect == "anthropic" and wish.budget_tokens is None and version == (0, 0):
         # Said by a caller of the same API about a model whose age its name does not tell.

@@ -101,6 +101,8 @@ def own_signature(signature: str, origin: str | None, item: str) -> str:
 class AnthropicEncoder:
     """See :class:`~.dialect.StreamEncoder`."""
 
+    request_id: str = ""
+
     def __init__(self, turn: Turn, *, model: str, response_id: str) -> None:
         self._turn = turn
         self._model = model
@@ -137,10 +139,10 @@ class AnthropicEncoder:
         """Return a ``ping``."""
         return _PING if self._started and not self._ended else b""
 
-    def error(self, error: ProxyError, request_id: str = "") -> bytes:
+    def error(self, error: ProxyError) -> bytes:
         """Return the ``error`` event."""
         self._ended = True
-        return render_event(error, "anthropic", request_id or self._id)
+        return render_event(error, "anthropic", self.request_id or self._id)
 
     def close(self) -> bytes:
         """Return an error if the answer never ended."""

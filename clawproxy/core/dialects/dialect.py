@@ -49,7 +49,13 @@ class StreamDecoder(Protocol):
 
 
 class StreamEncoder(Protocol):
-    """Events become the bytes of the caller's stream."""
+    """Events become the bytes of the caller's stream.
+
+    :ivar request_id: the answer's ``x-request-id``; whoever owns the encoder sets it, for the
+        dialects whose errors name it.
+    """
+
+    request_id: str
 
     def encode(self, event: Event) -> bytes:
         """Return an event's bytes, ``b""`` if the dialect has nothing to say about it."""

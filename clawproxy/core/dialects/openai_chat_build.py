@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.rawjson import MALFORMED, encode
-from clawproxy.core.dialects.traits import openai_effort, reasons
+from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons
 from clawproxy.core.dialects.turn import (
     CustomTool,
     FilePart,
@@ -60,7 +60,7 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
 
     :raises ProxyError: see :meth:`~.dialect.Dialect.build_request`.
     """
-    out: Json = {"model": model, "messages": _messages(turn)}
+    out: Json = {"model": model, "messages": _messages(turn, model)}
     tools = [found for tool in turn.tools if (found := _tool(tool)) is not None]
     if tools:
         out["tools"] = tools
@@ -71,7 +71,8 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
     if turn.max_tokens is not None:
         if turn.max_tokens < 1:
             raise unsupported(field_name(turn, "max_tokens"), "at least 1 is expected.")
-        out["max_completion_tokens" if reasons(model) else "max_tokens"] = turn.max_tokens
+        name = "max_completion_tokens" if reasons(model) else "max_tokens"
+        out[name] = min(turn.max_tokens, most_tokens(model))
     if turn.stop_sequences:
         out["stop"] = list(turn.stop_sequences)
     out |= _sampling(turn, model)
@@ -94,12 +95,16 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
     return encode(out)
 
 
-def _messages(turn: Turn) -> list[Json]:
+def _messages(turn: Turn, model: str) -> list[Json]:
     out: list[Json] = []
     if turn.system:
         out.append({"role": "system", "content": _joined([_text(p) for p in turn.system])})
     for message in turn.messages:
         out += _assistant(message) if message.role == "assistant" else _other(message)
+    if not reasons(model):
+        for written in out:  # only reasoning models know the role; templates of others raise on it
+            if written["role"] == "developer":
+                written["role"] = "system"
     return out
 
 

@@ -69,6 +69,8 @@ def annotation(citation: CitationAdded) -> dict[str, Any] | None:
 class ChatEncoder:
     """See :class:`~.dialect.StreamEncoder`."""
 
+    request_id: str = ""
+
     def __init__(self, turn: Turn, *, model: str, response_id: str, created: int) -> None:
         self._turn = turn
         self._id = response_id
@@ -113,12 +115,12 @@ class ChatEncoder:
         """Return a comment."""
         return _PING if self._started and not self._ended else b""
 
-    def error(self, error: ProxyError, request_id: str = "") -> bytes:
+    def error(self, error: ProxyError) -> bytes:
         """Return the error's frame; no ``[DONE]`` follows, so that the answer is not taken for
         whole.
         """
         self._ended = True
-        return render_event(error, "openai_chat", request_id)
+        return render_event(error, "openai_chat", self.request_id)
 
     def close(self) -> bytes:
         """Return an error if the answer never ended."""

@@ -21,7 +21,7 @@ Version = tuple[int, int]
 NEWEST: Version = (99, 0)
 
 _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
-_REASONING = re.compile(r"(?:^|[/:.])(?:o\d|gpt-oss|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
+_REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
 
 def claude_version(model: str) -> Version:
@@ -50,7 +50,8 @@ def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:
     Thinking turned off is the least the model knows. Thinking without a measure is left to the
     model.
     """
-    if not reasons(model):
+    open_weights = "gpt-oss" in model.lower()  # knows low, medium and high, and no way to be off
+    if not open_weights and not reasons(model):
         return None
     found = _REASONING.search(model.lower())
     version = (int(found[1]), int(found[2] or 0)) if found and found[1] else (0, 0)
@@ -60,6 +61,8 @@ def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:
     elif effort is None and reasoning.budget_tokens is not None:
         budget = reasoning.budget_tokens
         effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
+    if open_weights and effort == "none":
+        return "low"
     if effort == "none" and version < (5, 1):
         effort = "minimal"
     if effort == "minimal" and version != (5, 0):
@@ -67,6 +70,28 @@ def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:
     if effort in ("xhigh", "max"):
         return "xhigh" if version >= (5, 2) else "high"
     return effort
+
+
+_LIMITS = (
+    (re.compile(r"gpt-3\.5|gpt-4-(?:turbo|\d{4}-preview|vision)"), 4096),
+    (re.compile(r"gpt-4o-2024-05-13"), 4096),
+    (re.compile(r"gpt-4o|chatgpt-4o"), 16384),
+    (re.compile(r"gpt-4\.1"), 32768),
+    (re.compile(r"gpt-5[^/]*-chat"), 16384),
+    (re.compile(r"(?:^|/)o\d"), 100_000),
+    (re.compile(r"gpt-5"), 128_000),
+)
+
+
+def most_tokens(model: str) -> int:
+    """Return the longest answer that a well-known OpenAI model gives.
+
+    The API answers 400 to a higher limit instead of giving its best, and Claude Code asks for
+    32,000 tokens and more of whatever model it talks to. A model never writes more than its own
+    maximum, so nothing is lost.
+    """
+    name = model.lower()
+    return next((limit for pattern, limit in _LIMITS if pattern.search(name)), 2**53)
 
 
 def claude_budget(reasoning: Reasoning) -> int:

@@ -1,0 +1,524 @@
+"""Anthropic requests, read and written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.core.dialects.anthropic_build import OPENING
+from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.dialects.turn import (
+    CacheControl,
+    CustomTool,
+    FilePart,
+    FunctionTool,
+    ImagePart,
+    InlineData,
+    Message,
+    OpaquePart,
+    OutputFormat,
+    PlainText,
+    Reasoning,
+    RefusalPart,
+    RemoteUrl,
+    Sampling,
+    ServerTool,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolResultPart,
+    VendorFile,
+)
+from clawproxy.core.errors import Kind, ProxyError
+from tests.core.dialects.transcripts import built, request, turn
+
+OLD, NEW = "claude-sonnet-4-5", "claude-opus-5"
+
+
+def user(*content: dict[str, Any]) -> dict[str, Any]:
+    """Return a request body of one message."""
+    return {"messages": [{"role": "user", "content": list(content)}]}
+
+
+class ParseTests(SynchronousTestCase):
+    """What a caller of the Messages API says."""
+
+    def refused(self, body: dict[str, Any], param: str, kind: Kind) -> ProxyError:
+        """Assert that a request is refused because of a field."""
+        error = self.assertRaises(ProxyError, request, "anthropic", body)
+        self.assertEqual((error.kind, error.param), (kind, param))
+        return error
+
+    def test_system(self) -> None:
+        """Parts stay apart and in order, with their marks."""
+        asked = request(
+            "anthropic",
+            {
+                "system": [
+                    {"type": "text", "text": "x-anthropic-billing-header: cc"},
+                    {"type": "text", "text": "You.", "cache_control": {"type": "ephemeral"}},
+                    {
+                        "type": "text",
+                        "text": "More.",
+                        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+                    },
+                ]
+            },
+        )
+        self.assertEqual(
+            asked.system,
+            (
+                TextPart("x-anthropic-billing-header: cc"),
+                TextPart("You.", CacheControl()),
+                TextPart("More.", CacheControl("1h")),
+            ),
+        )
+        self.assertEqual(request("anthropic", {"system": "You."}).system, (TextPart("You."),))
+
+    def test_system_message_in_the_middle(self) -> None:
+        """A message of the role ``system`` stays where it is."""
+        asked = request(
+            "anthropic",
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "system", "content": [{"type": "text", "text": "b"}]},
+                    {"role": "assistant", "content": "c"},
+                ]
+            },
+        )
+        self.assertEqual([m.role for m in asked.messages], ["user", "system", "assistant"])
+
+    def test_blocks(self) -> None:
+        """Every block that other dialects know has its part."""
+        source = {"type": "base64", "media_type": "image/png", "data": "AA=="}
+        asked = request(
+            "anthropic",
+            user(
+                {"type": "image", "source": source},
+                {"type": "image", "source": {"type": "url", "url": "https://e.org/a.png"}},
+                {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+                {
+                    "type": "document",
+                    "title": "A",
+                    "context": "B",
+                    "citations": {"enabled": True},
+                    "source": {"type": "text", "media_type": "text/plain", "data": "C"},
+                },
+                {
+                    "type": "document",
+                    "source": {"type": "content", "content": [{"type": "text", "text": "D"}]},
+                },
+                {
+                    "type": "search_result",
+                    "source": "https://e.org",
+                    "title": "E",
+                    "content": [{"type": "text", "text": "F"}],
+                },
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t1",
+                    "is_error": True,
+                    "content": [
+                        {"type": "text", "text": "G"},
+                        {"type": "image", "source": source},
+                        {"type": "tool_reference", "tool_name": "grep"},
+                    ],
+                },
+                {"type": "tool_result", "tool_use_id": "t2"},
+                {"type": "novelty", "of": 1e3},
+            ),
+        )
+        at = "messages[0].content[{}]".format
+        image = ImagePart(InlineData("image/png", "AA=="), where=at(0))
+        self.assertEqual(
+            asked.messages[0].parts,
+            (
+                image,
+                ImagePart(RemoteUrl("https://e.org/a.png"), where=at(1)),
+                ImagePart(VendorFile("file_1", "anthropic"), where=at(2)),
+                FilePart(PlainText("C"), "A", "B", True, where=at(3)),
+                TextPart("D"),
+                TextPart("E\nhttps://e.org\n\nF"),
+                ToolResultPart(
+                    "t1",
+                    (
+                        TextPart("G"),
+                        ImagePart(InlineData("image/png", "AA=="), where=at(6) + ".content[1]"),
+                        TextPart("The tool grep is available."),
+                    ),
+                    is_error=True,
+                ),
+                ToolResultPart("t2"),
+                OpaquePart("anthropic", "novelty", b'{"type": "novelty", "of": 1000.0}', at(8)),
+            ),
+        )
+
+    def test_assistant(self) -> None:
+        """Thinking keeps its seal, calls keep the spelling of their input."""
+        body = (
+            b'{"model":"m","messages":[{"role":"assistant","content":['
+            b'{"type":"thinking","thinking":"Hm.","signature":"EqQB"},'
+            b'{"type":"redacted_thinking","data":"zz"},'
+            b'{"type":"tool_use","id":"t","name":"f",'
+            b'"input":{"big": 123456789012345678901234567890, "e": 1e400, "r": 1.10}}]}]}'
+        )
+        asked = DIALECTS["anthropic"].parse_request(body, [])
+        self.assertEqual(
+            asked.messages[0].parts,
+            (
+                ThinkingPart("anthropic", "Hm.", "EqQB"),
+                ThinkingPart("anthropic", redacted="zz"),
+                ToolCallPart(
+                    "t", "f", '{"big": 123456789012345678901234567890, "e": 1e400, "r": 1.10}'
+                ),
+            ),
+        )
+        for dialect in ("anthropic", "openai_chat"):
+            sent = DIALECTS[dialect].build_request(asked, model="m", stream=False)  # type: ignore[index]
+            self.assertIn(b"123456789012345678901234567890", sent)
+            self.assertIn(b"1e400", sent)
+            self.assertIn(b"1.10", sent)
+
+    def test_options(self) -> None:
+        """Tools, choice, sampling, thinking, format and user find their places."""
+        asked = request(
+            "anthropic",
+            {
+                "max_tokens": 99,
+                "stop_sequences": ["END"],
+                "temperature": 0,
+                "top_p": 0.5,
+                "top_k": 7,
+                "stream": True,
+                "tools": [
+                    {"name": "f", "description": "d", "input_schema": {"type": "object"}},
+                    {"type": "web_search_20250305", "name": "web_search"},
+                    {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
+                ],
+                "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+                "thinking": {"type": "enabled", "budget_tokens": 2048},
+                "output_config": {
+                    "effort": "high",
+                    "format": {"type": "json_schema", "schema": {"type": "object"}},
+                },
+                "metadata": {"user_id": "u"},
+                "context_management": {"edits": []},
+                "speed": "fast",
+            },
+        )
+        tool, search, finder = asked.tools
+        self.assertEqual(tool, FunctionTool("f", "d", b'{"type": "object"}'))
+        assert isinstance(search, ServerTool) and isinstance(finder, ServerTool)
+        self.assertEqual((search.where, search.optional), ("tools[1]", False))
+        self.assertTrue(finder.optional)
+        self.assertEqual(asked.tool_choice, ToolChoice("required"))
+        self.assertIs(asked.parallel_tool_calls, False)
+        self.assertEqual(asked.sampling, Sampling(0.0, 0.5, 7))
+        self.assertEqual(asked.reasoning, Reasoning(True, 2048, "high"))
+        self.assertEqual(
+            asked.output, OutputFormat("json_schema", schema=b'{"type": "object"}', strict=True)
+        )
+        self.assertEqual((asked.max_tokens, asked.stop_sequences), (99, ("END",)))
+        self.assertEqual((asked.user, asked.stream), ("u", True))
+        self.assertEqual(set(asked.extras), {"context_management", "speed"})
+
+    def test_tool_choices(self) -> None:
+        """All four forms."""
+        for said, meant in (
+            ({"type": "auto"}, ToolChoice("auto")),
+            ({"type": "any"}, ToolChoice("required")),
+            ({"type": "none"}, ToolChoice("none")),
+            ({"type": "tool", "name": "f"}, ToolChoice("tool", "f")),
+        ):
+            self.assertEqual(request("anthropic", {"tool_choice": said}).tool_choice, meant)
+
+    def test_threads(self) -> None:
+        """A thread's continuation is refused in the words on which clients send everything."""
+        for thread in (
+            {"type": "continue", "previous_message_id": "msg_1"},
+            {"type": "create"},
+        ):
+            error = self.refused({"thread": thread}, "thread", Kind.UNSUPPORTED_PARAMETER)
+            self.assertEqual(error.details, {"error_code": "thread_unsupported_request"})
+            self.assertEqual(
+                error.message, "capability_rejected: beta_header:message-threads-2026-08-12"
+            )
+        self.assertEqual(request("anthropic", {"thread": None}).extras, {})
+
+    def test_refused(self) -> None:
+        """What only Anthropic can do is refused by name; nothing asked for is nothing refused."""
+        for name, value in (
+            ("mcp_servers", [{"url": "https://e.org"}]),
+            ("container", "c"),
+            ("inference_geo", "us"),
+        ):
+            self.refused({name: value}, name, Kind.UNSUPPORTED_PARAMETER)
+        request("anthropic", {"mcp_servers": [], "container": None})
+
+    def test_wrong(self) -> None:
+        """Wrong types are named with their path."""
+        for body, param in (
+            ({"max_tokens": "9"}, "max_tokens"),
+            ({"temperature": "hot"}, "temperature"),
+            ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+            ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+            (user({"type": "text", "text": 7}), "messages[0].content[0].text"),
+            ({"tools": [{"name": "f", "input_schema": []}]}, "tools[0].input_schema"),
+        ):
+            self.refused(body, param, Kind.INVALID_REQUEST)
+        self.refused({"model": 7}, "model", Kind.MISSING_FIELD)
+        self.refused({"messages": "x"}, "messages", Kind.MISSING_FIELD)
+        self.refused(user({"type": "text"}), "messages[0].content[0].text", Kind.MISSING_FIELD)
+        for text in (b"", b"[]", b"{", b"7", b"\xff", b'{"a":NaN}', b'{"a":' * 9999):
+            error = self.assertRaises(ProxyError, DIALECTS["anthropic"].parse_request, text, [])
+            self.assertEqual(error.kind, Kind.INVALID_JSON)
+
+
+class BuildTests(SynchronousTestCase):
+    """What an Anthropic upstream is asked."""
+
+    def test_system_messages(self) -> None:
+        """Leading ones become ``system``; later ones stay if the model takes them there."""
+        messages = tuple(
+            Message(role, (TextPart(text),))  # type: ignore[arg-type]
+            for role, text in (
+                ("system", "a"),
+                ("developer", "b"),
+                ("user", "c"),
+                ("developer", "d"),
+                ("assistant", "e"),
+                ("system", "f"),
+            )
+        )
+        asked = turn("openai_chat", messages=messages, system=(TextPart("0"),))
+        new = built("anthropic", asked, "claude-opus-4-8")
+        self.assertEqual([part["text"] for part in new["system"]], ["0", "a", "b"])
+        self.assertEqual(
+            [(m["role"], m["content"][0]["text"]) for m in new["messages"]],
+            [
+                ("user", "c"),
+                ("system", "d"),
+                ("assistant", "e"),
+                ("user", "<system>\nf\n</system>"),
+            ],
+        )
+        old = built("anthropic", asked, OLD)
+        self.assertEqual([m["role"] for m in old["messages"]], ["user", "assistant", "user"])
+        self.assertEqual(old["messages"][0]["content"][1]["text"], "<system>\nd\n</system>")
+
+    def test_roles_are_joined(self) -> None:
+        """Messages of one role become one, results first; empty text is left out."""
+        messages = (
+            Message("assistant", (ToolCallPart("call:1", "f", ""), ToolCallPart("b", "f", "{"))),
+            Message("user", (TextPart("and"), TextPart(" \n"))),
+            Message("user", (ToolResultPart("call:1"), ToolResultPart("b", is_error=True))),
+        )
+        out = built("anthropic", turn("openai_chat", messages=messages))["messages"]
+        self.assertEqual([m["role"] for m in out], ["user", "assistant", "user"])
+        self.assertEqual(out[0]["content"][0]["text"], OPENING)
+        self.assertEqual(
+            out[1]["content"],
+            [
+                {"type": "tool_use", "id": "call_1", "name": "f", "input": {}},
+                {"type": "tool_use", "id": "b", "name": "f", "input": {"raw_arguments": "{"}},
+            ],
+        )
+        self.assertEqual(
+            out[2]["content"],
+            [
+                {"type": "tool_result", "tool_use_id": "call_1"},
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "b",
+                    "content": [{"type": "text", "text": "The tool failed."}],
+                    "is_error": True,
+                },
+                {"type": "text", "text": "and"},
+            ],
+        )
+
+    def test_files(self) -> None:
+        """PDFs and texts are documents; what Anthropic cannot read is refused with its place."""
+        parts = (
+            FilePart(InlineData("application/pdf", "JVBE"), "a.pdf", cache=CacheControl("1h")),
+            FilePart(InlineData("text/csv", "YSxi"), "b.csv"),
+            FilePart(RemoteUrl("https://e.org/c.pdf")),
+        )
+        content = built("anthropic", turn("openai_chat", messages=(Message("user", parts),)))[
+            "messages"
+        ][0]["content"]
+        self.assertEqual(
+            content,
+            [
+                {
+                    "type": "document",
+                    "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"},
+                    "title": "a.pdf",
+                    "cache_control": {"type": "ephemeral", "ttl": "1h"},
+                },
+                {
+                    "type": "document",
+                    "source": {"type": "text", "media_type": "text/plain", "data": "a,b"},
+                    "title": "b.csv",
+                },
+                {"type": "document", "source": {"type": "url", "url": "https://e.org/c.pdf"}},
+            ],
+        )
+        for source in (InlineData("application/zip", "UEs="), VendorFile("f", "openai_chat")):
+            asked = turn("openai_chat", messages=(Message("user", (FilePart(source, where="W"),)),))
+            error = self.assertRaises(ProxyError, built, "anthropic", asked)
+            self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, "W"))
+
+    def test_thinking_history(self) -> None:
+        """Anthropic's sealed thinking goes back to it; other vendors' and unsealed goes nowhere."""
+        parts = (
+            ThinkingPart("anthropic", "a", "sig"),
+            ThinkingPart("anthropic", redacted="zz"),
+            ThinkingPart("anthropic", "unsealed"),
+            ThinkingPart("openai_responses", "b", "enc"),
+            ThinkingPart("openai_chat", "c"),
+            RefusalPart("No."),
+        )
+        out = built(
+            "anthropic",
+            turn("anthropic", messages=(*turn("anthropic").messages, Message("assistant", parts))),
+        )
+        self.assertEqual(
+            out["messages"][1]["content"],
+            [
+                {"type": "thinking", "thinking": "a", "signature": "sig"},
+                {"type": "redacted_thinking", "data": "zz"},
+                {"type": "text", "text": "No."},
+            ],
+        )
+
+    def test_max_tokens(self) -> None:
+        """A limit is filled in where the caller gave none."""
+        for model, limit in (
+            ("claude-3-haiku-20240307", 4096),
+            ("claude-3-5-sonnet-20241022", 8192),
+            (OLD, 32000),
+            (NEW, 32000),
+            ("glm-5", 8192),
+        ):
+            self.assertEqual(built("anthropic", turn("openai_chat"), model)["max_tokens"], limit)
+        self.assertEqual(built("anthropic", turn("openai_chat", max_tokens=5))["max_tokens"], 5)
+
+    def test_sampling(self) -> None:
+        """Left out where version or model refuse it, refused where it cannot be said."""
+        asked = turn("openai_chat", sampling=Sampling(0.5, 1.0, 4, 0.0, None, 7, b"{}"))
+        names = {"temperature", "top_p", "top_k"}
+        self.assertEqual(names & set(built("anthropic", asked, OLD)), {"temperature", "top_k"})
+        for out in (
+            built("anthropic", asked, OLD, api_version="2026-10-21"),
+            built("anthropic", asked, NEW, api_version="2023-06-01"),
+        ):
+            self.assertFalse(names & set(out))
+        for name, value in (
+            ("temperature", 1.5),
+            ("frequency_penalty", 0.1),
+            ("presence_penalty", -1.0),
+            ("logit_bias", b'{"1":2}'),
+        ):
+            hot = turn("openai_chat", sampling=Sampling(**{name: value}))
+            error = self.assertRaises(ProxyError, built, "anthropic", hot, OLD)
+            self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, name))
+
+    def test_stop_sequences(self) -> None:
+        """Whitespace alone cannot be asked for, and the caller's own field is named."""
+        out = built("anthropic", turn("openai_chat", stop_sequences=("END", "#")))
+        self.assertEqual(out["stop_sequences"], ["END", "#"])
+        error = self.assertRaises(
+            ProxyError, built, "anthropic", turn("openai_chat", stop_sequences=("\n",))
+        )
+        self.assertEqual(error.param, "stop")
+
+    def test_thinking(self) -> None:
+        """Effort becomes adaptive thinking or a budget, whichever the model knows."""
+
+        def thinking(model: str, wish: Reasoning, **fields: Any) -> tuple[Any, Any]:
+            out = built("anthropic", turn("openai_chat", reasoning=wish, **fields), model)
+            return out.get("thinking"), out.get("output_config")
+
+        high = Reasoning(effort="high")
+        self.assertEqual(thinking(NEW, high), ({"type": "adaptive"}, {"effort": "high"}))
+        self.assertEqual(thinking(OLD, high), ({"type": "enabled", "budget_tokens": 16000}, None))
+        self.assertEqual(thinking(OLD, high, max_tokens=100), (None, None))
+        self.assertEqual(
+            thinking(OLD, Reasoning(True, 5000), max_tokens=5001),
+            ({"type": "enabled", "budget_tokens": 5000}, None),
+        )
+        self.assertEqual(thinking(NEW, Reasoning(False)), ({"type": "disabled"}, None))
+        self.assertEqual(thinking(NEW, Reasoning()), (None, None))
+        self.assertEqual(thinking("claude-3-haiku-20240307", high), (None, None))
+        forced = ToolChoice("required")
+        tools = (FunctionTool("f"),)
+        self.assertIsNone(thinking(NEW, high, tools=tools, tool_choice=forced)[0])
+        loop = (
+            Message("user", (TextPart("go"),)),
+            Message("assistant", (ToolCallPart("a", "f", "{}"),)),
+            Message("user", (ToolResultPart("a"),)),
+        )
+        self.assertEqual(thinking(OLD, high, messages=loop), (None, None))
+
+    def test_tools(self) -> None:
+        """Functions, stand-ins for custom tools, forms of the choice, other vendors' tools."""
+        asked = turn(
+            "openai_chat",
+            tools=(
+                FunctionTool("f", "d", b'{"type":"object","properties":{}}', True),
+                FunctionTool("g", parameters=b'{"properties":{"n":{"maximum":1e400}}}'),
+                CustomTool("patch", "p"),
+                ServerTool("openai_responses", "web_search", "w", b"{}", optional=True),
+            ),
+            parallel_tool_calls=False,
+        )
+        sent = DIALECTS["anthropic"].build_request(asked, model="m", stream=False)
+        self.assertIn(b'"maximum":1e400', sent)
+        tools = json.loads(sent.replace(b"1e400", b"1"))["tools"]
+        self.assertEqual([tool["name"] for tool in tools], ["f", "g", "patch"])
+        self.assertEqual(tools[0]["strict"], True)
+        self.assertEqual({tool["input_schema"]["type"] for tool in tools}, {"object"})
+        self.assertEqual(
+            built("anthropic", asked)["tool_choice"],
+            {"type": "auto", "disable_parallel_tool_use": True},
+        )
+        only = turn(
+            "openai_chat",
+            tools=(FunctionTool("f"), FunctionTool("g")),
+            tool_choice=ToolChoice("required", allowed=("g",)),
+        )
+        out = built("anthropic", only)
+        self.assertEqual([tool["name"] for tool in out["tools"]], ["g"])
+        self.assertEqual(out["tool_choice"], {"type": "any"})
+        server = ServerTool("openai_responses", "file_search", "w", b"{}", where="tools[0]")
+        error = self.assertRaises(
+            ProxyError, built, "anthropic", turn("openai_responses", tools=(server,))
+        )
+        self.assertEqual(error.param, "tools[0]")
+
+    def test_output(self) -> None:
+        """A schema is Anthropic's format; JSON without one cannot be asked for."""
+        shape = OutputFormat("json_schema", "n", b'{"type":"object"}', True)
+        self.assertEqual(
+            built("anthropic", turn("openai_chat", output=shape))["output_config"],
+            {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+        )
+        error = self.assertRaises(
+            ProxyError,
+            built,
+            "anthropic",
+            turn("openai_chat", output=OutputFormat("json_object")),
+        )
+        self.assertEqual(error.param, "response_format")
+
+    def test_user(self) -> None:
+        """The end user's name is passed on, unless it is longer than the API takes."""
+        self.assertEqual(
+            built("anthropic", turn("openai_chat", user="u"))["metadata"], {"user_id": "u"}
+        )
+        self.assertNotIn("metadata", built("anthropic", turn("openai_chat", user="u" * 257)))

@@ -1,0 +1,554 @@
+"""Chat Completions requests, read and written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.dialects.turn import (
+    CacheControl,
+    CustomTool,
+    FilePart,
+    FunctionTool,
+    ImagePart,
+    InlineData,
+    Message,
+    OpaquePart,
+    OutputFormat,
+    PlainText,
+    Reasoning,
+    RefusalPart,
+    RemoteUrl,
+    Sampling,
+    ServerTool,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolResultPart,
+    VendorFile,
+    short_tool_name,
+)
+from clawproxy.core.errors import Kind, ProxyError
+from tests.core.dialects.transcripts import built, request, turn
+
+
+class ParseTests(SynchronousTestCase):
+    """What a caller of Chat Completions says."""
+
+    def refused(self, body: dict[str, Any], param: str, kind: Kind) -> None:
+        """Assert that a request is refused because of a field."""
+        error = self.assertRaises(ProxyError, request, "openai_chat", body)
+        self.assertEqual((error.kind, error.param), (kind, param))
+
+    def test_messages(self) -> None:
+        """All roles, strings and parts; tool messages in a row are one message."""
+        asked = request(
+            "openai_chat",
+            {
+                "messages": [
+                    {"role": "developer", "content": "a"},
+                    {
+                        "role": "user",
+                        "name": "eve",
+                        "content": [
+                            {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}},
+                            {
+                                "type": "image_url",
+                                "image_url": {"url": "data:image/PNG;base64,AA=="},
+                            },
+                            {
+                                "type": "image_url",
+                                "image_url": {"url": "https://e.org/i", "detail": "low"},
+                            },
+                            {
+                                "type": "file",
+                                "file": {
+                                    "filename": "a.pdf",
+                                    "file_data": "data:application/pdf;base64,JVBE",
+                                },
+                            },
+                            {"type": "file", "file": {"file_id": "file-1"}},
+                        ],
+                    },
+                    {
+                        "role": "assistant",
+                        "content": None,
+                        "refusal": "No.",
+                        "reasoning_content": "Hm.",
+                        "tool_calls": [
+                            {
+                                "id": "1",
+                                "type": "function",
+                                "function": {"name": "f", "arguments": "{"},
+                            },
+                            {"id": "2", "type": "custom", "custom": {"name": "p", "input": "x"}},
+                        ],
+                    },
+                    {"role": "tool", "tool_call_id": "1", "content": "c"},
+                    {
+                        "role": "tool",
+                        "tool_call_id": "2",
+                        "content": [{"type": "text", "text": "d"}],
+                    },
+                    {"role": "user", "content": ""},
+                ]
+            },
+        )
+        at = "messages[1].content[{}]".format
+        self.assertEqual(
+            asked.messages,
+            (
+                Message("developer", (TextPart("a"),)),
+                Message(
+                    "user",
+                    (
+                        TextPart("b", CacheControl()),
+                        ImagePart(InlineData("image/png", "AA=="), where=at(1)),
+                        ImagePart(RemoteUrl("https://e.org/i"), "low", where=at(2)),
+                        FilePart(InlineData("application/pdf", "JVBE"), "a.pdf", where=at(3)),
+                        FilePart(VendorFile("file-1", "openai_chat"), where=at(4)),
+                    ),
+                    "eve",
+                ),
+                Message(
+                    "assistant",
+                    (
+                        ThinkingPart("openai_chat", "Hm."),
+                        RefusalPart("No."),
+                        ToolCallPart("1", "f", "{"),
+                        ToolCallPart("2", "p", "x", custom=True),
+                    ),
+                ),
+                Message(
+                    "user",
+                    (ToolResultPart("1", (TextPart("c"),)), ToolResultPart("2", (TextPart("d"),))),
+                ),
+                Message("user", ()),
+            ),
+        )
+
+    def test_data_urls(self) -> None:
+        """Every spelling of RFC 2397, and what is no address at all."""
+
+        def source(url: str) -> Any:
+            part = {"type": "image_url", "image_url": {"url": url}}
+            asked = request("openai_chat", {"messages": [{"role": "user", "content": [part]}]})
+            found = asked.messages[0].parts[0]
+            assert isinstance(found, ImagePart)
+            return found.source
+
+        self.assertEqual(source("DATA:image/gif;base64,AA=="), InlineData("image/gif", "AA=="))
+        self.assertEqual(
+            source("data:image/gif;x=y;BASE64,A%2B%3D"), InlineData("image/gif", "A+=")
+        )
+        self.assertEqual(source("data:,a%20b"), InlineData("text/plain", "YSBi"))
+        self.assertEqual(source("HTTPS://e.org"), RemoteUrl("HTTPS://e.org"))
+        for wrong in ("file:///etc/passwd", "AA==", "data:image/png;base64"):
+            error = self.assertRaises(ProxyError, source, wrong)
+            self.assertEqual(error.kind, Kind.INVALID_REQUEST)
+
+    def test_options(self) -> None:
+        """Tools, choice, sampling, reasoning, format and user find their places."""
+        asked = request(
+            "openai_chat",
+            {
+                "max_tokens": 1,
+                "max_completion_tokens": 99,
+                "stop": "END",
+                "temperature": 0.5,
+                "frequency_penalty": 0.5,
+                "seed": 3,
+                "logit_bias": {"1": -100},
+                "stream": True,
+                "stream_options": {"include_usage": True},
+                "tools": [
+                    {
+                        "type": "function",
+                        "function": {
+                            "name": "f",
+                            "description": "d",
+                            "parameters": {"type": "object"},
+                            "strict": True,
+                        },
+                    },
+                    {"type": "custom", "custom": {"name": "p", "format": {"type": "text"}}},
+                ],
+                "parallel_tool_calls": False,
+                "reasoning_effort": "xhigh",
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
+                },
+                "user": "u",
+                "store": True,
+                "chat_id": "of a front-end",
+            },
+        )
+        self.assertEqual(
+            asked.tools,
+            (
+                FunctionTool("f", "d", b'{"type": "object"}', True),
+                CustomTool("p", None, b'{"type": "text"}'),
+            ),
+        )
+        self.assertIs(asked.parallel_tool_calls, False)
+        self.assertEqual((asked.max_tokens, asked.stop_sequences), (99, ("END",)))
+        self.assertEqual((asked.stream, asked.include_usage), (True, True))
+        self.assertEqual(
+            asked.sampling,
+            Sampling(0.5, frequency_penalty=0.5, seed=3, logit_bias=b'{"1": -100}'),
+        )
+        self.assertEqual(asked.reasoning, Reasoning(effort="xhigh"))
+        self.assertEqual(
+            asked.output, OutputFormat("json_schema", "n", b'{"type": "object"}', True)
+        )
+        self.assertEqual((asked.user, set(asked.extras)), ("u", {"store", "chat_id"}))
+
+    def test_tool_choices(self) -> None:
+        """All forms."""
+        allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]}
+        for said, meant in (
+            ("auto", ToolChoice("auto")),
+            ("none", ToolChoice("none")),
+            ("required", ToolChoice("required")),
+            ({"type": "function", "function": {"name": "f"}}, ToolChoice("tool", "f")),
+            ({"type": "custom", "custom": {"name": "p"}}, ToolChoice("tool", "p")),
+            (
+                {"type": "allowed_tools", "allowed_tools": allowed},
+                ToolChoice("required", allowed=("f",)),
+            ),
+        ):
+            self.assertEqual(request("openai_chat", {"tool_choice": said}).tool_choice, meant)
+        self.refused({"tool_choice": "perhaps"}, "tool_choice", Kind.UNSUPPORTED_PARAMETER)
+
+    def test_refused(self) -> None:
+        """What no other API gives is refused by name."""
+        audio = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
+        for body, param in (
+            ({"n": 2}, "n"),
+            ({"logprobs": True}, "logprobs"),
+            ({"top_logprobs": 3}, "top_logprobs"),
+            ({"audio": {"voice": "x"}}, "audio"),
+            ({"modalities": ["text", "audio"]}, "modalities"),
+            ({"functions": [{"name": "f"}]}, "functions"),
+            ({"web_search_options": {}}, "web_search_options"),
+            ({"messages": [{"role": "user", "content": [audio]}]}, "messages[0].content[0]"),
+            ({"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
+            ({"tools": [{"type": "novelty"}]}, "tools[0].type"),
+            ({"reasoning_effort": "heroic"}, "reasoning_effort"),
+        ):
+            self.refused(body, param, Kind.UNSUPPORTED_PARAMETER)
+
+    def test_harmless(self) -> None:
+        """The same fields, asking for nothing."""
+        request(
+            "openai_chat",
+            {
+                "n": 1,
+                "logprobs": False,
+                "top_logprobs": None,
+                "audio": None,
+                "modalities": ["text"],
+                "functions": [],
+                "stream_options": None,
+                "tool_choice": None,
+                "response_format": {"type": "text"},
+            },
+        )
+
+    def test_wrong(self) -> None:
+        """Wrong types are named with their path."""
+        for body, param in (
+            ({"max_tokens": "9"}, "max_tokens"),
+            ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+            (
+                {"messages": [{"role": "assistant", "tool_calls": [{"id": 7}]}]},
+                "messages[0].tool_calls[0].id",
+            ),
+        ):
+            self.refused(body, param, Kind.INVALID_REQUEST)
+        self.refused({"messages": None}, "messages", Kind.MISSING_FIELD)
+        self.refused(
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "messages[0].tool_call_id",
+            Kind.MISSING_FIELD,
+        )
+
+    def test_lone_surrogates(self) -> None:
+        """Half an emoji in a message stops no request."""
+        body = b'{"model":"m","messages":[{"role":"user","content":"\\ud83d!"}]}'
+        asked = DIALECTS["openai_chat"].parse_request(body, [])
+        self.assertEqual(asked.messages[0].parts, (TextPart("\ufffd!"),))
+
+
+class BuildTests(SynchronousTestCase):
+    """What an OpenAI upstream is asked."""
+
+    def messages(self, *messages: Message, **fields: Any) -> Any:
+        """Return the messages as they are sent."""
+        return built("openai_chat", turn("anthropic", messages=messages, **fields))["messages"]
+
+    def test_system(self) -> None:
+        """Parts stay apart and first; later system messages stay in their places."""
+        found = self.messages(
+            Message("user", (TextPart("c"),)),
+            Message("system", (TextPart("d"),)),
+            Message("developer", (TextPart("e"),)),
+            system=(TextPart("a", CacheControl()), TextPart("b")),
+        )
+        self.assertEqual(
+            found,
+            [
+                {
+                    "role": "system",
+                    "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+                },
+                {"role": "user", "content": "c"},
+                {"role": "system", "content": "d"},
+                {"role": "system", "content": "e"},
+            ],
+        )
+
+    def test_tool_results(self) -> None:
+        """Results follow the assistant at once; images and files follow them; errors say so."""
+        png = ImagePart(InlineData("image/png", "AA=="))
+        pdf = FilePart(InlineData("application/pdf", "JVBE"))
+        found = self.messages(
+            Message(
+                "assistant", (ToolCallPart("1", "f", ""), ToolCallPart("2", "g", '{"n": 1e400}'))
+            ),
+            Message(
+                "user",
+                (
+                    TextPart("look"),
+                    ToolResultPart("1", (TextPart("bad"), png), is_error=True),
+                    ToolResultPart("2", (pdf,)),
+                    ToolResultPart("3"),
+                    ToolResultPart("4", is_error=True),
+                ),
+            ),
+        )
+        self.assertEqual(
+            found[0],
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                    {
+                        "id": "2",
+                        "type": "function",
+                        "function": {"name": "g", "arguments": '{"n": 1e400}'},
+                    },
+                ],
+            },
+        )
+        self.assertEqual(
+            [(m["tool_call_id"], m["content"]) for m in found[1:5]],
+            [
+                ("1", "Error: bad"),
+                ("2", "(The result is in the next message.)"),
+                ("3", ""),
+                ("4", "Error: The tool failed."),
+            ],
+        )
+        self.assertEqual(
+            [part["type"] for part in found[5]["content"]],
+            ["text", "image_url", "text", "file", "text"],
+        )
+        self.assertEqual(found[5]["content"][-1]["text"], "look")
+        self.assertEqual(len(found), 6)
+
+    def test_thinking_is_never_text(self) -> None:
+        """Sealed thinking is left out, and a message of nothing else with it."""
+        found = self.messages(
+            Message("user", (TextPart("a"),)),
+            Message("assistant", (ThinkingPart("anthropic", "secret", "sig"), TextPart("b"))),
+            Message("assistant", (ThinkingPart("anthropic", redacted="zz"),)),
+        )
+        self.assertEqual(found[1:], [{"role": "assistant", "content": "b"}])
+
+    def test_sources(self) -> None:
+        """Images and documents in the forms the API has; the others are refused by place."""
+        found = self.messages(
+            Message(
+                "user",
+                (
+                    ImagePart(RemoteUrl("https://e.org/a.png"), "high"),
+                    FilePart(PlainText("text"), "Title", "Context"),
+                    FilePart(InlineData("application/pdf", "JVBE"), "a.pdf"),
+                    RefusalPart("No."),
+                ),
+            )
+        )
+        self.assertEqual(
+            found[0]["content"],
+            [
+                {
+                    "type": "image_url",
+                    "image_url": {"url": "https://e.org/a.png", "detail": "high"},
+                },
+                {"type": "text", "text": "Title\nContext\n\ntext"},
+                {
+                    "type": "file",
+                    "file": {
+                        "filename": "a.pdf",
+                        "file_data": "data:application/pdf;base64,JVBE",
+                    },
+                },
+                {"type": "text", "text": "No."},
+            ],
+        )
+        for part in (
+            FilePart(RemoteUrl("https://e.org/a.pdf"), where="W"),
+            FilePart(VendorFile("f", "anthropic"), where="W"),
+            ImagePart(VendorFile("f", "anthropic"), where="W"),
+            OpaquePart("anthropic", "web_search_tool_result", b"{}", where="W"),
+        ):
+            error = self.assertRaises(ProxyError, self.messages, Message("user", (part,)))
+            self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, "W"))
+
+    def test_machinery_blocks(self) -> None:
+        """Anthropic's blocks about itself are left out; a compaction is the text it holds."""
+        found = self.messages(
+            Message(
+                "assistant",
+                (
+                    OpaquePart("anthropic", "fallback", b"{}"),
+                    OpaquePart(
+                        "anthropic",
+                        "server_tool_use",
+                        b'{"name":"tool_search_tool_regex"}',
+                    ),
+                    OpaquePart("anthropic", "compaction", b'{"content":"So far."}'),
+                ),
+            )
+        )
+        self.assertEqual(found, [{"role": "assistant", "content": "So far."}])
+
+    def test_limits(self) -> None:
+        """The limit's name and bound depend on the model."""
+        for model, name, limit in (
+            ("gpt-4o", "max_tokens", 16384),
+            ("gpt-5.2", "max_completion_tokens", 64000),
+            ("openai/o4-mini", "max_completion_tokens", 64000),
+            ("gpt-5-chat-latest", "max_tokens", 16384),
+            ("qwen3-coder", "max_tokens", 64000),
+            ("gpt-oss:120b", "max_tokens", 64000),
+        ):
+            out = built("openai_chat", turn("anthropic", max_tokens=64000), model)
+            self.assertEqual(out.get(name), limit, model)
+        error = self.assertRaises(ProxyError, built, "openai_chat", turn("anthropic", max_tokens=0))
+        self.assertEqual(error.param, "max_tokens")
+
+    def test_sampling(self) -> None:
+        """Reasoning models get none; ``top_k`` cannot be asked for."""
+        asked = turn("anthropic", sampling=Sampling(0.0, 0.5))
+        out = built("openai_chat", asked, "gpt-4o")
+        self.assertEqual((out["temperature"], out["top_p"]), (0.0, 0.5))
+        self.assertFalse({"temperature", "top_p"} & set(built("openai_chat", asked, "o3")))
+        error = self.assertRaises(
+            ProxyError, built, "openai_chat", turn("anthropic", sampling=Sampling(top_k=3))
+        )
+        self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, "top_k"))
+
+    def test_reasoning(self) -> None:
+        """Budgets and efforts become what the model knows; others hear nothing of it."""
+        for model, wish, word in (
+            ("gpt-5.2", Reasoning(True, effort="max"), "xhigh"),
+            ("gpt-5", Reasoning(True, effort="max"), "high"),
+            ("gpt-5", Reasoning(False), "minimal"),
+            ("gpt-5.1", Reasoning(False, effort="high"), "none"),
+            ("o3", Reasoning(False), "low"),
+            ("o3", Reasoning(True, 2000), "low"),
+            ("o3", Reasoning(True, 10000), "medium"),
+            ("o3", Reasoning(True, 31999), "high"),
+            ("o3", Reasoning(True), None),
+            ("gpt-oss-20b", Reasoning(False), "low"),
+            ("gpt-4o", Reasoning(True, effort="high"), None),
+            ("llama-4", Reasoning(True, 31999), None),
+        ):
+            out = built("openai_chat", turn("anthropic", reasoning=wish), model)
+            self.assertEqual(out.get("reasoning_effort"), word, (model, wish))
+
+    def test_tools(self) -> None:
+        """Long names are shortened everywhere alike; strictness only where OpenAI takes it."""
+        long = "mcp__" + "x" * 90
+        asked = turn(
+            "anthropic",
+            messages=(Message("assistant", (ToolCallPart("1", long, "{}"),)),),
+            tools=(
+                FunctionTool(long, "d", b'{"type":"object"}', strict=True),
+                FunctionTool("g"),
+                CustomTool("p"),
+                ServerTool("anthropic", "tool_search_tool_bm25", "s", b"{}", optional=True),
+            ),
+            tool_choice=ToolChoice("tool", long),
+            parallel_tool_calls=False,
+        )
+        out = built("openai_chat", asked)
+        short = short_tool_name(long)
+        self.assertEqual(len(short), 64)
+        self.assertEqual(asked.original_tool_name(short), long)
+        self.assertEqual([tool["function"]["name"] for tool in out["tools"]], [short, "g", "p"])
+        self.assertEqual(out["tools"][0]["function"]["strict"], False)
+        self.assertEqual(out["tool_choice"]["function"]["name"], short)
+        self.assertEqual(out["messages"][0]["tool_calls"][0]["function"]["name"], short)
+        self.assertIs(out["parallel_tool_calls"], False)
+        server = ServerTool("anthropic", "web_search_20250305", "w", b"{}", where="tools[0]")
+        error = self.assertRaises(
+            ProxyError, built, "openai_chat", turn("anthropic", tools=(server,))
+        )
+        self.assertEqual(error.param, "tools[0]")
+
+    def test_choices(self) -> None:
+        """All forms; none without tools."""
+        for choice, said in (
+            (ToolChoice("auto"), "auto"),
+            (ToolChoice("required"), "required"),
+            (ToolChoice("none"), "none"),
+            (ToolChoice("tool", "f"), {"type": "function", "function": {"name": "f"}}),
+            (
+                ToolChoice("auto", allowed=("f",)),
+                {
+                    "type": "allowed_tools",
+                    "allowed_tools": {
+                        "mode": "auto",
+                        "tools": [{"type": "function", "function": {"name": "f"}}],
+                    },
+                },
+            ),
+        ):
+            asked = turn("anthropic", tools=(FunctionTool("f"),), tool_choice=choice)
+            self.assertEqual(built("openai_chat", asked)["tool_choice"], said)
+        bare = built("openai_chat", turn("anthropic", tool_choice=ToolChoice("auto")))
+        self.assertNotIn("tool_choice", bare)
+
+    def test_output(self) -> None:
+        """A schema is strict where it meets OpenAI's rules."""
+        closed = (
+            b'{"type":"object","properties":{"a":{}},"required":["a"],"additionalProperties":false}'
+        )
+        loose = b'{"type":"object","properties":{"a":{}},"additionalProperties":false}'
+        for schema, strict in ((closed, True), (loose, False)):
+            shape = OutputFormat("json_schema", schema=schema, strict=True)
+            out = built("openai_chat", turn("anthropic", output=shape))["response_format"]
+            self.assertEqual(
+                out["json_schema"],
+                {"name": "answer", "schema": json.loads(schema), "strict": strict},
+            )
+
+    def test_stream(self) -> None:
+        """A stream is asked for with its usage, whether the caller wants to see it or not."""
+        out = built("openai_chat", turn("anthropic"), stream=True)
+        self.assertEqual((out["stream"], out["stream_options"]), (True, {"include_usage": True}))
+        self.assertNotIn("stream", built("openai_chat", turn("anthropic", stream=True)))
+
+    def test_user(self) -> None:
+        """Claude Code's long user id, which names a device and an account, goes nowhere."""
+        self.assertEqual(built("openai_chat", turn("anthropic", user="u"))["user"], "u")
+        self.assertNotIn("user", built("openai_chat", turn("anthropic", user="u" * 65)))

@@ -1,0 +1,105 @@
+"""Upstreams' errors, mapped by type and status in both directions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.core.dialects import DialectName
+from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.errors import Kind, ProxyError, body
+
+
+def read(dialect: DialectName, status: int, error: Any) -> ProxyError:
+    """Read an error's body."""
+    return DIALECTS[dialect].parse_error(status, [], json.dumps(error).encode())
+
+
+class AnthropicErrorTests(SynchronousTestCase):
+    """Anthropic's errors."""
+
+    def test_types(self) -> None:
+        """Type and status come out as they went in, for a caller of either vendor."""
+        for status, kind, openai in (
+            (400, "invalid_request_error", "invalid_request_error"),
+            (401, "authentication_error", "invalid_request_error"),
+            (402, "billing_error", "insufficient_quota"),
+            (403, "permission_error", "invalid_request_error"),
+            (404, "not_found_error", "invalid_request_error"),
+            (413, "request_too_large", "invalid_request_error"),
+            (429, "rate_limit_error", "rate_limit_exceeded"),
+            (500, "api_error", "server_error"),
+            (529, "overloaded_error", "server_error"),
+        ):
+            said = {"type": "error", "error": {"type": kind, "message": "M"}, "request_id": "r"}
+            error = read("anthropic", status, said)
+            self.assertEqual((error.http_status, error.message), (status, "M"))
+            self.assertEqual(error.kind.anthropic_type, kind)
+            self.assertEqual(error.kind.openai_type, openai)
+
+    def test_details(self) -> None:
+        """The error code under ``details`` is kept."""
+        said = {"error": {"type": "x", "message": "M", "details": {"error_code": "c", "n": 1}}}
+        error = read("anthropic", 400, said)
+        self.assertEqual(error.kind, Kind.INVALID_REQUEST)
+        self.assertEqual(body(error, "anthropic", "r")["error"]["details"], {"error_code": "c"})  # type: ignore[index]
+
+    def test_headers(self) -> None:
+        """Waiting times, limits and the request's id come along; nothing else does."""
+        headers = [
+            ("Retry-After", "7"),
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("request-id", "req_1"),
+            ("set-cookie", "secret"),
+        ]
+        error = DIALECTS["anthropic"].parse_error(529, headers, b"<html>")
+        self.assertEqual(error.headers, tuple(headers[:3]))
+        self.assertEqual((error.kind, error.http_status), (Kind.OVERLOADED, 529))
+        self.assertEqual(error.message, "The upstream answered 529 without saying why.")
+
+
+class OpenAIErrorTests(SynchronousTestCase):
+    """OpenAI's errors and those of its imitators."""
+
+    def test_kinds(self) -> None:
+        """The code decides, then the type, then the status."""
+        for status, error, kind in (
+            (401, {"message": "M", "code": "invalid_api_key"}, Kind.AUTHENTICATION),
+            (429, {"message": "M", "code": "insufficient_quota"}, Kind.BILLING),
+            (429, {"message": "M", "type": "requests", "code": None}, Kind.RATE_LIMIT),
+            (404, {"message": "M", "code": "model_not_found"}, Kind.MODEL_NOT_FOUND),
+            (404, {"message": "M", "type": "invalid_request_error"}, Kind.NOT_FOUND),
+            (400, {"message": "M", "type": "invalid_request_error"}, Kind.INVALID_REQUEST),
+            (503, {"message": "M", "type": "server_error"}, Kind.UNAVAILABLE),
+            (503, {"message": "M", "code": "server_is_overloaded"}, Kind.OVERLOADED),
+            (529, {"message": "M"}, Kind.OVERLOADED),
+            (418, {"message": "M"}, Kind.INVALID_REQUEST),
+            (502, {"message": "M", "code": 502}, Kind.API),
+        ):
+            found = read("openai_chat", status, {"error": error})
+            self.assertEqual((found.kind, found.http_status), (kind, status), error)
+            self.assertEqual(found.message, "M")
+
+    def test_param_and_code(self) -> None:
+        """The field at fault and the vendor's code stay for a caller of the same vendor."""
+        said = {"message": "M", "type": "invalid_request_error", "param": "stop", "code": "why"}
+        found = body(read("openai_chat", 400, {"error": said}), "openai_chat", "r")
+        self.assertEqual(found, {"error": said})
+
+    def test_imitators(self) -> None:
+        """A string, a ``detail``, a bare object."""
+        for said in ({"error": "M"}, {"detail": "M"}, {"object": "error", "message": "M"}):
+            self.assertEqual(read("openai_chat", 400, said).message, "M")
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.integers(400, 599), st.binary(max_size=60))
+    def test_hostile(self, status: int, data: bytes) -> None:
+        """Whatever came, the status stays and there is something to say."""
+        for dialect in ("anthropic", "openai_chat"):
+            error = DIALECTS[dialect].parse_error(status, [], data)  # type: ignore[index]
+            self.assertEqual(error.http_status, status)
+            self.assertTrue(error.message)
