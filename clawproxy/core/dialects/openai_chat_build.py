@@ -39,6 +39,7 @@ from clawproxy.core.dialects.turn import (
     ToolResultPart,
     Turn,
     VendorFile,
+    custom_arguments,
     field_name,
     short_tool_name,
     unsupported,
@@ -188,13 +189,9 @@ def _text(part: TextPart | RefusalPart) -> Json:
 
 def _call(part: ToolCallPart) -> Json:
     name = short_tool_name(part.name)
-    if part.custom:
-        return {"id": part.id, "type": "custom", "custom": {"name": name, "input": part.arguments}}
-    return {
-        "id": part.id,
-        "type": "function",
-        "function": {"name": name, "arguments": part.arguments or "{}"},
-    }
+    # A custom tool is offered as its stand-in function, so its calls are that function's.
+    arguments = custom_arguments(part.arguments) if part.custom else part.arguments or "{}"
+    return {"id": part.id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def _result(part: ToolResultPart) -> tuple[str | list[Json], list[Json]]:
