@@ -11,6 +11,7 @@ from clawproxy.drain import Drain
 from clawproxy.relay.switchboard import AnyProvider, Switchboard, wire
 from clawproxy.upstream.demo import DemoProvider
 from clawproxy.upstream.http import HTTPProvider
+from clawproxy.web.models import Models
 from clawproxy.web.operations import Health, Livez, Report
 from clawproxy.web.root import Root, counts_of
 from clawproxy.web.site import ProxySite
@@ -77,7 +78,12 @@ def assemble(config: Config, reactor: Any) -> Assembly:
     )
     board = Switchboard(reactor, wire(config, _providers(config, reactor)), drain)
     reports: dict[str, Report] = {}
-    root = Root(board, {b"health": Health(drain, reports), b"livez": Livez(drain, reactor)}, {})
+    models = Models(board)
+    root = Root(
+        board,
+        {b"health": Health(drain, reports), b"livez": Livez(drain, reactor)},
+        {"/v1/models": models.answer, "/v1/models/*": models.answer},
+    )
     site = ProxySite(
         root,
         reactor,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -23,6 +24,7 @@ from clawproxy.core.keys import upstream_headers
 from clawproxy.core.policy import Cause, Failure, Retry, RetryPolicy, falls_back, transient
 from clawproxy.core.routing import Decision, Family, Target, family
 from clawproxy.relay import accesslog
+from clawproxy.relay.demotion import Demotion
 from clawproxy.relay.inbound import Inbound
 from clawproxy.relay.passage import Passage
 from clawproxy.relay.pump import discard
@@ -54,9 +56,15 @@ class Attempt:
         :raise ProxyError: nobody could, and nothing was sent.
         :raise UpstreamFailure: the last target failed, and nothing was sent.
         """
-        targets = self._decide().targets
+        targets = [*self._decide().targets]
+        if len(targets) > 1:
+            targets = self._usable(targets)
+        alone = len(targets) == 1
         for index, target in enumerate(targets):
-            failed = await self._ask_target(target, more=index + 1 < len(targets))
+            more = index + 1 < len(targets)
+            if not alone and more and not self._admitted(target):
+                continue
+            failed = await self._ask_target(target, more=more)
             if failed is None:
                 return
             self._log.info(
@@ -70,7 +78,49 @@ class Attempt:
         inbound, router = self.inbound, self.wiring.router
         if inbound.operation == "passthrough" or inbound.opaque:
             return router.passthrough(inbound.dialect, inbound.pinned)
-        return router.route(inbound.dialect, inbound.model, inbound.pinned)
+        return router.route(inbound.dialect, self._model(), inbound.pinned)
+
+    def _model(self) -> str:
+        """Give the model to route: the caller's, or that of the subagent which calls."""
+        inbound, subagents = self.inbound, self.wiring.subagents
+        if subagents is None or inbound.dialect != "anthropic" or inbound.members is None:
+            return inbound.model
+        found = subagents.recognise(self.forward.exchange.agent_id, inbound.members.get("system"))
+        if found is None:
+            return inbound.model
+        self._log.info(
+            "{id}: subagent {name} goes to {model}",
+            id=self.forward.exchange.id,
+            name=found.name,
+            model=found.model,
+        )
+        return found.model
+
+    def _usable(self, targets: list[Target]) -> list[Target]:
+        """Leave out fallbacks that have no key; a first target without one is told to the caller."""
+        usable = []
+        for index, target in enumerate(targets):
+            provider = self.wiring.providers[target.provider]
+            if index and isinstance(provider, HTTPProvider):
+                try:
+                    self.headers(provider, translated=not self._verbatim(provider))
+                except ProxyError as error:
+                    self._log.warn(
+                        "the fallback {provider} cannot be used: {error}",
+                        provider=target.provider,
+                        error=error.message,
+                    )
+                    continue
+            usable.append(target)
+        return usable
+
+    def _admitted(self, target: Target) -> bool:
+        """Tell whether a target with others behind it is worth asking now; the last one always is."""
+        board = self.forward.board
+        if board.circuit(target.provider).admit(board.reactor.seconds()):
+            return True
+        self._log.info("{provider} keeps failing and is left out", provider=target.provider)
+        return False
 
     async def _ask_target(self, target: Target, *, more: bool) -> str | None:
         """Ask one target; gives why another is to be asked, or ``None`` when the caller is answered."""
@@ -133,22 +183,46 @@ class Attempt:
             return True
         return provider.serves(inbound.dialect)
 
-    # The verbatim way.
+    # The verbatim way, and the demoted one.
+
+    def _demoted(self, provider: HTTPProvider) -> bool:
+        inbound = self.inbound
+        return (
+            provider.kind == "anthropic"
+            and provider.config.demote_nonstreaming
+            and inbound.operation == "generate"
+            and not inbound.stream
+            and not inbound.opaque
+        )
 
     async def _pass(self, provider: HTTPProvider, target: Target, *, more: bool) -> str | None:
-        ask = self._verbatim_ask(provider, target)
+        demoted = self._demoted(provider)
+        ask = self._verbatim_ask(provider, target, demoted=demoted)
         answer = await self.obtain(provider, ask, more=more)
         if isinstance(answer, str):
             return answer
+        if demoted and answer.code == 200:
+            self.forward.exchange.demoted = True
+            failed = await Demotion(self.forward, answer).run(more=more)
+            return None if failed is None else failed.message
         error = await Passage(self.forward, answer, more=more).run()
         return None if error is None else error.message
 
-    def _verbatim_ask(self, provider: HTTPProvider, target: Target) -> Ask:
+    def _verbatim_ask(
+        self, provider: HTTPProvider, target: Target, *, demoted: bool = False
+    ) -> Ask:
         inbound = self.inbound
         headers = self.headers(provider, translated=False)
         body: bytes | None = inbound.body
+        changes: dict[tuple[str, ...], bytes | None] = {}
         if inbound.members is not None and target.model and target.model != inbound.model:
-            body = edit(inbound.decoded, {("model",): msgspec.json.encode(target.model)})
+            changes["model",] = msgspec.json.encode(target.model)
+        if demoted:
+            changes["stream",] = b"true"
+            headers = [line for line in headers if line[0].lower() != b"accept-encoding"]
+            headers.append((b"accept-encoding", b"identity"))
+        if changes:
+            body = edit(inbound.decoded, changes)
             headers = [line for line in headers if line[0].lower() != b"content-encoding"]
             self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
         if not body and inbound.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
@@ -189,18 +263,24 @@ class Attempt:
             broken: UpstreamFailure | None = None
             answer: H1Response | None = None
             forward.connected = False
+            board = forward.board
+            circuit = board.circuit(provider.name)
             try:
                 answer = await provider.ask(ask)
             except UpstreamFailure as failure:
                 broken = failure
                 failed = Failure(_cause(failure))
+            except CancelledError:
+                circuit.undecided()
+                raise
             else:
                 forward.connected = True
                 if not transient(answer.code):
+                    circuit.succeeded()
                     self._timed(answer)
                     return answer
                 failed = Failure(Cause.STATUS, answer.code, answer.raw_headers)
-            board = forward.board
+            circuit.failed(failed, board.reactor.seconds())
             verdict = policy.verdict(tries, failed, board.reactor.seconds(), board.random.random())
             retry = isinstance(verdict, Retry)
             if not retry and not (more and falls_back(failed)):

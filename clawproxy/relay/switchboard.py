@@ -19,9 +19,11 @@ from clawproxy.config.model import (
     HTTPProviderConfig,
     OpenClawProviderConfig,
 )
+from clawproxy.core.circuit import Circuit
 from clawproxy.core.keys import Account, Callers
 from clawproxy.core.record import Exchange
 from clawproxy.core.routing import Router, Rule
+from clawproxy.core.subagents import Definition, Subagents
 from clawproxy.drain import Drain
 from clawproxy.relay import accesslog
 from clawproxy.relay.observer import Observer
@@ -41,6 +43,7 @@ class Wiring:
     """A configuration as the relay uses it.
 
     :ivar providers: what answers, by name.
+    :ivar subagents: recognises Claude Code's subagents, where that is enabled.
     """
 
     config: Config
@@ -49,10 +52,18 @@ class Wiring:
     accounts: Mapping[str, Account]
     providers: Mapping[str, AnyProvider]
     cors: Cors
+    subagents: Subagents | None = None
 
 
-def wire(config: Config, providers: Mapping[str, AnyProvider]) -> Wiring:
-    """Put a configuration and its providers into the form that the relay uses."""
+def wire(
+    config: Config,
+    providers: Mapping[str, AnyProvider],
+    definitions: Sequence[Definition] = (),
+) -> Wiring:
+    """Put a configuration and its providers into the form that the relay uses.
+
+    :param definitions: Claude Code's subagents, as the agents' directories describe them.
+    """
     keys = []
     for number, key in enumerate(config.auth.api_keys, 1):
         keys.append((key.name or f"key-{number}", key.key))
@@ -79,8 +90,17 @@ def wire(config: Config, providers: Mapping[str, AnyProvider]) -> Wiring:
             "openai": config.default_provider.openai,
         },
     )
+    subagents = None
+    if config.subagents.enable:
+        subagents = Subagents(config.subagents.mappings, definitions)
     return Wiring(
-        config, router, Callers(tuple(keys)), accounts, providers, Cors(config.server.cors.origins)
+        config,
+        router,
+        Callers(tuple(keys)),
+        accounts,
+        providers,
+        Cors(config.server.cors.origins),
+        subagents,
     )
 
 
@@ -106,6 +126,7 @@ class Switchboard:
         self.recorder: Recorder = recorder or NullRecorder()
         self.observers = list(observers)
         self.running: set[Forward] = set()
+        self._circuits: dict[str, Circuit] = {}
         self.access_log: Callable[[Exchange], None] = accesslog.access
         self.random = random.Random()
         self._numbers = count(self.random.getrandbits(24))
@@ -114,6 +135,13 @@ class Switchboard:
     def watched(self) -> bool:
         """Whether anybody wants to see the pieces of answers."""
         return any(observer.watching for observer in self.observers)
+
+    def circuit(self, provider: str) -> Circuit:
+        """Give what is remembered of a provider's failures."""
+        circuit = self._circuits.get(provider)
+        if circuit is None:
+            circuit = self._circuits[provider] = Circuit(provider)
+        return circuit
 
     def new_id(self) -> str:
         """Make an exchange's id: sortable by time, unique over restarts and processes."""

@@ -314,7 +314,7 @@ class ProxyRequest(server.Request):
         self._bodyless = bodyless
         self.channel.write(b"\r\n".join(lines))
         if bodyless:
-            self.write = lambda data: None
+            self.write = lambda data: None  # type: ignore[method-assign]
 
     def write(self, data: bytes) -> None:
         """Write a piece of the body; before the first, see to a drain's ``Connection: close``."""

@@ -1,0 +1,78 @@
+"""The demoted way: a non-streaming call that went upstream as a stream comes back as one message.
+
+What the upstream says is put together by :class:`clawproxy.core.demotion.Demoter`; a stream that fails
+becomes a real HTTP error, and half a message is never a success.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clawproxy.core import headers as heads
+from clawproxy.core.demotion import Demoted, Demoter
+from clawproxy.core.errors import ProxyError
+from clawproxy.core.policy import transient
+from clawproxy.relay.pump import Decoded, Pump
+from clawproxy.upstream.h1 import H1Response
+
+if TYPE_CHECKING:
+    from clawproxy.relay.exchange import Forward
+
+
+class Demotion:
+    """One demoted call's answer."""
+
+    def __init__(self, forward: Forward, answer: H1Response) -> None:
+        self._forward = forward
+        self._answer = answer
+        kind = heads.value(answer.raw_headers, b"content-type") or b""
+        self._demoter = Demoter(kind.decode("latin-1"))
+        self._decoded = Decoded(heads.value(answer.raw_headers, b"content-encoding"))
+
+    async def run(self, *, more: bool) -> ProxyError | None:
+        """Take the whole answer in and give the caller what it asked for.
+
+        :return: the error on which another target is to be asked, where there is ``more``.
+        """
+        forward = self._forward
+        pump = Pump(self._answer, self._take)
+        self._answer.deliverBody(pump)
+        failure = await pump.done
+        broken = None
+        if failure is not None:
+            broken = failure.proxy_error(forward.exchange.provider or "")
+        demoted = self._demoter.close(broken)
+        forward.exchange.usage = demoted.finished.usage
+        error = demoted.error
+        if error is not None and more and transient(error.http_status):
+            return error
+        if failure is not None and error is not None:
+            forward.broken(failure)
+        elif demoted.body is None:
+            assert error is not None
+            forward.fail(error)
+        else:
+            self._answer_whole(demoted, demoted.body)
+        return None
+
+    def _take(self, data: bytes) -> None:
+        forward = self._forward
+        forward.recording.received(data, forward.now_ms())  # type: ignore[union-attr]
+        for piece in self._decoded.feed(data):
+            self._demoter.feed(piece)
+
+    def _answer_whole(self, demoted: Demoted, body: bytes) -> None:
+        forward = self._forward
+        headers = heads.response_headers(
+            self._answer.raw_headers, changed=True, cors=bool(forward.wiring.cors)
+        )
+        headers += [
+            (b"Content-Type", b"application/json"),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        if demoted.error is not None:
+            forward.exchange.error = demoted.error.message
+        forward.send_head(demoted.status, b"", headers, stream=False)
+        forward.write(body)
+        forward.watch(body)
+        forward.end("ok" if demoted.error is None else "error")

@@ -1,0 +1,112 @@
+"""``/v1/models``: every provider's models, in the caller's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawproxy.core import headers as heads
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.models import Model, merge, named_by, render_list, render_one
+from clawproxy.relay.switchboard import Switchboard, Wiring
+from clawproxy.upstream.catalogue import Catalogue, FixedSource, Source
+from clawproxy.upstream.http import HTTPProvider
+from clawproxy.upstream.listing import HTTPListing
+from clawproxy.web.site import ProxyRequest
+from clawproxy.web.v1 import refuse
+
+PATH = "/v1/models"
+
+
+class Models:
+    """Answers ``GET /v1/models`` and ``GET /v1/models/{id}``.
+
+    :param extra: gives further sources of a wiring, e.g. the agents of a gateway.
+    """
+
+    _log = Logger()
+
+    def __init__(self, board: Switchboard, extra: Any = lambda wiring: ()) -> None:
+        self._board = board
+        self._extra = extra
+        self._wiring: Wiring | None = None
+        self._catalogue: Catalogue | None = None
+
+    def answer(self, request: ProxyRequest, target: bytes) -> bool:
+        """Answer, or let a request that is none of ours pass through."""
+        if request.method not in (b"GET", b"HEAD"):
+            return False
+        answering = Deferred.fromCoroutine(self._answer(request, target))
+        request.notifyFinish().addErrback(lambda _: answering.cancel())
+        answering.addErrback(self._failed, request)
+        return True
+
+    async def _answer(self, request: ProxyRequest, target: bytes) -> None:
+        board = self._board
+        lines = [
+            (name, value)
+            for name, values in request.requestHeaders.getAllRawHeaders()
+            for value in values
+        ]
+        path, _, query = target.partition(b"?")
+        try:
+            board.wiring.callers.authenticate(lines)
+            models = merge(await self._current().lists(lines))
+            anthropic = heads.value(lines, b"anthropic-version") is not None
+            shape = "anthropic" if anthropic else "openai"
+            name = unquote(path.decode("latin-1")[len(PATH) :].strip("/"))
+            if name:
+                body = render_one(models, name, shape)  # type: ignore[arg-type]
+            else:
+                body = render_list(models, shape, query.decode("latin-1"))  # type: ignore[arg-type]
+        except ProxyError as error:
+            refuse(board, request, path.decode("latin-1"), error)
+            return
+        own = board.new_id()
+        caller = heads.value(lines, b"x-request-id")
+        chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
+        answer = heads.stamp([], own_id=own, request_id=chosen, stream=False)
+        if board.wiring.cors:
+            answer += board.wiring.cors.answer(heads.value(lines, b"origin"))
+        request.answer_json(200, body, answer)
+
+    def _failed(self, failure: Failure, request: ProxyRequest) -> None:
+        if failure.check(CancelledError) or request.gone:
+            return
+        self._log.failure("bug: the list of models failed", failure)
+        words = ProxyError(Kind.INTERNAL, "the proxy failed; its log says more")
+        refuse(self._board, request, PATH, words)
+
+    def _current(self) -> Catalogue:
+        """Give the catalogue of the wiring in use; a reload begins a new one."""
+        wiring = self._board.wiring
+        if self._catalogue is None or self._wiring is not wiring:
+            if self._catalogue is not None:
+                self._catalogue.close()
+            self._wiring = wiring
+            self._catalogue = Catalogue(self._board.reactor, self._sources(wiring))
+        return self._catalogue
+
+    def _sources(self, wiring: Wiring) -> Sequence[Source]:
+        defaults = wiring.config.default_provider
+        sources: list[Source] = []
+        for name, provider in wiring.providers.items():
+            if isinstance(provider, HTTPProvider):
+                account = wiring.accounts[name]
+                default = name == getattr(defaults, provider.kind)
+                sources.append(HTTPListing(provider, account, wiring.callers, default=default))
+            elif wiring.config.providers[name].kind == "demo":
+                sources.append(FixedSource(name, [Model("demo", name, "ClawProxy demo")]))
+        sources += self._extra(wiring)
+        sources.append(FixedSource("routes", named_by(wiring.router.rules)))
+        return sources
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        if self._catalogue is not None:
+            self._catalogue.close()
