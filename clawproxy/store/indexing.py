@@ -97,6 +97,11 @@ class Indexing:
         if self._sleep is not None:
             self._sleep.cancel()
 
+    @property
+    def leaving(self) -> bool:
+        """Whether :meth:`leave` was called."""
+        return self._leaving
+
     async def own(self, ended: bool = False) -> bool:
         """Bring in what there is of the proxy that this indexer belongs to.
 
@@ -136,14 +141,20 @@ class Indexing:
                 if proxy.acquire():
                     self._log.info("Taking over what proxy {name} left", name=name)
                     inbox, assembly = Inbox(self._directory, name), Assembly(name)
-                    done = await self._drain(inbox, assembly, dead=True)
+                    done = await self._drain(inbox, assembly, dead=True, between=self.own)
                     done = done and await self._interrupt(assembly)
             finally:
                 # The proxy's lock file stands for rows that may still say "running": it goes last.
                 proxy.release(remove=done)
                 indexer.release(remove=True)
 
-    async def _drain(self, inbox: Inbox, assembly: Assembly, dead: bool) -> bool:
+    async def _drain(
+        self,
+        inbox: Inbox,
+        assembly: Assembly,
+        dead: bool,
+        between: Callable[[], Awaitable[bool]] | None = None,
+    ) -> bool:
         rejected = self.progress.rejected
         while not self._leaving:
             over = inbox.finished(dead)
@@ -158,6 +169,8 @@ class Indexing:
                     return False
             if not await self._bring(assembly):
                 return False
+            if between is not None:
+                await between()  # a large inheritance must not delay what happens now
             if records:
                 continue
             if not over:

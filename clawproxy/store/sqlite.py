@@ -37,7 +37,9 @@ BUSY_TIMEOUT = 0.25
 """Seconds to wait for another process's lock before giving up for now."""
 OLDEST_SQLITE = (3, 35, 0)
 """The first version with RETURNING."""
-CHECKPOINT_PAGES = 2000
+CHECKPOINT_PAGES = 64
+"""Pages (of 8 KiB) in the write-ahead log after which it is brought into the file: it counts as
+disk, too."""
 SHRINK_PAGES = 500
 """Pages given back in one step: a lock of some milliseconds."""
 
@@ -69,9 +71,10 @@ class SQLiteStore:
 
     async def open(self) -> None:
         """Open the file and migrate it; see :meth:`clawproxy.store.protocol.Store.open`."""
-        await self._run(self._open)
+        await self._run(self.open_now)
 
-    def _open(self) -> None:
+    def open_now(self) -> None:
+        """Open the file here and now, wherever ``run`` would."""
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise p.StoreRefused(
                 f"SQLite is {sqlite3.sqlite_version}, needed is"
@@ -122,6 +125,10 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """Close the file."""
+        self.close_now()
+
+    def close_now(self) -> None:
+        """Close the file here and now."""
         with self._lock:
             if self._db is not None:
                 self._db.close()
@@ -386,11 +393,11 @@ class SQLiteStore:
 
     def _shrink(self) -> bool:
         with self._reading() as db:
-            db.execute(f"PRAGMA incremental_vacuum({SHRINK_PAGES})").fetchall()
+            # `execute` would stop after the first page.
+            db.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
+            # Only this cuts the log itself; where a reader is in the way, the next call does it.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             (free,) = db.execute("PRAGMA freelist_count").fetchone()
-            if not free:
-                # Busy readers keep the log long; the next call tries again.
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return bool(free)
 
 

@@ -113,5 +113,5 @@ class SQLiteTests(SQLiteCase):
             history.append(answer)
         self.assertGreater(len(body), 900_000)
         sizes = await self.store.sizes()
-        self.assertLess(sizes.disk_bytes, 3_000_000 + 500_000)
+        self.assertLess(sizes.disk_bytes, 3_000_000)
         self.assertEqual(await self.store.body("id000199", "request"), body)

@@ -1,0 +1,262 @@
+"""The indexer's process: ``python -m clawproxy.store.indexer``, started and watched by the proxy's.
+
+Everything that recording costs beyond appending to a file happens here, at the lowest priority the
+system has. It hears
+from the proxy on standard input: any byte is a nudge that there is more to read, ``E`` that the
+journal is closed,
+the end of input that the proxy is gone. It tells how it fares on standard output, a JSON object a
+line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import deferLater
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    formatEvent,
+    globalLogBeginner,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from clawproxy.store.indexing import Indexing
+from clawproxy.store.opening import URL_VARIABLE, open_store
+from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
+from clawproxy.store.retention import Retention
+
+ORPHANS_EVERY = 10.0
+"""Seconds between two looks for what dead proxies left."""
+RETENTION_EVERY = 30.0
+STATUS_EVERY = 1.0
+LEAVE_WITHIN = 8.0
+"""Seconds that are spent on bringing in the rest once the proxy has gone."""
+_log = Logger()
+
+
+class Line(Protocol):
+    """Standard input and output.
+
+    :param nudged: called for each piece that comes.
+    :param ended: called when the journal is closed.
+    :param gone: called when the proxy is gone.
+    """
+
+    def __init__(
+        self, nudged: Callable[[], None], ended: Callable[[], None], gone: Callable[[], None]
+    ) -> None:
+        self._nudged = nudged
+        self._ended = ended
+        self._gone = gone
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take nudges."""
+        if b"E" in data:
+            self._ended()
+        self._nudged()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Notice that the proxy is gone."""
+        self._gone()
+
+    def say(self, **what: object) -> None:
+        """Write one line."""
+        if self.transport is not None:
+            self.transport.write(msgspec.json.encode(what) + b"\n")
+
+
+class Indexer:
+    """Run an :class:`~clawproxy.store.indexing.Indexing` until there is no more reason to.
+
+    :param reactor: the process's.
+    :param store: where to.
+    :param indexing: what does it.
+    :param retention: what may stay.
+    """
+
+    def __init__(
+        self, reactor: Any, store: Store, indexing: Indexing, retention: Retention
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._indexing = indexing
+        self._retention = retention
+        self._ended = self._gone = False
+        self._wake: Deferred[None] | None = None
+        self._said: object = None
+        self._telling: IDelayedCall | None = None
+        self.line = Line(self.nudge, self._end, self._lose)
+
+    def nudge(self) -> None:
+        """Look at the journal now."""
+        if self._wake is not None:
+            wake, self._wake = self._wake, None
+            wake.callback(None)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._reactor.callLater(LEAVE_WITHIN, self._indexing.leave)
+
+    def _lose(self) -> None:
+        if not self._gone:
+            self._gone = True
+            if not self._ended:
+                self._reactor.callLater(LEAVE_WITHIN, self._indexing.leave)
+            self.nudge()
+
+    def leave(self) -> None:
+        """Finish the batch at hand and end; the rest waits in its segments."""
+        self._gone = True
+        self._indexing.leave()
+        self.nudge()
+
+    async def run(self) -> None:
+        """Index until the proxy is gone and nothing of it is left to do."""
+        self._say()
+        orphans_at = retention_at = self._reactor.seconds()
+        while True:
+            done = await self._indexing.own(self._ended)
+            if self._ended and (done or self._indexing.leaving):
+                break
+            if self._gone:
+                break
+            now = self._reactor.seconds()
+            if now >= orphans_at:
+                await self._indexing.orphans()
+                orphans_at = now + ORPHANS_EVERY
+            if now >= retention_at and self._indexing.progress.error is None:
+                more = await self._retain()
+                retention_at = now + (0.0 if more else RETENTION_EVERY)
+            await self._pause()
+        await self._store.close()
+        if self._telling is not None:
+            self._telling.cancel()
+        self._tell()
+
+    async def _retain(self) -> bool:
+        try:
+            return await self._retention.step(self._store, time.time())
+        except (StoreUnavailable, StoreRefused) as error:
+            _log.warn("Retention waits for the store: {error}", error=str(error))
+            return False
+
+    async def _pause(self) -> None:
+        if self._gone or self._ended:
+            await deferLater(self._reactor, 0.05)
+            return
+        wake: Deferred[None] = Deferred()
+        self._wake = wake
+        timer = self._reactor.callLater(STATUS_EVERY, self.nudge)
+        await wake
+        if timer.active():
+            timer.cancel()
+
+    def _say(self) -> None:
+        self._tell()
+        # Beside the work and not after it: what waits for a store has to be told, too.
+        self._telling = self._reactor.callLater(STATUS_EVERY, self._say)
+
+    def _tell(self) -> None:
+        progress = self._indexing.progress
+        status = msgspec.to_builtins(progress)
+        if status != self._said:
+            self._said = status
+            self.line.say(status=status)
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Hand log events to the proxy, whose log they belong in.
+
+    :param line: to write to.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one event."""
+        level: LogLevel = event.get("log_level", LogLevel.info)
+        if level is LogLevel.debug or (level is LogLevel.info and "log_legacy" in event):
+            return
+        text = formatEvent(event)
+        failure = event.get("log_failure")
+        if failure is not None:
+            text += "\n" + failure.getTraceback()
+        self._line.say(log=level.name, text=text)
+
+
+def lower_priority() -> None:
+    """Make way for every process that has anything to do."""
+    os.nice(19)
+    if hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_IDLE"):
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except OSError as error:
+            _log.debug("No idle scheduling here: {error}", error=error)
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m clawproxy.store.indexer", description=__doc__)
+    parser.add_argument("--store", default=os.environ.get(URL_VARIABLE), help="storage.url")
+    parser.add_argument("--journal", type=Path, required=True, help="the directory of segments")
+    parser.add_argument("--instance", help="the proxy that this indexer belongs to")
+    parser.add_argument("--retention-days", type=float, default=0.0)
+    parser.add_argument("--max-bytes", type=int, default=0)
+    found = parser.parse_args(argv)
+    if not found.store:
+        parser.error(f"--store or ${URL_VARIABLE} is needed")
+    return found
+
+
+def main(reactor: Any, argv: list[str]) -> None:
+    """Run the process until it is no longer needed."""
+    options = arguments(argv)
+    lower_priority()
+    store = open_store(options.store, reactor)
+    indexing = Indexing(reactor, store, options.journal, options.instance)
+    retention = Retention(options.retention_days, options.max_bytes)
+    indexer = Indexer(reactor, store, indexing, retention)
+    StandardIO(indexer.line, reactor=reactor)
+    globalLogBeginner.beginLoggingTo([LineObserver(indexer.line)], redirectStandardIO=False)
+    finished = ensureDeferred(indexer.run())
+
+    def leave() -> Deferred[None]:
+        indexer.leave()
+        return finished
+
+    def end(result: object) -> None:
+        if isinstance(result, Failure):
+            _log.failure("The indexer broke", failure=result)
+        # Let the last lines out first.
+        reactor.callLater(0.05, stop)
+
+    def stop() -> None:
+        if reactor.running:
+            reactor.stop()
+
+    finished.addBoth(end)
+    reactor.addSystemEventTrigger("before", "shutdown", leave)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    from twisted.internet import reactor as _reactor
+
+    main(_reactor, sys.argv[1:])
