@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from clawproxy.config.model import Config, DemoProviderConfig, HTTPProviderConfig
 from clawproxy.drain import Drain
 from clawproxy.relay.switchboard import AnyProvider, Switchboard, wire
+from clawproxy.store.service import RecordingService
 from clawproxy.upstream.demo import DemoProvider
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.web.models import Models
@@ -94,4 +95,36 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         too_large(board),
     )
     drain.leaves(cut=board.cut, begun=site.close_idle)
-    return Assembly(reactor, board, drain, site)
+    recording = RecordingService(config.storage, reactor)
+    if recording.enabled:
+        reports["recorder"] = lambda: _recorder_report(recording)
+    return Assembly(reactor, board, drain, site, [Recording(recording, board)])
+
+
+@frozen
+class Recording:
+    """The recording service as a part of the proxy: exchanges are recorded once it has started."""
+
+    service: RecordingService
+    board: Switchboard
+
+    async def start(self) -> None:
+        """Begin to record."""
+        await self.service.start()
+        self.board.recorder = self.service.recorder
+
+    async def stop(self) -> None:
+        """Bring everything to disk."""
+        await self.service.stop()
+
+
+def _recorder_report(recording: RecordingService) -> dict[str, object]:
+    state = recording.state
+    if state is None:
+        return {"state": "starting"}
+    return {
+        "state": state.indexer.get("state", "starting"),
+        "error": state.indexer.get("error") or state.journal.failure,
+        "dropped": state.journal.dropped,
+        "waiting_bytes": state.journal.queued_bytes + state.journal.segment_bytes,
+    }

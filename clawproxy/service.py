@@ -26,10 +26,11 @@ from twisted.python.failure import Failure
 
 from clawproxy import notify
 from clawproxy.assembly import Assembly, assemble
-from clawproxy.config.model import Config
 from clawproxy.config import reload
+from clawproxy.config.model import Config
 from clawproxy.core.record import Exchange
 from clawproxy.drain import Drain
+from clawproxy.store.protocol import StoreRefused
 
 
 class Part(Protocol):
@@ -52,6 +53,7 @@ class ClawProxyService(Service):
     :param config: a checked configuration.
     :param reactor: TCP, time, threads and processes; never imported here.
     :param parts: beside the configured ones, for those who embed the proxy.
+    :ivar cannot_start: is called with what kept a part from starting.
     :ivar whole: after the stop, whether everything in flight had ended by itself.
     """
 
@@ -61,6 +63,7 @@ class ClawProxyService(Service):
         self.setName("clawproxy")
         self.config = config
         self.whole = True
+        self.cannot_start: Callable[[Failure], object] = bool
         self._reactor = reactor
         self._extra = list(parts)
         self._assembly: Assembly | None = None
@@ -106,7 +109,11 @@ class ClawProxyService(Service):
                     port.stopListening()
                 raise CannotListen(f"cannot listen on {words!r}: {outcome[0].getErrorMessage()}")
             if outcome:
-                self._ports.append(outcome[0])  # type: ignore[arg-type]
+                listening_port: Any = outcome[0]
+                self._ports.append(listening_port)
+                # Callers wait in the backlog until the parts have started: no exchange goes
+                # unrecorded.
+                listening_port.stopReading()
 
     def startService(self) -> None:
         """Start the parts, and say that the proxy is ready."""
@@ -120,11 +127,17 @@ class ClawProxyService(Service):
         for part in self._parts:
             await part.start()
         for port in self._ports:
+            port.startReading()  # type: ignore[attr-defined]
             self._log.info("ClawProxy listens on {address}", address=port.getHost())
         self._reactor.callWhenRunning(notify.ready)
 
     def _cannot_start(self, failure: Failure) -> None:
-        self._log.failure("a part of the proxy cannot start", failure)
+        refused = failure.check(StoreRefused)
+        if refused:
+            self._log.error("cannot start: {error}", error=failure.getErrorMessage())
+        else:
+            self._log.failure("a part of the proxy cannot start", failure)
+        self.cannot_start(failure)
 
     # Leaving.
 

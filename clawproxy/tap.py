@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 
 from clawproxy import __version__
 from clawproxy.config import Config, ConfigError, Loaded, load
@@ -118,9 +119,15 @@ class Process(Service):
         super().startService()
         for warning in self._loaded.warnings:
             self._log.warn("{warning}", warning=warning)
+        self.proxy.cannot_start = self._cannot_start
         self.proxy.startService()
         # After the reactor has installed its own handlers, which happens as it begins to run.
         self._reactor.callWhenRunning(self._take_signals)
+
+    def _cannot_start(self, failure: Failure) -> None:
+        atexit.register(_exit_with_failure)
+        self._leaving = True
+        self._reactor.callWhenRunning(self._reactor.stop)
 
     def _take_signals(self) -> None:
         def from_thread(method: Any) -> Any:

@@ -66,7 +66,8 @@ class Conversations:
     def keep(self, conversation: Conversation) -> None:
         """Remember a conversation as long as something in it is open."""
         if not conversation.open:
-            self._by_key.pop(conversation.key, None)
+            if self._by_key.get(conversation.key) is conversation:
+                del self._by_key[conversation.key]
             return
         self._by_key[conversation.key] = conversation
         self._by_key.move_to_end(conversation.key)
