@@ -28,6 +28,7 @@ from clawproxy.core.message_base import (
     encode,
     error_text,
     given,
+    integer,
     items,
     spell,
     spell_list,
@@ -268,7 +269,8 @@ class AnthropicAccumulator(Accumulator):
 
 
 def _index(value: object) -> int:
-    return value if isinstance(value, int) else -1
+    index = integer(value)
+    return -1 if index is None else index
 
 
 def read_anthropic(body: bytes) -> Finished:

@@ -195,6 +195,11 @@ def string(raw: bytes | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def integer(value: object) -> int | None:
+    """Give a decoded value if it is an integer; JSON's ``true`` is none, though Python's is."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def error_text(error: object) -> str:
     """Find the words in an error as either vendor and their imitators write it."""
     for _ in range(3):

@@ -20,6 +20,7 @@ from clawproxy.core.message_base import (
     Spelling,
     error_text,
     given,
+    integer,
     items,
     spell,
     spell_list,
@@ -169,8 +170,7 @@ class _Choice:
                 self._message.take(name, raw)
 
     def _call(self, delta: dict[str, bytes]) -> None:
-        place = read(delta.get("index", b"null"))
-        index = place if isinstance(place, int) else None
+        index = integer(read(delta.get("index", b"null")))
         new_id = delta.get("id")
         if new_id is None or not new_id.startswith(b'"') or new_id == b'""':
             new_id = None
@@ -253,9 +253,8 @@ class ChatAccumulator(Accumulator):
             self._usage = members.raw("usage")
         for choice in items(members.raw("choices")):
             parts = unfold(choice)
-            index = read(parts.get("index", b"0"))
-            place = index if isinstance(index, int) else 0
-            self._choices.setdefault(place, _Choice()).take(parts)
+            index = integer(read(parts.get("index", b"0"))) or 0
+            self._choices.setdefault(index, _Choice()).take(parts)
 
     def _finished(self) -> Finished:
         if not self._top and not self._choices:

@@ -16,6 +16,7 @@ from clawproxy.core.message_base import (
     Finished,
     Spelling,
     error_text,
+    integer,
     items,
     spell,
     spell_list,
@@ -65,8 +66,7 @@ class _Item:
             self._strings.setdefault(name, Spelling(self.members.get(name))).add(piece)
         elif (part := _PART_DELTAS.get(kind)) is not None and len(self._parts) < _MOST_PARTS:
             where, name, index_name = part
-            index = members.get(index_name)
-            key = (where, index if isinstance(index, int) else 0)
+            key = (where, integer(members.get(index_name)) or 0)
             self._parts.setdefault(key, (_PART_MEMBERS[kind], name, Spelling()))[2].add(piece)
 
     def raw(self) -> bytes:
@@ -130,8 +130,7 @@ class ResponsesAccumulator(Accumulator):
 
 
 def _index(members: Members) -> int:
-    index = members.get("output_index")
-    return index if isinstance(index, int) else 0
+    return integer(members.get("output_index")) or 0
 
 
 def _read(

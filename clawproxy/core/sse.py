@@ -18,7 +18,8 @@ class SSEEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream, in the form in which dialects read it.
 
     :ivar event: the name given by the last ``event:`` line, ``""`` where there was none. The
-        WHATWG's default name ``message`` is not filled in, since some clients skip frames without a name.
+        WHATWG's default name ``message`` is not filled in, since some clients skip frames without
+        a name.
     :ivar data: the ``data:`` lines joined by LF, undecoded (JSON readers take bytes).
     :ivar id: the last event id so far, ``None`` before the first one.
     :ivar retry: the reconnection time in ms that this frame set, if it did.
@@ -37,8 +38,8 @@ class SSEDecoder:
 
     * Invalid UTF-8 in a name or id becomes U+FFFD; in data it stays as it came.
     * The WHATWG discards an event that no blank line ended. Real servers do end a stream with a
-      bare ``data: [DONE]``, so :meth:`close` yields such an event and sets :attr:`truncated`; who wants
-      the standard's answer ignores what :meth:`close` returns. A JSON payload that was cut
+      bare ``data: [DONE]``, so :meth:`close` yields such an event and sets :attr:`truncated`; who
+      wants the standard's answer ignores what :meth:`close` returns. A JSON payload that was cut
       does not parse, so it cannot be taken for a whole one.
 
     :param limit: most bytes of an event's data, and of any line. A frame over it is dropped whole
@@ -244,7 +245,8 @@ class FrameBoundary:
     """Know, at next to no cost, how a stream that went out verbatim would have to be ended.
 
     A broken upstream leaves half a frame behind; an ``error`` event may only follow once that
-    frame's line and the frame itself are ended. Only the last bytes are looked at, and only when asked.
+    frame's line and the frame itself are ended. Only the last bytes are looked at, and only when
+    asked.
     """
 
     __slots__ = ("_tail",)
