@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
@@ -106,6 +106,7 @@ class OpenClawProvider(Service):
         self._runs: dict[str, GatewayRun] = {}
         self._watchers: list[Callable[[str, str, JSON], None]] = []
         self._going = False
+        self._looking: Deferred[None] = succeed(None)
         self.conversations = Conversations()
         self.approvals = ApprovalDesk(self.name, self._connection, ApprovalBook(clock))
         self.on_agents: Callable[[tuple[str, ...]], None] = lambda _: None
@@ -151,9 +152,18 @@ class OpenClawProvider(Service):
         """Seconds since the epoch."""
         return self._clock()
 
-    def ready(self) -> Deferred[Hello]:
-        """Wait for the gateway, no longer than the config's ``connect_timeout``."""
-        return self._connection.ready(self.config.connect_timeout)
+    async def ready(self) -> Hello:
+        """Wait for the gateway, no longer than the config's ``connect_timeout``, and until it has
+        told which approvals wait.
+
+        :raises ProxyError: it does not connect; says why.
+        """
+        hello = await self._connection.ready(self.config.connect_timeout)
+        if not self._looking.called:
+            seen: Deferred[None] = Deferred()
+            self._looking.chainDeferred(seen)
+            await seen
+        return hello
 
     async def agent(self, model: str) -> Agent:
         """Find the agent that a model name means, asking the gateway if need be.
@@ -271,7 +281,8 @@ class OpenClawProvider(Service):
         self._going = False
         for run in list(self._runs.values()):
             run.regained(hello)
-        Deferred.fromCoroutine(self._look_around(hello)).addErrback(self._unseen)
+        self._looking = Deferred.fromCoroutine(self._look_around(hello))
+        self._looking.addErrback(self._unseen)
 
     async def _look_around(self, hello: Hello) -> None:
         await self._refresh()
@@ -311,15 +322,18 @@ class OpenClawProvider(Service):
     def _ask(self, approval: Approval) -> None:
         """Show an approval in the chat that it belongs to; other clients' are only listed."""
         conversation = self.conversations.of_session(approval.session_key)
-        run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
         if conversation is None:
             return
+        # A run that is not this proxy's, from before its start, still holds up those queued behind it:
+        # their caller is asked.
+        run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
         conversation.approvals.append(approval.id)
-        if run is not None:
-            if run.waits:
-                conversation.parked = run
-            run.ask(approval, self._clock())
+        if run is not None and run.waits:
+            conversation.parked = run
+        # Kept before the user can see it, and answer.
         self.conversations.keep(conversation)
+        if run is not None:
+            run.ask(approval, self._clock())
 
     def _run_in(self, session_key: str) -> GatewayRun | None:
         """The oldest run of a session: a gateway does one at a time there."""
