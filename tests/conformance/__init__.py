@@ -1,1 +1,1 @@
-"""One suite of answers and requests, run over all pairs of dialects and read by the vendors' own SDKs."""
+"""Answers and requests over all pairs of dialects, judged by the vendors' own SDKs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.scripts import ALL, Answer, Call, Refusal, Text, Thinking
+from tests.conformance.scripts import Answer, Call, Refusal, Text, Thinking
 
 WEATHER = Call("call_w1", "weather", ('{"city"', ': "Pa', 'ris"}'))
 CLOCK = Call("call_c2", "clock", ('{"zone":', ' "UTC"}'))
@@ -34,10 +34,17 @@ ANSWERS = (
     Answer("text and a call", (Text(("Let me see.",)), WEATHER), "tool_use"),
     Answer("parallel calls", (WEATHER, CLOCK), "tool_use"),
     Answer("interleaved calls", (WEATHER, CLOCK, NOTHING), "tool_use", interleaved=True),
-    Answer("text and interleaved calls", (Text(("Hm.",)), CLOCK, WEATHER), "tool_use", (3, 4, 0, 0, 0), ALL, True),
+    Answer(
+        "text and interleaved calls",
+        (Text(("Hm.",)), CLOCK, WEATHER),
+        "tool_use",
+        interleaved=True,
+    ),
     Answer("call without arguments", (NOTHING,), "tool_use"),
     Answer("call of empty object", (Call("call_1", "nothing", ("{}",)),), "tool_use"),
-    Answer("arguments in one piece", (Call("call_1", "weather", ('{"city": "Rome"}',)),), "tool_use"),
+    Answer(
+        "arguments in one piece", (Call("call_1", "weather", ('{"city": "Rome"}',)),), "tool_use"
+    ),
     Answer(
         "arguments character by character",
         (Call("call_1", "weather", tuple('{"city": "Köln 👋", "n": [1, {"a": null}]}')),),
@@ -45,7 +52,13 @@ ANSWERS = (
     ),
     Answer(
         "big integers in arguments",
-        (Call("call_1", "count", ('{"n": 123456789012345678901234567890, ', '"m": 9007199254740993}')),),
+        (
+            Call(
+                "call_1",
+                "count",
+                ('{"n": 123456789012345678901234567890, ', '"m": 9007199254740993}'),
+            ),
+        ),
         "tool_use",
     ),
     Answer(
@@ -53,9 +66,15 @@ ANSWERS = (
         (Call("call_1", "deep", ('{"a": ' * 20 + "1" + "}" * 20,)),),
         "tool_use",
     ),
-    Answer("many calls", tuple(Call(f"call_{n}", "weather", ('{"city": "X"}',)) for n in range(12)), "tool_use"),
+    Answer(
+        "many calls",
+        tuple(Call(f"call_{n}", "weather", ('{"city": "X"}',)) for n in range(12)),
+        "tool_use",
+    ),
     Answer("call of a long name", (Call("call_1", "n" * 64, ("{}",)),), "tool_use"),
-    Answer("thinking", (Thinking(("Let me", " think.")), Text(("Done.",))), usage=(5, 40, 0, 0, 30)),
+    Answer(
+        "thinking", (Thinking(("Let me", " think.")), Text(("Done.",))), usage=(5, 40, 0, 0, 30)
+    ),
     Answer("thinking and a call", (Thinking(("Look it up.",)), WEATHER), "tool_use"),
     Answer("thinking alone", (Thinking(("Hmm.",)),), "max_tokens"),
     Answer("usage with cache", (Text(("Hi",)),), usage=(10, 5, 2000, 300, 0)),

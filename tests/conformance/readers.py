@@ -1,8 +1,9 @@
 """What a vendor's SDK makes of an answer, because its parser is the judge of our streams.
 
-Each reader feeds bytes to the real client through an in-memory transport, with the SDK's strict validation
-on, and gives a :class:`Reading` in terms that can be compared across dialects. On the way it checks what the
-SDK lets pass: block order, indexes, sequence numbers, one start and one stop each.
+Each reader feeds bytes to the real client through an in-memory transport, with the SDK's strict
+validation on, and gives a :class:`Reading` in terms that can be compared across dialects. On the
+way it checks what the SDK lets pass: block order, indexes, sequence numbers, one start and one stop
+each.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def anthropic_message(body: bytes) -> Reading:
 
 
 def anthropic_stream(body: bytes) -> Reading:
-    """Read a Messages stream by the SDK's accumulating helper, after checking the order of its frames."""
+    """Read a Messages stream by the SDK's accumulating helper, after checking its order."""
     frames = frames_of(body)
     _check_anthropic(frames)
     client = _anthropic(body, _EVENTS)
@@ -236,9 +237,7 @@ def _from_chat_message(reading: Reading, message: Any) -> None:
     reading.thinking = getattr(message, "reasoning_content", None) or ""
     for call in message.tool_calls or []:
         assert call.type == "function"
-        reading.calls.append(
-            (call.id, call.function.name, arguments_of(call.function.arguments))
-        )
+        reading.calls.append((call.id, call.function.name, arguments_of(call.function.arguments)))
 
 
 def chat_stream(body: bytes) -> Reading:

@@ -420,9 +420,7 @@ def _words(event: Any, beat: Beat, item: dict[str, Any], at: dict[str, Any]) -> 
         part_at = {**at, "summary_index": 0}
         part = item["summary"][0]
         out = event("response.output_item.added", output_index=index, item=item | {"summary": []})
-        out += event(
-            "response.reasoning_summary_part.added", **part_at, part=part | {"text": ""}
-        )
+        out += event("response.reasoning_summary_part.added", **part_at, part=part | {"text": ""})
         for piece in beat.pieces:
             out += event("response.reasoning_summary_text.delta", **part_at, delta=piece)
         out += event("response.reasoning_summary_text.done", **part_at, text=part["text"])

@@ -1,10 +1,10 @@
 """Streams as upstreams really send them, oddities included, read by the SDK of every caller.
 
-A transcript is ``tests/data/transcripts/UPSTREAM/NAME.sse``: an upstream's bytes, before which an SSE
-comment says in JSON what a caller has to get:
+A transcript is ``tests/data/transcripts/UPSTREAM/NAME.sse``: an upstream's bytes, before which an
+SSE comment says in JSON what a caller has to get:
 
-* ``text``, ``thinking``, ``refusal``: all of it; ``calls``: ``[id, name, arguments]`` each, where an
-  id of ``""`` means that the upstream gave none, so that any unique one will do;
+* ``text``, ``thinking``, ``refusal``: all of it; ``calls``: ``[id, name, arguments]`` each, where
+  an id of ``""`` means that the upstream gave none, so that any unique one will do;
 * ``stop``: the reason in Anthropic's words; ``usage``: token counts, absent ones are 0;
 * ``error``: the :class:`~clawproxy.core.errors.Kind`; ``text`` is then what came before it;
 * ``foreign``: there are blocks that the vendor's own SDK does not know, so that it is not asked;

@@ -13,7 +13,7 @@ from tests.conformance.readers import cuts
 PAIRS: tuple[tuple[DialectName, DialectName], ...] = tuple(
     (upstream, caller) for upstream in DIALECTS for caller in DIALECTS
 )
-"""Upstream and caller; of equal ones the translator is tried too, although the proxy sends bytes."""
+"""Upstream and caller; the translator is tried between equal ones too, which get bytes."""
 
 _SCHEMA = {"type": "object", "properties": {}}
 _NAMES = ("weather", "clock", "nothing", "count", "deep", "n" * 64)
@@ -61,9 +61,7 @@ def translate_stream(
     encoder = DIALECTS[caller].stream_encoder(
         turn_of(caller), model="shown-model", response_id=RESPONSE_ID, created=CREATED
     )
-    out = [
-        encoder.encode(event) for piece in cuts(body, size) for event in decoder.feed(piece)
-    ]
+    out = [encoder.encode(event) for piece in cuts(body, size) for event in decoder.feed(piece)]
     out += [encoder.encode(event) for event in decoder.close()]
     return b"".join(out) + encoder.close()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
     BlockStopped,
@@ -89,13 +90,11 @@ def stop_json(stopped: Stopped) -> dict[str, Any]:
     return out
 
 
-def own_signature(signature: str, origin: str | None, item: str) -> str:
+def own_signature(signature: str, origin: DialectName | None, item: str) -> str:
     """Return what stands in ``signature``: Anthropic's own, a marked foreign one, or ``""``."""
-    if origin == "anthropic" or not signature:
+    if origin is None or origin == "anthropic" or not signature:
         return signature
-    if origin == "openai_responses":
-        return wrap("openai_responses", signature, item)
-    return ""
+    return wrap(origin, signature, item)
 
 
 class AnthropicEncoder:

@@ -35,7 +35,7 @@ from clawproxy.core.dialects.events import (
     UsageReported,
     made_up_call_id,
 )
-from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, is_null, text_of
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, is_null, one_line, text_of
 from clawproxy.core.dialects.turn import Turn, custom_arguments
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed
 
@@ -101,7 +101,7 @@ def _block(raw: msgspec.Raw, block: Block) -> list[Event]:
             if not is_null(block.input) and (text := text_of(block.input)) != "{}":
                 out.append(ArgumentsDelta(text))
         case kind:
-            return [OpaqueBlock("anthropic", kind, bytes(raw))]
+            return [OpaqueBlock("anthropic", kind, one_line(raw))]
     return [*out, BlockStopped()]
 
 

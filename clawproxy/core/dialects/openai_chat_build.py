@@ -6,6 +6,7 @@
    which such a message has no place, follow in a ``user`` message, each with the call it belongs
    to.
 3. Sealed thinking is left out; it means nothing to another vendor and is never sent as text.
+   Thinking that such a server gave out itself goes back to it as ``reasoning_content``.
 4. Usage is always asked for in a stream.
 
 Rules and their sources: docs/decisions/dialects.rst.
@@ -102,7 +103,10 @@ def _messages(turn: Turn, model: str) -> list[Json]:
         out.append({"role": "system", "content": _joined([_text(p) for p in turn.system])})
     for message in turn.messages:
         out += _assistant(message) if message.role == "assistant" else _other(message)
-    if not reasons(model):
+    if reasons(model):
+        for written in out:  # OpenAI's own models take no reasoning back in this API
+            written.pop("reasoning_content", None)
+    else:
         for written in out:  # only reasoning models know the role; templates of others raise on it
             if written["role"] == "developer":
                 written["role"] = "system"

@@ -24,6 +24,7 @@ from clawproxy.core.dialects.events import (
     ArgumentsDelta,
     Event,
     MessageStarted,
+    SignatureDelta,
     Stopped,
     StopReason,
     StreamFailed,
@@ -37,6 +38,7 @@ from clawproxy.core.dialects.events import (
 )
 from clawproxy.core.dialects.openai_chat_usage import read_usage
 from clawproxy.core.dialects.rawjson import MALFORMED, String, decode, is_null, is_object, text_of
+from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
 from clawproxy.core.sse import SSEDecoder, SSEEvent
@@ -293,8 +295,11 @@ class ChatDecoder:
     def _stop_words(self) -> list[Event]:
         if self._words is None:
             return []
+        seal: list[Event] = []
+        if self._words == "thinking":
+            seal = self._blocks.delta(self._key, SignatureDelta(UNSEALED, "openai_chat"))
         self._words = None
-        return self._blocks.stop(self._key)
+        return seal + self._blocks.stop(self._key)
 
     def _stop_whole_calls(self) -> list[Event]:
         out: list[Event] = []
@@ -349,7 +354,7 @@ class ChatDecoder:
     def _finish_blocks(self) -> list[Event]:
         if any(not call.started for call in self._calls.values()):
             return self._fail(StreamFailed(malformed("a tool call without a name")))
-        self._words = None
+        out = self._stop_words()
         self._calls.clear()
         self._latest = None
-        return self._blocks.stop_all()
+        return out + self._blocks.stop_all()

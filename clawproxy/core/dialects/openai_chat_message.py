@@ -13,6 +13,7 @@ from clawproxy.core.dialects.events import (
     BlockStopped,
     Event,
     MessageStarted,
+    SignatureDelta,
     StreamFailed,
     TextDelta,
     TextStarted,
@@ -33,6 +34,7 @@ from clawproxy.core.dialects.openai_chat_decode import (
 from clawproxy.core.dialects.openai_chat_encode import FINISH_REASONS, annotation
 from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode
+from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import Turn, custom_input
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault
 
@@ -78,7 +80,8 @@ def parse_response(body: bytes) -> list[Event]:
 def _blocks(message: Delta) -> list[Event]:
     out: list[Event] = []
     if text := reasoning_text(message):
-        out += [ThinkingStarted(), ThinkingDelta(text), BlockStopped()]
+        seal = SignatureDelta(UNSEALED, "openai_chat")
+        out += [ThinkingStarted(), ThinkingDelta(text), seal, BlockStopped()]
     if text := content_text(message.content):
         out += [TextStarted(), TextDelta(text), BlockStopped()]
     if message.refusal:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from clawproxy.core.dialects.openai_chat_build import strict_ready
+from clawproxy.core.dialects.openai_chat_build import ERROR_MARK, strict_ready
 from clawproxy.core.dialects.openai_responses_tools import write_tool
 from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.dialects.traits import openai_effort, reasons
@@ -206,17 +206,14 @@ def _output(part: ToolResultPart) -> str | list[Json]:
     """Write a tool's answer; the API has no flag for a failed one, so its text has to say it."""
     parts = list(part.content)
     if part.is_error:
-        text = parts[0].text if parts and isinstance(parts[0], TextPart) else ""
-        if not text.lower().startswith(("error", "<tool_use_error>")):
-            parts.insert(0, TextPart(ERROR))
+        first = parts[0] if parts else None
+        words = first.text if isinstance(first, TextPart) else "The tool failed."
+        if not words.startswith("Error"):
+            words = ERROR_MARK + words
+        parts[: isinstance(first, TextPart)] = [TextPart(words)]
     if all(isinstance(each, TextPart) for each in parts):
-        texts = [each.text for each in parts if isinstance(each, TextPart)]
-        return "\n\n".join(texts)
+        return "\n\n".join(each.text for each in parts if isinstance(each, TextPart))
     return [content(each) for each in parts]
-
-
-ERROR = "Error:"
-"""Opens the answer of a tool that failed, where its own words do not begin like this."""
 
 
 def _output_content(part: TextPart | RefusalPart | ImagePart | FilePart) -> Json:

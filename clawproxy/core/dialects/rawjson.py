@@ -91,8 +91,8 @@ def text_of(raw: msgspec.Raw) -> str:
 
 
 def one_line(raw: msgspec.Raw) -> bytes:
-    """Return a member's spelling without line ends, so that it can stand in an SSE frame."""
-    return bytes(raw).replace(b"\n", b" ").replace(b"\r", b" ")
+    """Return a member's spelling, mended and without line ends: it can stand in an SSE frame."""
+    return mend(bytes(raw)).replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def count(value: object) -> int | None:

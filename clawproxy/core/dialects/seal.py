@@ -17,6 +17,10 @@ from typing import cast
 
 from clawproxy.core.dialects import DialectName
 
+UNSEALED = "unsealed"
+"""Stands for a seal under thinking that a server does not seal but wants back in a tool loop, as
+DeepSeek's and Moonshot's do with ``reasoning_content``."""
+
 _MARK = "clawproxy:"
 
 
