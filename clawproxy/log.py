@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from clawproxy.config.model import LogConfig
 from clawproxy.core.record import Exchange
+from clawproxy.core.timestamp import rfc3339
 from clawproxy.relay.accesslog import AccessLine
 
 ACCESS_DELAY = 0.1
@@ -129,11 +130,11 @@ class Observer:
         """
         if self._predicate.defaultLogLevel > LogLevel.info:
             return
-        moment = datetime.now(UTC)
+        moment = rfc3339(self._reactor.seconds())
         if self._json:
             fields = msgspec.to_builtins(exchange)
             line = {
-                "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "time": moment,
                 "level": "info",
                 "logger": "clawproxy.access",
                 "message": str(AccessLine(exchange)),
@@ -141,8 +142,9 @@ class Observer:
             line.update((name, fields[name]) for name in _ACCESS_FIELDS)
             self._lines.append(msgspec.json.encode(line).decode("utf-8", "replace") + "\n")
         else:
-            stamp = moment.strftime("%Y-%m-%dT%H:%M:%S+0000")
-            self._lines.append(f"{stamp} [clawproxy.access#info] {AccessLine(exchange)}\n")
+            self._lines.append(
+                f"{moment[:19]}+0000 [clawproxy.access#info] {AccessLine(exchange)}\n"
+            )
         if len(self._lines) == 1:
             self._reactor.callLater(ACCESS_DELAY, self.flush)
 

@@ -243,6 +243,11 @@ def value(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
+def firsts(headers: Headers) -> dict[bytes, bytes]:
+    """Give each header's first value by its name in lower case, for those who look up several."""
+    return {name.lower(): value for name, value in reversed(headers)}
+
+
 def sane_id(text: str | None) -> str | None:
     """Accept a caller's request id only as 1 to 128 of ``A-Za-z0-9._-``: it goes into logs."""
     return text if text is not None and _SANE_ID.match(text) else None

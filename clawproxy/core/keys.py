@@ -73,6 +73,8 @@ class Callers:
 
     def foreign(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """Give the credentials that are not this proxy's own: only those may ever be sent on."""
+        if not self._encoded:
+            return [line for line in headers if line[0].lower() in CREDENTIAL_HEADERS]
         return [
             (credential.name, credential.raw)
             for credential in credentials(headers)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from twisted.logger import Logger
 
-from clawproxy.core import headers as heads
 from clawproxy.core.record import Exchange
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def forward_error(
         provider=exchange.provider or "-",
         error=error,
     )
-    beta = heads.value(inbound.headers, b"anthropic-beta") or b""
+    beta = inbound.first.get(b"anthropic-beta", b"")
     _forward_log.warn(
         "forward_error request_id={request_id} provider={provider} model={model}"
         " stream={stream} body_bytes={body_bytes} has_thinking={has_thinking}"

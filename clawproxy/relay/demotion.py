@@ -46,7 +46,7 @@ class Demotion:
         error = demoted.error
         if error is not None and more and transient(error.http_status):
             return error
-        if failure is not None and error is not None:
+        if failure is not None and error is broken:
             forward.broken(failure)
         elif demoted.body is None:
             assert error is not None

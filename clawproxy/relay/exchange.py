@@ -18,7 +18,7 @@ from enum import Enum, auto
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import http
+from twisted.web.http import RESPONSES
 
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
@@ -76,28 +76,30 @@ class Forward:
             for name, values in request.requestHeaders.getAllRawHeaders()
             for value in values
         ]
+        first = heads.firsts(lines)
         path, _, query = target.partition(b"?")
         text = path.decode("latin-1")
         endpoint = ENDPOINTS.get(text)
         self.endpoint = endpoint
         operation: Operation = endpoint.operation if endpoint else "passthrough"
-        dialect = endpoint.dialect if endpoint else dialect_of(text, lines)
-        named = heads.value(lines, heads.PROVIDER_HEADER)
+        dialect = endpoint.dialect if endpoint else dialect_of(text, first)
+        named = first.get(heads.PROVIDER_HEADER)
         self.inbound = Inbound(
             method=request.method.decode("latin-1"),
             target=target,
             path=request.path.decode("latin-1"),
             headers=lines,
+            first=first,
             body=request.body,
             dialect=dialect,
             operation=operation,
             pinned=pinned or (named.decode("latin-1") if named else None),
         )
-        self.origin = heads.value(lines, b"origin")
+        self.origin = first.get(b"origin")
         own = board.new_id()
-        caller_id = heads.value(lines, b"x-request-id")
+        caller_id = first.get(b"x-request-id")
         caller_text = heads.sane_id(caller_id.decode("latin-1")) if caller_id else None
-        agent = heads.value(lines, b"user-agent")
+        agent = first.get(b"user-agent")
         self.exchange = Exchange(
             id=own,
             request_id=caller_text or own,
@@ -108,9 +110,9 @@ class Forward:
             query=heads.mask_query(query.decode("latin-1")) if query else "",
             dialect=dialect,
             request_bytes=len(self.inbound.body),
-            session_id=_text(lines, b"x-claude-code-session-id"),
-            agent_id=_text(lines, b"x-claude-code-agent-id"),
-            parent_agent_id=_text(lines, b"x-claude-code-parent-agent-id"),
+            session_id=_text(first, b"x-claude-code-session-id"),
+            agent_id=_text(first, b"x-claude-code-agent-id"),
+            parent_agent_id=_text(first, b"x-claude-code-parent-agent-id"),
             client=Client(_address(request), agent.decode("latin-1") if agent else None),
             parent_id=parent_id,
             request_headers=heads.mask_headers(lines),
@@ -203,7 +205,7 @@ class Forward:
         exchange.response_headers = heads.mask_headers(lines)
         self.is_stream = stream
         self.state = State.STREAMING
-        self.request.send_head(status, reason or http.RESPONSES.get(status, b"Status"), lines)
+        self.request.send_head(status, reason or RESPONSES.get(status, b"Status"), lines)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body, now."""
@@ -321,8 +323,8 @@ class Forward:
         self.board.access_log(exchange)
 
 
-def _text(headers: RawHeaders, name: bytes) -> str | None:
-    found = heads.value(headers, name)
+def _text(first: dict[bytes, bytes], name: bytes) -> str | None:
+    found = first.get(name)
     return found.decode("latin-1") if found else None
 
 

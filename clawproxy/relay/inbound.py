@@ -11,7 +11,6 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
-from clawproxy.core import headers as heads
 from clawproxy.core.coding import CodingError, decode
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError
@@ -48,6 +47,7 @@ class Inbound:
     :ivar target: path and query as they came, from ``/v1`` on: a ``/{provider}`` in front is off.
     :ivar path: the target's path, for the log and the record with what stood in front.
     :ivar pinned: the provider that the caller names, by path or header.
+    :ivar first: each header's first value by its name in lower case.
     :ivar body: the bytes as they came.
     :ivar decoded: the body with its content codings undone; the same object where there were none.
     :ivar members: the top level of the JSON body, where there is one to be understood.
@@ -58,6 +58,7 @@ class Inbound:
     target: bytes
     path: str
     headers: list[tuple[bytes, bytes]]
+    first: dict[bytes, bytes]
     body: bytes
     dialect: DialectName | None
     operation: Operation
@@ -70,15 +71,16 @@ class Inbound:
     session: dict[str, str] = field(factory=dict)
 
 
-def dialect_of(path: str, headers: list[tuple[bytes, bytes]]) -> DialectName | None:
+def dialect_of(path: str, first: Mapping[bytes, bytes]) -> DialectName | None:
     """Tell the dialect in which a caller is answered, errors included.
 
     :param path: from ``/v1`` on.
+    :param first: each header's first value by its name in lower case.
     """
     endpoint = ENDPOINTS.get(path)
     if endpoint is not None:
         return endpoint.dialect
-    if path.startswith("/v1/messages") or heads.value(headers, b"anthropic-version") is not None:
+    if path.startswith("/v1/messages") or b"anthropic-version" in first:
         return "anthropic"
     return None
 
@@ -89,7 +91,7 @@ def read(inbound: Inbound, endpoint: Endpoint, max_body: int) -> None:
     :param max_body: bytes that the body may have once decoded.
     :raises ProxyError: 400 or 413, as the interface's table says.
     """
-    coding = heads.value(inbound.headers, b"content-encoding")
+    coding = inbound.first.get(b"content-encoding")
     inbound.decoded = inbound.body
     if coding is not None and coding.strip().lower() not in (b"", b"identity"):
         try:

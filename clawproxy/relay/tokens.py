@@ -20,14 +20,19 @@ async def count_tokens(forward: Forward) -> None:
 
     reactor: Any = forward.board.reactor
     count = await deferToThreadPool(
-        reactor, reactor.getThreadPool(), estimate, forward.inbound.decoded
+        reactor,
+        reactor.getThreadPool(),
+        estimate,
+        "anthropic",
+        forward.inbound.decoded,
+        forward.exchange.routed_model or "",
     )
-    body = msgspec.json.encode({"input_tokens": count})
+    answer = msgspec.json.encode({"input_tokens": count})
     headers = [
         (b"Content-Type", b"application/json"),
-        (b"Content-Length", b"%d" % len(body)),
+        (b"Content-Length", b"%d" % len(answer)),
         (ESTIMATED, b"true"),
     ]
     forward.send_head(200, b"OK", headers, stream=False, upstream=False)
-    forward.write(body)
+    forward.write(answer)
     forward.end("ok")

@@ -23,6 +23,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
+from twisted.web.http import NO_BODY_CODES, RESPONSES, HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
@@ -44,7 +45,7 @@ LINGER = 5.0
 _TCP_STATES_GONE = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's tcp_states.h
 
 
-class ProxyChannel(http.HTTPChannel):
+class ProxyChannel(HTTPChannel):
     """A caller's connection."""
 
     totalHeadersSize = MAX_HEAD
@@ -204,7 +205,7 @@ class ProxyRequest(server.Request):
 
     defaultContentType = None
     channel: Any
-    site: ProxySite  # type: ignore[assignment]
+    site: ProxySite
     content: Any
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
@@ -285,13 +286,13 @@ class ProxyRequest(server.Request):
         if self.site.drain.draining:
             headers = [*headers, (b"Connection", b"close")]
             self.channel.persistent = 0
-        if not isinstance(self.channel, http.HTTPChannel):
+        if not isinstance(self.channel, HTTPChannel):
             for name, value in headers:
                 if name.lower() != b"connection":
                     self.responseHeaders.addRawHeader(name, value)
             self.write(b"")
             return
-        bodyless = self.method == b"HEAD" or status in http.NO_BODY_CODES
+        bodyless = self.method == b"HEAD" or status in NO_BODY_CODES
         sized = False
         lines = [b"%s %d %s" % (self.clientproto, status, reason)]
         for name, value in headers:
@@ -349,7 +350,7 @@ class ProxyRequest(server.Request):
         if self._disconnected or self.finished:
             return
         channel = self.channel
-        if isinstance(channel, http.HTTPChannel):
+        if isinstance(channel, HTTPChannel):
             channel.loseConnection()
         else:
             channel.abortConnection()
@@ -368,7 +369,7 @@ class ProxyRequest(server.Request):
         """Answer with a small JSON document of the proxy's own."""
         body = value if isinstance(value, bytes) else msgspec.json.encode(value)
         lines = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
-        self.send_head(status, http.RESPONSES.get(status, b"Status"), lines + (headers or []))
+        self.send_head(status, RESPONSES.get(status, b"Status"), lines + (headers or []))
         self.write(body)
         self.finish()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.web import server
+from twisted.web.http import RESPONSES
 from twisted.web.resource import Resource
 
 from clawproxy.core import headers as heads
@@ -100,15 +101,16 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
         for name, values in request.requestHeaders.getAllRawHeaders()
         for value in values
     ]
+    first = heads.firsts(lines)
     own = board.new_id()
-    caller = heads.value(lines, b"x-request-id")
+    caller = first.get(b"x-request-id")
     chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
-    body = render(error, dialect_of(path, lines), chosen)
+    body = render(error, dialect_of(path, first), chosen)
     answer = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]
     answer += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
     answer = heads.stamp(answer, own_id=own, request_id=chosen, stream=False)
     if board.wiring.cors:
-        answer += board.wiring.cors.answer(heads.value(lines, b"origin"))
+        answer += board.wiring.cors.answer(first.get(b"origin"))
     request.send_head(error.http_status, _phrase(error.http_status), answer)
     request.write(body)
     request.finish()
@@ -145,7 +147,5 @@ def _wants_websocket(request: ProxyRequest) -> bool:
 
 
 def _phrase(status: int) -> bytes:
-    from twisted.web.http import RESPONSES
-
     phrase: bytes = RESPONSES.get(status, b"Status")
     return phrase
