@@ -34,7 +34,7 @@ from clawproxy.core.dialects.turn import FunctionTool, Message, TextPart, Turn
 
 
 def answer(deltas: int) -> list[Event]:
-    """Return an answer of so many text deltas, followed by two tool calls of a tenth of that each."""
+    """Return an answer of so many text deltas, and two tool calls of a tenth of that each."""
     events: list[Event] = [MessageStarted("up_1", "model"), TextStarted()]
     events += [TextDelta(f"word {n} of the answer, ") for n in range(deltas)]
     events.append(BlockStopped())
@@ -100,8 +100,9 @@ def main() -> None:
     for source, target in permutations(DIALECTS, 2):
         pieces = stream(source, events)
         runs = [translate(source, target, pieces) for _ in range(options.runs)]
-        total, first, count = min(runs)
-        cost, wait = total / count * 1e6, min(run[1] for run in runs) * 1e6
+        count = runs[0][2]
+        cost = min(run[0] for run in runs) / count * 1e6
+        wait = min(run[1] for run in runs) * 1e6
         sys.stdout.write(line.format(source, target, count, f"{cost:.1f}", f"{wait:.0f}"))
 
 

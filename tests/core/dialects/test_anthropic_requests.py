@@ -48,7 +48,7 @@ class ParseTests(SynchronousTestCase):
 
     def refused(self, body: dict[str, Any], param: str, kind: Kind) -> ProxyError:
         """Assert that a request is refused because of a field."""
-        error = self.assertRaises(ProxyError, request, "anthropic", body)
+        error: ProxyError = self.assertRaises(ProxyError, request, "anthropic", body)
         self.assertEqual((error.kind, error.param), (kind, param))
         return error
 
@@ -178,7 +178,7 @@ class ParseTests(SynchronousTestCase):
             ),
         )
         for dialect in ("anthropic", "openai_chat"):
-            sent = DIALECTS[dialect].build_request(asked, model="m", stream=False)  # type: ignore[index]
+            sent = DIALECTS[dialect].build_request(asked, model="m", stream=False)
             self.assertIn(b"123456789012345678901234567890", sent)
             self.assertIn(b"1e400", sent)
             self.assertIn(b"1.10", sent)
@@ -418,13 +418,13 @@ class BuildTests(SynchronousTestCase):
             built("anthropic", asked, NEW, api_version="2023-06-01"),
         ):
             self.assertFalse(names & set(out))
-        for name, value in (
-            ("temperature", 1.5),
-            ("frequency_penalty", 0.1),
-            ("presence_penalty", -1.0),
-            ("logit_bias", b'{"1":2}'),
+        for name, sampling in (
+            ("temperature", Sampling(temperature=1.5)),
+            ("frequency_penalty", Sampling(frequency_penalty=0.1)),
+            ("presence_penalty", Sampling(presence_penalty=-1.0)),
+            ("logit_bias", Sampling(logit_bias=b'{"1":2}')),
         ):
-            hot = turn("openai_chat", sampling=Sampling(**{name: value}))
+            hot = turn("openai_chat", sampling=sampling)
             error = self.assertRaises(ProxyError, built, "anthropic", hot, OLD)
             self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, name))
 

@@ -8,6 +8,15 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.dialects.events import (
+    BlockStopped,
+    Event,
+    SignatureDelta,
+    Stopped,
+    ThinkingDelta,
+    ThinkingStarted,
+)
+from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import (
     CacheControl,
     CustomTool,
@@ -371,6 +380,78 @@ class BuildTests(SynchronousTestCase):
             Message("assistant", (ThinkingPart("anthropic", redacted="zz"),)),
         )
         self.assertEqual(found[1:], [{"role": "assistant", "content": "b"}])
+
+    def test_reasoning_goes_home(self) -> None:
+        """Reasoning of a chat server, shown to an Anthropic caller, comes back in its own field."""
+        events: list[Event] = [
+            ThinkingStarted(),
+            ThinkingDelta("Hm."),
+            SignatureDelta(UNSEALED, "openai_chat"),
+            BlockStopped(),
+            Stopped("end_turn"),
+        ]
+        answer = DIALECTS["anthropic"].build_response(
+            events, turn("anthropic"), model="m", response_id="r", created=1
+        )
+        content = [*json.loads(answer)["content"], {"type": "text", "text": "Yes."}]
+        asked = request("anthropic", {"messages": [{"role": "assistant", "content": content}]})
+        for model, sent in (("deepseek-v4", "Hm."), ("gpt-5", None)):
+            (message,) = built("openai_chat", asked, model)["messages"]
+            self.assertEqual(message.get("reasoning_content"), sent)
+        back = built("anthropic", asked)["messages"][1]["content"]
+        self.assertEqual(back, [{"type": "text", "text": "Yes."}])
+
+    def test_claude_code(self) -> None:
+        """A turn as Claude Code 2.1 sends it is understood whole."""
+        asked = request(
+            "anthropic",
+            {
+                "model": "claude-opus-4-8",
+                "system": [
+                    {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1"},
+                    {"type": "text", "text": "You are.", "cache_control": {"type": "ephemeral"}},
+                    {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}},
+                ],
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "hello"}]},
+                    {"role": "system", "content": "The date is today."},
+                ],
+                "tools": [
+                    {
+                        "name": "Bash",
+                        "description": "Runs.",
+                        "input_schema": {"type": "object", "$schema": "https://e.org"},
+                        "defer_loading": True,
+                        "eager_input_streaming": True,
+                    }
+                ],
+                "metadata": {"user_id": json.dumps({"device_id": "d" * 64, "session_id": "s"})},
+                "max_tokens": 64000,
+                "thinking": {"type": "adaptive"},
+                "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
+                "output_config": {"effort": "xhigh"},
+                "diagnostics": {"previous_message_id": "msg_1"},
+                "betas": ["claude-code-20250219"],
+                "stream": True,
+            },
+        )
+        out = built("openai_chat", asked, "gpt-5.2", stream=True)
+        self.assertEqual(
+            set(out),
+            {
+                "model",
+                "messages",
+                "tools",
+                "max_completion_tokens",
+                "reasoning_effort",
+                "stream",
+                "stream_options",
+            },
+        )
+        roles = [message["role"] for message in out["messages"]]
+        self.assertEqual(roles, ["system", "user", "system"])
+        self.assertEqual(len(out["messages"][0]["content"]), 3)
+        self.assertEqual(out["reasoning_effort"], "xhigh")
 
     def test_sources(self) -> None:
         """Images and documents in the forms the API has; the others are refused by place."""

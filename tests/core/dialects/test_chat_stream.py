@@ -28,6 +28,7 @@ from clawproxy.core.dialects.events import (
 )
 from clawproxy.core.dialects.openai_chat_decode import ChatDecoder
 from clawproxy.core.dialects.openai_chat_encode import ChatEncoder
+from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import CustomTool, FunctionTool, short_tool_name
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import events_of, frames, golden, turn, written
@@ -83,6 +84,7 @@ class DecodeTests(SynchronousTestCase):
                 ThinkingStarted(),
                 ThinkingDelta("Hm. "),
                 ThinkingDelta("Yes."),
+                SignatureDelta(UNSEALED, "openai_chat"),
                 STOP,
                 TextStarted(),
                 TextDelta("One"),

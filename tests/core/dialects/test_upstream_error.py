@@ -100,6 +100,6 @@ class OpenAIErrorTests(SynchronousTestCase):
     def test_hostile(self, status: int, data: bytes) -> None:
         """Whatever came, the status stays and there is something to say."""
         for dialect in ("anthropic", "openai_chat"):
-            error = DIALECTS[dialect].parse_error(status, [], data)  # type: ignore[index]
+            error = DIALECTS[dialect].parse_error(status, [], data)
             self.assertEqual(error.http_status, status)
             self.assertTrue(error.message)

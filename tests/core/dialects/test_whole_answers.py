@@ -24,6 +24,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
+from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import CustomTool
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import events_of, golden, turn
@@ -222,6 +223,7 @@ class ChatCompletionTests(SynchronousTestCase):
             [
                 ThinkingStarted(),
                 ThinkingDelta("Hm."),
+                SignatureDelta(UNSEALED, "openai_chat"),
                 STOP,
                 TextStarted(),
                 TextDelta("Yes."),
@@ -250,7 +252,7 @@ class FailureTests(SynchronousTestCase):
         """Anything else than an answer raises, an error's body is the error."""
         for dialect in ("anthropic", "openai_chat"):
             for body in (b"", b"<html>", b"[]", b"{}", b'{"content":[7]}', b'{"choices":[{}]}'):
-                parse = DIALECTS[dialect].parse_response  # type: ignore[index]
+                parse = DIALECTS[dialect].parse_response
                 self.assertRaises(ProxyError, parse, body)
             (event,) = parse(b'{"error":{"type":"overloaded_error","message":"Busy."}}')
             assert isinstance(event, StreamFailed)
