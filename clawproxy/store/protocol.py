@@ -11,7 +11,7 @@ upon which the caller waits and tries again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -178,6 +178,12 @@ class Store(Protocol):
 
     async def events(self, id: str, side: Side = Side.SENT) -> Pieces | None:
         """Give an answer's pieces and their times."""
+
+    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> Sequence[tuple[Any, ...]]:
+        """Run a query of those that no other method asks: statistics, conversations.
+
+        :param sql: one SELECT that every database understands, ``?`` for each parameter.
+        """
 
     async def delete(self, filter: Filter, limit: int = 500) -> int:
         """Delete the oldest exchanges that the filter lets through, and all parts nobody else

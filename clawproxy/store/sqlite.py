@@ -348,6 +348,15 @@ class SQLiteStore:
         ).fetchall()
         return reading.merged(rows, self._packer).get(side)
 
+    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """See :meth:`clawproxy.store.protocol.Store.rows`."""
+        found: list[tuple[Any, ...]] = await self._run(self._rows, sql, parameters)
+        return found
+
+    def _rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        with self._reading() as db:
+            return db.execute(sql, tuple(parameters)).fetchall()
+
     # Deleting and measuring
 
     async def delete(self, filter: p.Filter, limit: int = 500) -> int:

@@ -1,0 +1,314 @@
+"""Records in PostgreSQL, which several proxies may share.
+
+Everything runs in the reactor through one :class:`~clawproxy.store.postgres_link.Link`. Whoever
+writes takes an advisory lock for the
+transaction, so that numbers of exchanges and parts are given out by one at a time; a transaction
+takes
+milliseconds. Tables lie in a schema of their own, ``clawproxy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clawproxy.core.record import Exchange
+from clawproxy.store import pieces, query, reading
+from clawproxy.store import protocol as p
+from clawproxy.store.columns import clean
+from clawproxy.store.compression import Packer
+from clawproxy.store.entry import Prepared
+from clawproxy.store.migration import pending
+from clawproxy.store.plan import Planner
+from clawproxy.store.postgres_delete import delete_exchanges
+from clawproxy.store.postgres_ingest import ingest
+from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session
+from clawproxy.store.postgres_rows import insert, parts, tsquery
+from clawproxy.store.segment import Pieces, Side, decode_exchange
+
+WRITER = 0x636C6177  # "claw"
+"""The advisory lock of whoever writes."""
+
+
+class PostgresStore:
+    """A :class:`~clawproxy.store.protocol.Store` in PostgreSQL.
+
+    :param url: ``postgresql://…``, as libpq reads it.
+    :param reactor: to work in.
+    """
+
+    def __init__(self, url: str, reactor: Any) -> None:
+        self._link = Link(reactor, url)
+        self._packer = Packer()
+        self._planner = Planner(self._packer)
+
+    async def open(self) -> None:
+        """Connect and migrate; see :meth:`clawproxy.store.protocol.Store.open`."""
+        await self._link.transaction(self._migrate)
+
+    async def _migrate(self, session: Session) -> None:
+        await session.do(f"SELECT pg_advisory_xact_lock({WRITER})")
+        [(there,)] = await session.rows(f"SELECT to_regclass('{SCHEMA}.version')::text")
+        version = 0
+        if there is None:
+            await session.do(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            await session.do(f"CREATE TABLE {SCHEMA}.version (number integer NOT NULL)")
+            await session.do(f"INSERT INTO {SCHEMA}.version VALUES (0)")
+        else:
+            [(version,)] = await session.rows(f"SELECT number FROM {SCHEMA}.version")
+        for step in pending("postgres", version, self._link.where):
+            await session.do(step.sql)
+            await session.do(f"UPDATE {SCHEMA}.version SET number = {step.number}")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._link.close()
+
+    async def _write(self, work: Any) -> Any:
+        async def locked(session: Session) -> Any:
+            await session.do(f"SELECT pg_advisory_xact_lock({WRITER})")
+            return await work(session)
+
+        try:
+            return await self._link.transaction(locked)
+        except BaseException:
+            self._planner.forget()
+            raise
+
+    # Bringing in
+
+    async def ingest(self, batch: Sequence[Prepared]) -> int:
+        """See :meth:`clawproxy.store.protocol.Store.ingest`."""
+
+        async def work(session: Session) -> int:
+            return await ingest(session, self._planner, self._packer, batch)
+
+        done: int = await self._write(work)
+        return done
+
+    async def keep_partial(self, partials: Sequence[p.Partial]) -> None:
+        """See :meth:`clawproxy.store.protocol.Store.keep_partial`."""
+        rows = [
+            (
+                clean(one.uid),
+                one.segment,
+                int(one.side),
+                self._packer.pack(pieces.encode(one.pieces)),
+            )
+            for one in partials
+        ]
+
+        async def work(session: Session) -> None:
+            await insert(
+                session,
+                "INSERT INTO partial (uid, segment, side, pieces)",
+                ("text", "integer", "smallint", "bytea"),
+                rows,
+                "ON CONFLICT (uid, segment, side) DO UPDATE SET pieces = excluded.pieces",
+            )
+
+        await self._write(work)
+
+    async def partials(self, uid: str) -> dict[Side, Pieces]:
+        """See :meth:`clawproxy.store.protocol.Store.partials`."""
+        return await self._link.query(lambda session: self._partials(session, uid))
+
+    async def _partials(self, session: Session, uid: str) -> dict[Side, Pieces]:
+        rows = await session.rows(
+            "SELECT side, pieces FROM partial WHERE uid = %s ORDER BY segment", (clean(uid),)
+        )
+        return reading.merged(((side, bytes(blob)) for side, blob in rows), self._packer)
+
+    async def running(self, instance: str) -> list[Exchange]:
+        """See :meth:`clawproxy.store.protocol.Store.running`."""
+        rows = await self._link.query(
+            lambda session: session.rows(
+                "SELECT r.data FROM exchange e JOIN record r ON r.exchange = e.id"
+                " WHERE e.outcome = 'running' AND e.outcome <> 'ok' AND e.instance = %s",
+                (instance,),
+            )
+        )
+        return [decode_exchange(self._packer.unpack(bytes(data))) for (data,) in rows]
+
+    # Asking
+
+    async def list(
+        self, filter: p.Filter, cursor: str | None = None, limit: int = 50, *, count: bool = True
+    ) -> p.Page:
+        """See :meth:`clawproxy.store.protocol.Store.list`."""
+        where = query.where(filter, "%s")
+        source, key = _source(filter, where)
+        before = query.cursor_number(cursor)
+
+        async def work(session: Session) -> p.Page:
+            total = await self._count(session, filter, source, where) if count else -1
+            if before is not None:
+                where.conditions.append(f"{key} < %s")
+                where.parameters.append(before)
+            rows = await session.rows(
+                f"SELECT {reading.LISTED} FROM {source} JOIN record r ON r.exchange = e.id"
+                f" WHERE {where.sql} ORDER BY {key} DESC LIMIT %s",
+                (*where.parameters, limit + 1),
+            )
+            items = [reading.stored(row, self._packer) for row in rows[:limit]]
+            more = len(rows) > limit and items
+            return p.Page(items, str(items[-1].number) if more else None, total)
+
+        return await self._link.query(work)
+
+    async def _count(
+        self, session: Session, filter: p.Filter, source: str, where: query.Where
+    ) -> int:
+        if filter == p.Filter():
+            [(total,)] = await session.rows("SELECT value FROM meta WHERE name = 'exchanges'")
+        elif filter == p.Filter(text=filter.text):
+            [(total,)] = await session.rows(
+                f"SELECT count(*) FROM search s WHERE {where.sql}", where.parameters
+            )
+        else:
+            [(total,)] = await session.rows(
+                f"SELECT count(*) FROM {source} WHERE {where.sql}", where.parameters
+            )
+        return int(total)
+
+    async def get(self, id: str) -> p.Detail | None:
+        """See :meth:`clawproxy.store.protocol.Store.get`."""
+
+        async def work(session: Session) -> p.Detail | None:
+            stored = await self._find(session, id)
+            if stored is None:
+                return None
+            number = stored.number
+            rows = await session.rows("SELECT message FROM finished WHERE exchange = %s", (number,))
+            message = rows[0][0] if rows else None
+            tools = await session.rows("SELECT name FROM tool WHERE exchange = %s", (number,))
+            return p.Detail(
+                stored,
+                await self._body(session, number, 0),
+                self._packer.unpack(bytes(message)) if message is not None else None,
+                [name for (name,) in tools],
+            )
+
+        return await self._link.query(work)
+
+    async def _find(self, session: Session, id: str) -> p.Stored | None:
+        for condition in ("e.uid = %s", "e.request_id = %s AND e.request_id <> e.uid"):
+            rows = await session.rows(
+                f"SELECT {reading.LISTED} FROM exchange e JOIN record r ON r.exchange = e.id"
+                f" WHERE {condition} ORDER BY e.id DESC LIMIT 1",
+                (clean(id),),
+            )
+            if rows:
+                return reading.stored(rows[0], self._packer)
+        return None
+
+    async def _body(self, session: Session, number: int, which: int) -> bytes | None:
+        rows = await session.rows(
+            "SELECT manifest FROM body WHERE exchange = %s AND which = %s", (number, which)
+        )
+        if not rows:
+            return None
+        glue, ids = reading.wanted(bytes(rows[0][0]), self._packer)
+        return reading.rebuilt(glue, ids, await parts(session, self._packer, ids))
+
+    async def body(self, id: str, which: p.BodyKind, *, decoded: bool = False) -> bytes | None:
+        """See :meth:`clawproxy.store.protocol.Store.body`."""
+
+        async def work(session: Session) -> bytes | None:
+            stored = await self._find(session, id)
+            if stored is None:
+                return None
+            if which in reading.BODIES:
+                kind = reading.BODIES[which]
+                if decoded and kind in reading.DECODED:
+                    plain = await self._body(session, stored.number, reading.DECODED[kind])
+                    if plain is not None:
+                        return plain
+                body = await self._body(session, stored.number, kind)
+            else:
+                found = await self._pieces(session, stored, reading.SIDES[which])
+                body = found.body if found is not None else None
+            if body is None or not decoded:
+                return body
+            return reading.undo(body, reading.coding(stored.exchange, which))
+
+        return await self._link.query(work)
+
+    async def events(self, id: str, side: Side = Side.SENT) -> Pieces | None:
+        """See :meth:`clawproxy.store.protocol.Store.events`."""
+
+        async def work(session: Session) -> Pieces | None:
+            stored = await self._find(session, id)
+            return None if stored is None else await self._pieces(session, stored, side)
+
+        return await self._link.query(work)
+
+    async def _pieces(self, session: Session, stored: p.Stored, side: Side) -> Pieces | None:
+        rows = await session.rows(
+            "SELECT pieces FROM answer WHERE exchange = %s AND side = %s",
+            (stored.number, int(side)),
+        )
+        if rows:
+            return pieces.decode(self._packer.unpack(bytes(rows[0][0])))
+        return (await self._partials(session, stored.exchange.id)).get(side)
+
+    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """See :meth:`clawproxy.store.protocol.Store.rows`."""
+        words = sql.replace("%", "%%").replace("?", "%s")
+        return await self._link.query(lambda session: session.rows(words, parameters))
+
+    # Deleting and measuring
+
+    async def delete(self, filter: p.Filter, limit: int = 500) -> int:
+        """See :meth:`clawproxy.store.protocol.Store.delete`."""
+        where = query.where(filter, "%s")
+        source, key = _source(filter, where)
+
+        async def work(session: Session) -> int:
+            rows = await session.rows(
+                f"SELECT e.id FROM {source} WHERE {where.sql} AND e.outcome <> 'running'"
+                f" ORDER BY {key} LIMIT %s",
+                (*where.parameters, limit),
+            )
+            if rows:
+                await delete_exchanges(session, [number for (number,) in rows])
+            return len(rows)
+
+        gone: int = await self._write(work)
+        return gone
+
+    async def sizes(self) -> p.Sizes:
+        """See :meth:`clawproxy.store.protocol.Store.sizes`."""
+
+        async def work(session: Session) -> p.Sizes:
+            [(count,)] = await session.rows("SELECT value FROM meta WHERE name = 'exchanges'")
+            [(disk,)] = await session.rows(
+                "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class"
+                " WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
+                (SCHEMA,),
+            )
+            return p.Sizes(count, disk, 0)
+
+        return await self._link.query(work)
+
+    async def shrink(self) -> bool:
+        """See :meth:`clawproxy.store.protocol.Store.shrink`."""
+        return False
+
+
+def _source(filter: p.Filter, where: query.Where) -> tuple[str, str]:
+    """Choose the table whose order the query follows, and add the conditions of text and tool."""
+    if filter.text is not None:
+        if filter.tool is not None:
+            where.conditions.append(
+                "EXISTS (SELECT 1 FROM tool WHERE name = %s AND exchange = e.id)"
+            )
+            where.parameters.append(filter.tool)
+        where.conditions.insert(0, "s.words @@ to_tsquery('simple', %s)")
+        where.parameters.insert(0, tsquery(filter.text))
+        return "search s JOIN exchange e ON e.id = s.exchange", "s.exchange"
+    if filter.tool is not None:
+        where.conditions.insert(0, "t.name = %s")
+        where.parameters.insert(0, filter.tool)
+        return "tool t JOIN exchange e ON e.id = t.exchange", "t.exchange"
+    return "exchange e", "e.id"

@@ -1,0 +1,232 @@
+"""One connection to PostgreSQL that is made again whenever it is gone.
+
+txpostgres does the protocol; what it leaves open is done here. Its pool hands out dead connections
+and its
+detector knows only some deaths, so a :class:`Link` treats every operational error as the end of
+the connection and the next use
+makes a new one. Its Deferreds must not be cancelled, so time is bounded by the server's
+``statement_timeout`` and, where no
+answer comes at all, by closing the socket. libpq ignores ``connect_timeout`` in asynchronous mode,
+so connecting is timed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg2
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+from txpostgres import txpostgres  # type: ignore[import-untyped]
+
+from clawproxy.store.protocol import StoreUnavailable
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+CONNECT_TIMEOUT = 10.0
+STATEMENT_TIMEOUT = 30.0
+"""Seconds that the server gives one statement."""
+SILENCE_TIMEOUT = 40.0
+"""Seconds after which a server that does not answer, not even that its own limit is over, is taken
+for gone."""
+SCHEMA = "clawproxy"
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: classes that say "not this
+# statement's
+# fault, or not for ever": connection, transaction rollback, resources, intervention, system, and
+# internal errors.
+_PASSING = ("08", "40", "53", "55", "57", "58", "XX", "25")
+
+
+class _Connection(txpostgres.Connection):  # type: ignore[misc]
+    """A connection that takes its death while idle without a traceback: the next use notices."""
+
+    def doRead(self) -> None:
+        try:
+            super().doRead()
+        except psycopg2.Error:
+            self.close()
+
+    def continuePolling(self, swallowErrors: bool = True) -> None:
+        super().continuePolling(swallowErrors=True)
+
+
+class Session:
+    """Statements on a connection, one after the other.
+
+    :param link: what the connection is of.
+    """
+
+    def __init__(self, link: Link, connection: _Connection) -> None:
+        self._link = link
+        self._connection = connection
+
+    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Run a query and give its rows."""
+        cursor = await self._link.timed(
+            self._connection.cursor().execute(sql, tuple(parameters)), SILENCE_TIMEOUT
+        )
+        found: list[Row] = cursor.fetchall()
+        return found
+
+    async def do(self, sql: str, parameters: Sequence[object] | None = None) -> None:
+        """Run a statement."""
+        await self._link.timed(
+            self._connection.cursor().execute(
+                sql, None if parameters is None else tuple(parameters)
+            ),
+            SILENCE_TIMEOUT,
+        )
+
+
+class Link:
+    """Give sessions, connecting as needed; one at a time.
+
+    :param reactor: to connect and wait in.
+    :param url: ``postgresql://…``, as libpq reads it.
+    :param prepared: run once on each new connection.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        prepared: Callable[[Session], Awaitable[None]] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._url = url
+        self._prepared = prepared
+        self._lock = DeferredLock()
+        self._connection: _Connection | None = None
+        self.where = _where(url)
+
+    async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run statements as one transaction.
+
+        :raises StoreUnavailable: if the server cannot be reached or cannot do it now; whether it
+            did is not known then.
+        """
+        return await self._locked(lambda session: self._transact(session, work))
+
+    async def query(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run statements, each for itself.
+
+        :raises StoreUnavailable: as above.
+        """
+        return await self._locked(work)
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Hear what is notified on a channel while this connection lasts; call again from
+        ``prepared``."""
+        connection = self._connection
+        assert connection is not None
+        await connection.cursor().execute(f"LISTEN {channel}")
+        connection.addNotifyObserver(lambda notify: heard(notify.payload))
+
+    def close(self) -> None:
+        """Close the connection, whatever it is doing."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.pollable() is not None:
+            connection.close()
+
+    async def _locked(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        await self._lock.acquire()
+        try:
+            return await self._attempt(work)
+        except psycopg2.Error as error:
+            if self._passing(error):
+                self.close()
+                raise StoreUnavailable(f"{self.where}: {_words(error)}") from error
+            raise
+        except _Silent as error:
+            self.close()
+            raise StoreUnavailable(f"{self.where}: {error}") from None
+        finally:
+            self._lock.release()
+
+    async def _attempt(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        connection = self._connection
+        if connection is None or connection.closed:
+            self.close()
+            connection = await self._connect()
+        return await work(Session(self, connection))
+
+    async def _connect(self) -> _Connection:
+        connection = _Connection(self._reactor)
+        self._connection = connection
+        await self.timed(connection.connect(self._url), CONNECT_TIMEOUT)
+        session = Session(self, connection)
+        await session.do(
+            f"SET search_path = {SCHEMA};"
+            f" SET statement_timeout = {int(STATEMENT_TIMEOUT * 1000)};"
+            " SET standard_conforming_strings = on; SET client_encoding = 'UTF8'"
+        )
+        if self._prepared is not None:
+            await self._prepared(session)
+        return connection
+
+    async def _transact(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
+        await session.do("BEGIN")
+        try:
+            result = await work(session)
+        except Exception as error:
+            if not isinstance(error, _Silent) and not (
+                isinstance(error, psycopg2.Error) and self._passing(error)
+            ):
+                await session.do("ROLLBACK")
+            else:
+                self.close()  # the server rolls back what it is cut off from
+            raise
+        await session.do("COMMIT")
+        return result
+
+    def _passing(self, error: psycopg2.Error) -> bool:
+        code = error.pgcode
+        if code is None:
+            return isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) or (
+                type(error) is psycopg2.DatabaseError
+            )
+        return str(code).startswith(_PASSING)
+
+    def timed(self, deferred: Deferred[Any], seconds: float) -> Deferred[Any]:
+        """Wait for a Deferred of txpostgres without ever cancelling it: past the time the socket
+        is closed."""
+        outer: Deferred[Any] = Deferred()
+
+        def silent() -> None:
+            if not outer.called:
+                outer.errback(_Silent(f"no answer within {seconds:g} s"))
+            self.close()
+
+        timer = self._reactor.callLater(seconds, silent)
+
+        def done(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+            if not outer.called:
+                outer.callback(result)  # a Failure goes its own way
+
+        deferred.addBoth(done)
+        return outer
+
+
+class _Silent(Exception):
+    """No answer came in time."""
+
+
+def _where(url: str) -> str:
+    """Name the server in messages, without its password."""
+    try:
+        found = psycopg2.extensions.parse_dsn(url)
+    except psycopg2.Error:
+        return "PostgreSQL"
+    host = found.get("host", "localhost")
+    return f"PostgreSQL at {host}{':' + found['port'] if 'port' in found else ''}"
+
+
+def _words(error: psycopg2.Error) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,93 @@
+"""The PostgreSQL store: the conformance suite, and what is PostgreSQL's own."""
+
+from __future__ import annotations
+
+import psycopg2
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SkipTest, TestCase
+
+from clawproxy.store.postgres import PostgresStore
+from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
+from tests.store import server
+from tests.store.conformance import Conformance
+from tests.store.samples import asking, stored
+
+
+class PostgresCase(TestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        try:
+            self.url = server.url()
+        except RuntimeError as error:
+            raise SkipTest(str(error)) from None
+        server.execute("DROP SCHEMA IF EXISTS clawproxy CASCADE")
+        self.store = await self.other()
+
+    async def other(self) -> PostgresStore:
+        store = PostgresStore(self.url, reactor)
+        self.addCleanup(store.close)
+        await store.open()
+        return store
+
+    async def count(self, table: str) -> int:
+        return server.count(table)
+
+
+class PostgresConformanceTests(Conformance, PostgresCase):
+    pass
+
+
+class PostgresTests(PostgresCase):
+    async def test_a_newer_database_is_refused(self) -> None:
+        server.execute("UPDATE clawproxy.version SET number = 900")
+        with self.assertRaises(StoreRefused) as caught:
+            await self.other()
+        self.assertIn("version 900", str(caught.exception))
+
+    async def test_a_cut_connection_is_made_again(self) -> None:
+        await self.store.ingest([stored(1)])
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND query LIKE '%%' AND backend_type = 'client backend'"
+        )
+        try:
+            await self.store.ingest([stored(2)])
+        except StoreUnavailable:
+            await self.store.ingest([stored(2)])
+        self.assertEqual((await self.store.list(Filter())).total, 2)
+
+    async def test_cut_mid_batch(self) -> None:
+        """The backend dies while a statement waits: the batch fails whole, and goes in whole."""
+        holder = psycopg2.connect(self.url)
+        self.addCleanup(holder.close)
+        cursor = holder.cursor()
+        cursor.execute("LOCK TABLE clawproxy.part IN ACCESS EXCLUSIVE MODE")
+        batch = [stored(number, asking(f"question {number}")) for number in range(5)]
+        waiting = ensureDeferred(self.store.ingest(batch))
+        await deferLater(reactor, 0.2)
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        )
+        with self.assertRaises(StoreUnavailable):
+            await waiting
+        holder.rollback()
+        self.assertEqual(await self.store.ingest(batch), 5)
+        self.assertEqual((await self.store.list(Filter())).total, 5)
+
+    async def test_nobody_there(self) -> None:
+        store = PostgresStore("postgresql://nobody:secret@127.0.0.1:1/none", reactor)
+        with self.assertRaises(StoreUnavailable) as caught:
+            await store.open()
+        self.assertNotIn("secret", str(caught.exception))
+
+    async def test_two_writers(self) -> None:
+        other = await self.other()
+        same = asking("the same in both " * 5)
+        await gatherResults(
+            ensureDeferred(store.ingest([stored(number * 2 + at, same)]))
+            for number in range(20)
+            for at, store in enumerate((self.store, other))
+        )
+        self.assertEqual((await self.store.list(Filter())).total, 40)
+        self.assertEqual(await self.count("part"), 1)
