@@ -348,12 +348,12 @@ class SQLiteStore:
         ).fetchall()
         return reading.merged(rows, self._packer).get(side)
 
-    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> Sequence[tuple[Any, ...]]:
         """See :meth:`clawproxy.store.protocol.Store.rows`."""
-        found: list[tuple[Any, ...]] = await self._run(self._rows, sql, parameters)
+        found: Sequence[tuple[Any, ...]] = await self._run(self._rows, sql, parameters)
         return found
 
-    def _rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, parameters: Sequence[object]) -> Sequence[tuple[Any, ...]]:
         with self._reading() as db:
             return db.execute(sql, tuple(parameters)).fetchall()
 
