@@ -101,8 +101,19 @@ def _messages(turn: Turn, model: str) -> list[Json]:
     out: list[Json] = []
     if turn.system:
         out.append({"role": "system", "content": _joined([_text(p) for p in turn.system])})
+    waiting: list[Json] = []  # results have to follow their calls, instructions can wait for them
     for message in turn.messages:
-        out += _assistant(message) if message.role == "assistant" else _other(message)
+        if message.role == "assistant":
+            out += waiting + _assistant(message)
+            waiting = []
+        elif message.role != "user" and (waiting or (out and out[-1].get("tool_calls"))):
+            waiting += _other(message)
+        else:
+            mine = _other(message)
+            results = [one for one in mine if one["role"] == "tool"]
+            out += results + waiting + mine[len(results) :]
+            waiting = []
+    out += waiting
     if reasons(model):
         for written in out:  # OpenAI's own models take no reasoning back in this API
             written.pop("reasoning_content", None)

@@ -372,6 +372,18 @@ class BuildTests(SynchronousTestCase):
         self.assertEqual(found[5]["content"][-1]["text"], "look")
         self.assertEqual(len(found), 6)
 
+    def test_instructions_between_calls_and_results(self) -> None:
+        """Nothing stands between a call and its result, and no message is lost."""
+        call = Message("assistant", (ToolCallPart("1", "f", "{}"),))
+        note = Message("system", (TextPart("note"),))
+        result = Message("user", (ToolResultPart("1"), TextPart("and")))
+        for given, wanted in (
+            ((call, note, result), ["assistant", "tool", "system", "user"]),
+            ((call, note, call), ["assistant", "system", "assistant"]),
+            ((call, note), ["assistant", "system"]),
+        ):
+            self.assertEqual([m["role"] for m in self.messages(*given)], wanted)
+
     def test_thinking_is_never_text(self) -> None:
         """Sealed thinking is left out, and a message of nothing else with it."""
         found = self.messages(
