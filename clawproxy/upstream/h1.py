@@ -288,6 +288,10 @@ class H1Connection(Protocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]
+        except httptools.HttpParserUpgrade:
+            # 101 to a request that asked for no other protocol
+            self._fail("it switched protocols without being asked to")
+            return
         except httptools.HttpParserError as error:
             if not self._complete:
                 self._fail(f"its answer is not HTTP: {error}")
@@ -324,7 +328,8 @@ class H1Connection(Protocol):
                 framed = True
                 response.length = int(value) if value.isdigit() else response.length
             elif lowered == b"transfer-encoding":
-                framed = True
+                # Any other coding ends with the connection (RFC 9112 §6.3, rule 4).
+                framed = framed or b"chunked" in value.lower()
         self._until_close = not framed and not self._complete
         self._response = response
         waiting, self._waiting = self._waiting, None
@@ -338,12 +343,13 @@ class H1Connection(Protocol):
     def _finish(self, response: H1Response) -> None:
         self._response = None
         self._stop_clock()
-        # An error that came before all of a large body was sent leaves the connection half written.
-        keep = self._keep and not (self._large and response.code >= 400)
         self._parser = None
         if self._throttled:
             self.unthrottle()
-        if keep and not self.closed:
+        if self._large and response.code >= 400:
+            # It may have come before all of the body was sent, and a close would go on sending that.
+            self.abort()
+        elif self._keep and not self.closed:
             self.reused = True
             self._on_idle(self)
         else:
