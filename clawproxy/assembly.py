@@ -1,17 +1,24 @@
-"""What the service is made of: :func:`assemble` puts the parts together and knows no behaviour of its own."""
+"""What the service is made of: :func:`assemble` puts the parts together and has no behaviour of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from clawproxy.config.model import Config, DemoProviderConfig, HTTPProviderConfig
+from clawproxy import agents_dir
+from clawproxy.config.model import Config
+from clawproxy.core.subagents import Definition
 from clawproxy.drain import Drain
-from clawproxy.relay.switchboard import AnyProvider, Switchboard, wire
+from clawproxy.relay.switchboard import Switchboard, Wiring, wire
 from clawproxy.store.service import RecordingService
-from clawproxy.upstream.demo import DemoProvider
-from clawproxy.upstream.http import HTTPProvider
+from clawproxy.upstream.providers import Providers
+from clawproxy.web.gateways import AgentSource, Tools
 from clawproxy.web.models import Models
 from clawproxy.web.operations import Health, Livez, Report
 from clawproxy.web.root import Root, counts_of
@@ -33,57 +40,64 @@ class Assembly:
     board: Switchboard
     drain: Drain
     site: ProxySite
+    providers: Providers
+    recording: RecordingService
     parts: list[Part] = field(factory=list)
+    _definitions: Sequence[Definition] = ()
+    _log = Logger()
 
     def rewire(self, config: Config) -> None:
         """Use another configuration from now on; exchanges under way keep theirs."""
-        old = self.board.wiring
-        providers = _providers(config, self.reactor, old.config, old.providers)
-        self.board.wiring = wire(config, providers)
-        for name, provider in old.providers.items():
-            if providers.get(name) is not provider and isinstance(provider, HTTPProvider):
-                provider.close()
+        self.providers.change(config)
+        self.board.wiring = self._wired(config)
+        if config.subagents.enable:
+            reading = Deferred.fromCoroutine(AgentFiles(self).start())
+            reading.addErrback(self._unread)
 
-    def close(self) -> None:
-        """Close what is left open upstream."""
-        for provider in self.board.wiring.providers.values():
-            if isinstance(provider, HTTPProvider):
-                provider.close()
+    def _unread(self, failure: Failure) -> None:
+        self._log.failure("the subagents' definitions could not be read", failure)
 
+    def _wired(self, config: Config) -> Wiring:
+        wiring = wire(config, self.providers.by_name, self._definitions)
+        return evolve(wiring, router=wiring.router.with_agents(self.providers.agents))
 
-def _providers(
-    config: Config,
-    reactor: Any,
-    old: Config | None = None,
-    made: dict[str, AnyProvider] | Any = None,
-) -> dict[str, AnyProvider]:
-    """Make the providers; one whose configuration is the same is kept with its connections."""
-    providers: dict[str, AnyProvider] = {}
-    for name, each in config.providers.items():
-        if old is not None and old.providers.get(name) == each:
-            providers[name] = made[name]
-        elif isinstance(each, HTTPProviderConfig):
-            providers[name] = HTTPProvider(each, reactor)
-        elif isinstance(each, DemoProviderConfig):
-            providers[name] = DemoProvider(each, reactor)
-    return providers
+    def agents_known(self) -> None:
+        """Route what the gateways' agents are called from now on."""
+        wiring = self.board.wiring
+        router = wiring.router.with_agents(self.providers.agents)
+        self.board.wiring = evolve(wiring, router=router)
+
+    def subagents_known(self, definitions: Sequence[Definition]) -> None:
+        """Recognise Claude Code's subagents by these definitions from now on."""
+        self._definitions = definitions
+        self.board.wiring = self._wired(self.board.wiring.config)
 
 
 def assemble(config: Config, reactor: Any) -> Assembly:
     """Put a proxy together; nothing of it runs yet."""
-    drain = Drain(
-        reactor,
-        config.server.drain.timeout,
-        config.server.drain.settle,
-        config.server.drain.log_every,
-    )
-    board = Switchboard(reactor, wire(config, _providers(config, reactor)), drain)
+    limits = config.server.drain
+    drain = Drain(reactor, limits.timeout, limits.settle, limits.log_every)
+    known: list[Assembly] = []
+    providers = Providers(config, reactor, lambda: known[0].agents_known())
+    board = Switchboard(reactor, wire(config, providers.by_name), drain)
+    recording = RecordingService(config.storage, reactor)
     reports: dict[str, Report] = {}
-    models = Models(board)
+    if recording.enabled:
+        reports["recorder"] = lambda: _recorder_report(recording)
+    if providers.gateways:
+        reports["gateways"] = lambda: {
+            name: gateway.health() for name, gateway in providers.gateways.items()
+        }
+    models = Models(board, lambda _: [AgentSource(each) for each in providers.gateways.values()])
+    tools = Tools(board, providers)
     root = Root(
         board,
         {b"health": Health(drain, reports), b"livez": Livez(drain, reactor)},
-        {"/v1/models": models.answer, "/v1/models/*": models.answer},
+        {
+            "/v1/models": models.answer,
+            "/v1/models/*": models.answer,
+            "/v1/tools": tools.answer,
+        },
     )
     site = ProxySite(
         root,
@@ -95,10 +109,10 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         too_large(board),
     )
     drain.leaves(cut=board.cut, begun=site.close_idle)
-    recording = RecordingService(config.storage, reactor)
-    if recording.enabled:
-        reports["recorder"] = lambda: _recorder_report(recording)
-    return Assembly(reactor, board, drain, site, [Recording(recording, board)])
+    assembly = Assembly(reactor, board, drain, site, providers, recording)
+    known.append(assembly)
+    assembly.parts = [Recording(recording, board), AgentFiles(assembly), providers]
+    return assembly
 
 
 @frozen
@@ -116,6 +130,30 @@ class Recording:
     async def stop(self) -> None:
         """Bring everything to disk."""
         await self.service.stop()
+
+
+@frozen
+class AgentFiles:
+    """The definitions of Claude Code's subagents, read from disk at the start."""
+
+    assembly: Assembly
+    _log = Logger()
+
+    async def start(self) -> None:
+        """Read them, in a thread, where the configuration wants them."""
+        subagents = self.assembly.board.wiring.config.subagents
+        if not subagents.enable:
+            return
+        reactor = self.assembly.reactor
+        definitions, problems = await deferToThreadPool(
+            reactor, reactor.getThreadPool(), agents_dir.load, subagents.agents_dirs
+        )
+        for problem in problems:
+            self._log.warn("subagents: {problem}", problem=problem)
+        self.assembly.subagents_known(definitions)
+
+    async def stop(self) -> None:
+        """Nothing is held."""
 
 
 def _recorder_report(recording: RecordingService) -> dict[str, object]:

@@ -15,6 +15,7 @@ is deliberately no :class:`~twisted.application.service.MultiService`: that stop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -166,10 +167,9 @@ class ClawProxyService(Service):
         self.whole = await self._leave()
         trigger, self._trigger = self._trigger, None
         if trigger is not None:
-            try:
+            # It cannot be removed while it is being run: in the reactor's own shutdown.
+            with suppress(ValueError, KeyError):
                 self._reactor.removeSystemEventTrigger(trigger)
-            except (ValueError, KeyError):
-                pass  # the trigger is being run: this is the reactor's own shutdown
         for port in self._ports:
             stopped = port.stopListening()
             if stopped is not None:
@@ -180,7 +180,6 @@ class ClawProxyService(Service):
                 await part.stop()
             except Exception:  # noqa: BLE001 - the other parts must be stopped all the same
                 self._log.failure("a part of the proxy did not stop well")
-        self._assembled.close()
 
     # While running.
 

@@ -29,6 +29,7 @@ from twisted.internet.endpoints import (
     TCP6ClientEndpoint,
     wrapClientTLS,
 )
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -226,7 +227,13 @@ class UpstreamAgent:
         self, pool: Pool, method: bytes, head: bytes, outgoing: OutgoingRequest
     ) -> H1Response:
         connection = await pool.fresh()
-        return await self._send(connection, method, head, outgoing)
+        try:
+            return await self._send(connection, method, head, outgoing)
+        except UpstreamFailure as failure:
+            # Only one that another request gave back while this one waited in line can be stale.
+            if not failure.stale:
+                raise
+        return await self._send(await pool.fresh(), method, head, outgoing)
 
     def _send(
         self, connection: H1Connection, method: bytes, head: bytes, outgoing: OutgoingRequest
@@ -278,13 +285,12 @@ class Pool:
 
         :raise UpstreamFailure: when there is none within the connect timeout, or it is refused.
         """
-        started = self._reactor.seconds()
+        deadline = self._reactor.seconds() + self._connect_timeout
         while self.open >= self._max:
             turn: Deferred[None] = Deferred()
             self._waiting.append(turn)
-            left = self._connect_timeout - (self._reactor.seconds() - started)
             try:
-                await turn.addTimeout(max(left, 0.001), self._reactor)
+                await turn.addTimeout(self._until(deadline), self._reactor)
             except Exception as error:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
@@ -297,8 +303,7 @@ class Pool:
                 return connection
         self.open += 1
         try:
-            left = self._connect_timeout - (self._reactor.seconds() - started)
-            return await self._connect(max(left, 0.001))
+            return await self._connect(deadline)
         except BaseException:
             self.open -= 1
             self._next()
@@ -308,7 +313,14 @@ class Pool:
     def _where(self) -> str:
         return f"{self._origin.host}:{self._origin.port}"
 
-    async def _connect(self, timeout: float) -> H1Connection:
+    def _until(self, deadline: float) -> float:
+        return max(deadline - self._reactor.seconds(), 0.001)
+
+    def _late(self, *_: object) -> Failure:
+        words = f"no connection to {self._where} within {self._connect_timeout:g} s"
+        return Failure(UpstreamFailure("connect", words, timeout=True))
+
+    async def _connect(self, deadline: float) -> H1Connection:
         connection = H1Connection(self._reactor, self._back, self._gone)
         connection.pooled = False
         secured: Deferred[H1Connection] | None = None
@@ -318,13 +330,14 @@ class Pool:
         factory.noisy = False
         connecting = self._endpoint.connect(factory)
         try:
-            await connecting.addTimeout(timeout, self._reactor)
+            await connecting.addTimeout(self._until(deadline), self._reactor, self._late)
             if secured is not None:
-                await secured.addTimeout(timeout, self._reactor)
-        except CancelledError:
+                await secured.addTimeout(self._until(deadline), self._reactor, self._late)
+        except (CancelledError, ConnectingCancelledError):
+            # The caller left; an endpoint words that in a way of its own.
             connection.abort()
-            raise
-        except Exception:
+            raise CancelledError from None
+        except Exception:  # noqa: BLE001 - endpoints fail in many ways, all worded in one place
             connection.abort()
             raise connect_failure(Failure(), self._origin.host, self._origin.port) from None
         connection.pooled = True

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from clawproxy.core import headers as heads
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.models import Model, merge, named_by, render_list, render_one
+from clawproxy.core.models import Model, Shape, merge, named_by, render_list, render_one
 from clawproxy.relay.switchboard import Switchboard, Wiring
 from clawproxy.upstream.catalogue import Catalogue, FixedSource, Source
 from clawproxy.upstream.http import HTTPProvider
@@ -58,12 +58,10 @@ class Models:
             board.wiring.callers.authenticate(lines)
             models = merge(await self._current().lists(lines))
             anthropic = heads.value(lines, b"anthropic-version") is not None
-            shape = "anthropic" if anthropic else "openai"
+            shape: Shape = "anthropic" if anthropic else "openai"
             name = unquote(path.decode("latin-1")[len(PATH) :].strip("/"))
-            if name:
-                body = render_one(models, name, shape)  # type: ignore[arg-type]
-            else:
-                body = render_list(models, shape, query.decode("latin-1"))  # type: ignore[arg-type]
+            text = query.decode("latin-1")
+            body = render_one(models, name, shape) if name else render_list(models, shape, text)
         except ProxyError as error:
             refuse(board, request, path.decode("latin-1"), error)
             return
