@@ -11,7 +11,6 @@ from typing import Literal
 from OpenSSL import SSL
 from twisted.internet.error import (
     ConnectError,
-    ConnectingCancelledError,
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
@@ -64,7 +63,7 @@ def connect_failure(reason: Failure, host: str, port: int) -> UpstreamFailure:
         return error
     if isinstance(error, DNSLookupError):
         return UpstreamFailure("connect", f"the name {host!r} could not be resolved")
-    if isinstance(error, TwistedTimeoutError | TCPTimedOutError | ConnectingCancelledError):
+    if isinstance(error, TwistedTimeoutError | TCPTimedOutError):
         return UpstreamFailure("connect", f"no connection to {where} in time", timeout=True)
     if isinstance(error, ConnectionRefusedError):
         return UpstreamFailure("connect", f"connection to {where} was refused")

@@ -235,9 +235,7 @@ class AnswerTests(ConnectionCase):
     def test_several_requests_in_a_row(self) -> None:
         for number in range(3):
             asking = self.ask()
-            self.connection.dataReceived(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number
-            )
+            self.connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
             _, reader = self.read(asking)
             self.assertEqual(reader.body, b"%d" % number)
         self.assertEqual(len(self.idle), 3)
@@ -284,9 +282,7 @@ class LimitTests(ConnectionCase):
     def test_many_headers_pass(self) -> None:
         asking = self.ask()
         lines = b"".join(b"X-%d: %s\r\n" % (number, b"v" * 50) for number in range(1000))
-        self.connection.dataReceived(
-            b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n"
-        )
+        self.connection.dataReceived(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n")
         self.assertEqual(len(self.successResultOf(asking).raw_headers), 1001)
 
     def test_endless_head_is_a_failure(self) -> None:
