@@ -191,6 +191,7 @@ class AnthropicDecoder:
         self._opaque: dict[int, OpaqueBlock] = {}
         self._stopped: Stopped | None = None
         self._calls = False
+        self._started = False
         self._final = False
 
     def feed(self, data: bytes) -> list[Event]:
@@ -258,9 +259,12 @@ class AnthropicDecoder:
             kind = decode(_type, frame.data).type or frame.event
         except MALFORMED:
             return False
-        return kind not in _KNOWN
+        return not isinstance(kind, str) or kind not in _KNOWN
 
     def _message_start(self, found: _Frame) -> list[Event]:
+        if self._started or self._next:
+            return []  # a second start, or one behind its blocks
+        self._started = True
         if is_null(found.message):
             return [MessageStarted()]
         try:

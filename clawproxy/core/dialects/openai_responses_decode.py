@@ -206,7 +206,7 @@ class ResponsesDecoder:
         )
 
     def _lifecycle(self, found: Frame) -> list[Event]:
-        if self._started:
+        if self._started or self._items:
             return [Ping()]
         try:
             response = decode(response_decoder, found.response)
@@ -215,7 +215,7 @@ class ResponsesDecoder:
         return self._start(response)
 
     def _start(self, response: Response) -> list[Event]:
-        if self._started:
+        if self._started or self._items:
             return []
         self._started = True
         return [MessageStarted(response.id or "", response.model or "")]

@@ -6,7 +6,8 @@
 3. Events of the others wait until it is stopped; then the next oldest follows, with all that it has
    gathered.
 
-So every block has one start and one stop, and no delta ever follows its block's stop.
+So every block has one start and one stop, no delta ever follows its block's stop, and a delta of
+another kind than its block is passed over.
 """
 
 from __future__ import annotations
@@ -15,14 +16,34 @@ from collections.abc import Hashable
 
 from attrs import define, field
 
-from clawproxy.core.dialects.events import BlockStart, BlockStopped, Delta, Event
+from clawproxy.core.dialects.events import (
+    ArgumentsDelta,
+    BlockStart,
+    BlockStopped,
+    CitationAdded,
+    Delta,
+    Event,
+    SignatureDelta,
+    TextDelta,
+    TextStarted,
+    ThinkingDelta,
+    ThinkingStarted,
+    ToolCallStarted,
+)
 
 _STOPPED = BlockStopped()
+
+_FITTING: dict[type[BlockStart], tuple[type[Delta], ...]] = {
+    TextStarted: (TextDelta, CitationAdded),
+    ThinkingStarted: (ThinkingDelta, SignatureDelta),
+    ToolCallStarted: (ArgumentsDelta,),
+}
 
 
 @define(slots=True)
 class _Block:
     events: list[Event] = field(factory=list)
+    fitting: tuple[type[Delta], ...] = ()
     stopped: bool = False
     bare: bool = False  # one event that is a whole block by itself
 
@@ -41,13 +62,13 @@ class BlockSequence:
 
     def start(self, key: Hashable, event: BlockStart) -> list[Event]:
         """Begin a block; its key must not be open."""
-        self._blocks[key] = block = _Block()
+        self._blocks[key] = block = _Block(fitting=_FITTING[type(event)])
         return self._pass(key, block, event)
 
     def delta(self, key: Hashable, event: Delta) -> list[Event]:
-        """Add to a block; a key that is not open is ignored."""
+        """Add to a block; a key that is not open, or not of that kind, is ignored."""
         block = self._blocks.get(key)
-        if block is None or block.stopped:
+        if block is None or block.stopped or type(event) not in block.fitting:
             return []
         return self._pass(key, block, event)
 
