@@ -254,6 +254,8 @@ class ChatDecoder:
             if choice.finish_reason:
                 self._finish = choice.finish_reason
                 out += self._finish_blocks()
+                if self._final:
+                    return out
             out += self._report(choice.usage)
         return out + self._report(chunk.usage)
 
