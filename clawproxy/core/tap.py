@@ -106,6 +106,18 @@ class _Ends:
         return (tail, None) if head is None else (head, tail)
 
 
+def _frames_end(data: bytes) -> int:
+    """Find where the last whole frame ends; 0 if none does."""
+    end = data.rfind(b"\n\n")
+    end = end + 2 if end >= 0 else 0
+    if data.find(b"\r") >= 0:
+        for blank in _BLANK[1:]:
+            place = data.rfind(blank)
+            if place >= 0:
+                end = max(end, place + len(blank))
+    return end
+
+
 class StreamTap:
     """Read beside a stream of server-sent events.
 
@@ -131,13 +143,14 @@ class StreamTap:
             self._feed_cut(data)
 
     def _feed_cut(self, data: bytes) -> None:
-        opened = self._open or b""
-        joined = opened + data
-        end = max(joined.rfind(blank) + len(blank) if blank in joined else 0 for blank in _BLANK)
+        opened = self._open
+        joined = opened + data if opened else data
+        end = _frames_end(joined)
         if end:
-            self._ends.add(data[: end - len(opened)])
+            place = end - len(opened) if opened else end
+            self._ends.add(data[:place])
             self._end_frames()
-            data = data[end - len(opened) :]
+            data = data[place:]
             if not data:
                 self._open = None
                 return
