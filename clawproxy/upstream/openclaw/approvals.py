@@ -68,10 +68,12 @@ class Approval:
     standing: Standing = Standing.PENDING
 
 
-def read_approval(payload: JSON, now: float) -> Approval | None:
+def read_approval(payload: JSON, now: float, *, fresh: bool = False) -> Approval | None:
     """Read the payload of ``exec.approval.requested``, or an entry of ``exec.approval.list``.
 
     :param now: seconds since the epoch.
+    :param fresh: it was asked this moment: its life then counts from ``now``, whatever the
+        gateway's clock.
     :returns: ``None`` if it names no id.
     """
     request = mapping(payload, "request")
@@ -86,6 +88,9 @@ def read_approval(payload: JSON, now: float) -> Approval | None:
     if not listed and request.get("ask") == "always":
         # Where every command is asked for, gateways take no standing permission.
         allowed = ("allow-once", "deny")
+    created, expires = count(payload, "createdAtMs") / 1000, count(payload, "expiresAtMs") / 1000
+    if fresh and created and expires:
+        created, expires = now, now + expires - created
     return Approval(
         id=approval_id,
         command=scrub(text(request, "command")),
@@ -96,8 +101,8 @@ def read_approval(payload: JSON, now: float) -> Approval | None:
         run_id=text(request, "runId"),
         warning=scrub(text(request, "warningText")),
         allowed=allowed,
-        created=count(payload, "createdAtMs") / 1000 or now,
-        expires=count(payload, "expiresAtMs") / 1000,
+        created=created or now,
+        expires=expires,
     )
 
 

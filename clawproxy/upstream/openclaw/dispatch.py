@@ -50,7 +50,7 @@ SETTLE_LIMIT = 15.0
 POLL = 1.0
 """Seconds between two looks at a run of ``chat.send`` whose provider is asked anew."""
 
-MAX_HELD = 1024 * 1024
+MAX_HELD = 256 * 1024
 """Characters that a run without an audience holds; what it says beyond that is left out."""
 
 SLACK = 2.0
@@ -154,6 +154,7 @@ class GatewayRun:
         self._audience: Audience | None = None
         self._held: list[Event] = []
         self._held_length = 0
+        self._holding = True
         self._forget: Callable[[], None] = lambda: None
         self._work: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
@@ -235,12 +236,16 @@ class GatewayRun:
             self._begin_work(self._conclude)
 
     def ask(self, approval: Approval, now: float) -> None:
-        """Show an approval to the user; a run that waits for it ends its answer with it."""
-        self._deliver(self._translator.note(question(approval, now)))
+        """Show an approval to the user: at once, as the end of this answer, if the run waits for
+        it, else under the answer, which goes on.
+        """
         if not self.waits:
+            self._translator.postscripts.append(question(approval, now))
             return
+        self._deliver(self._translator.note(question(approval, now)))
         self._deliver(self._translator.rest())
         self._translator.resume()
+        self._holding = True
         audience, self._audience = self._audience, None
         if audience is not None:
             audience.parked()
@@ -256,14 +261,17 @@ class GatewayRun:
         self._check_audience()
 
     def detach(self) -> None:
-        """Nobody listens any more."""
+        """Nobody listens any more, nor will: what is said from now on is dropped."""
         self._audience = None
+        self._holding = False
 
     def _deliver(self, events: list[Event]) -> None:
         if not events:
             return
         if self._audience is not None:
             self._audience.told(events)
+            return
+        if not self._holding:
             return
         for event in events:
             if isinstance(event, TextDelta | ThinkingDelta):

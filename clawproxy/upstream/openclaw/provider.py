@@ -309,7 +309,7 @@ class OpenClawProvider(Service):
                     for watcher in list(self._watchers):
                         watcher(session, run_id, event.payload)
             case "exec.approval.requested" if self.config.approvals:
-                approval = read_approval(event.payload, self._clock())
+                approval = read_approval(event.payload, self._clock(), fresh=True)
                 if approval is not None and self.approvals.book.enter(approval):
                     self._ask(approval)
             case "exec.approval.resolved":
@@ -324,7 +324,8 @@ class OpenClawProvider(Service):
         conversation = self.conversations.of_session(approval.session_key)
         if conversation is None:
             return
-        # A run that is not this proxy's, from before its start, still holds up those queued behind it:
+        # A run that is not this proxy's, from before its start, still holds up those queued behind
+        # it:
         # their caller is asked.
         run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
         conversation.approvals.append(approval.id)

@@ -84,6 +84,7 @@ class RunTranslator:
     :param protocol: the gateway's.
     :param thinking: how thinking is shown; ``text`` puts it between ``<think>`` tags.
     :param progress: how tools and retries are shown.
+    :ivar postscripts: paragraphs of the proxy's own to stand under the complete answer.
     :ivar accepted: the gateway has accepted the run.
     :ivar outcome: how it ended, once it has.
     :ivar settled: the gateway says that the run's work is over; the response that ends it follows.
@@ -112,6 +113,7 @@ class RunTranslator:
         self._failure: str | None = None
         self._chat_text = ""
         self.silent = True
+        self.postscripts: list[str] = []
         self.accepted = False
         self.settled = False
         self.outcome: Outcome | None = None
@@ -322,7 +324,10 @@ class RunTranslator:
         :param usage: its tokens, where they are known.
         :param stop_reason: the model's own word for why it stopped.
         """
-        events = [*self.begin(), *self._shut()]
+        events: list[Event] = []
+        for words in self.postscripts:
+            events += self.note(words)
+        events += [*self.begin(), *self._shut()]
         if usage is not None:
             events.append(UsageReported(usage))
         self.outcome = Outcome()
