@@ -11,16 +11,18 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from clawproxy import agents_dir
+from clawproxy import agents_dir, prices
 from clawproxy.config.model import Config
 from clawproxy.core.subagents import Definition
 from clawproxy.drain import Drain
+from clawproxy.metrics import Collector
+from clawproxy.metrics.lag import LagMeter
 from clawproxy.relay.switchboard import Switchboard, Wiring, wire
 from clawproxy.store.service import RecordingService
 from clawproxy.upstream.providers import Providers
 from clawproxy.web.gateways import AgentSource, Tools
 from clawproxy.web.models import Models
-from clawproxy.web.operations import Health, Livez, Report
+from clawproxy.web.operations import Health, Livez, Metrics, Report
 from clawproxy.web.root import Root, counts_of
 from clawproxy.web.site import ProxySite
 from clawproxy.web.v1 import too_large
@@ -88,11 +90,22 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         reports["gateways"] = lambda: {
             name: gateway.health() for name, gateway in providers.gateways.items()
         }
+    collector = Collector(
+        board.counts,
+        lambda: drain.in_flight,
+        lambda: drain.draining,
+        lambda: board.circuits,
+        lambda: _recorder_numbers(recording),
+    )
     models = Models(board, lambda _: [AgentSource(each) for each in providers.gateways.values()])
     tools = Tools(board, providers)
     root = Root(
         board,
-        {b"health": Health(drain, reports), b"livez": Livez(drain, reactor)},
+        {
+            b"health": Health(drain, reports),
+            b"livez": Livez(drain, reactor),
+            b"metrics": Metrics(collector),
+        },
         {
             "/v1/models": models.answer,
             "/v1/models/*": models.answer,
@@ -111,7 +124,12 @@ def assemble(config: Config, reactor: Any) -> Assembly:
     drain.leaves(cut=board.cut, begun=site.close_idle)
     assembly = Assembly(reactor, board, drain, site, providers, recording)
     known.append(assembly)
-    assembly.parts = [Recording(recording, board), AgentFiles(assembly), providers]
+    assembly.parts = [
+        Recording(recording, board),
+        AgentFiles(assembly),
+        providers,
+        LagMeter(reactor, board.counts),
+    ]
     return assembly
 
 
@@ -130,6 +148,23 @@ class Recording:
     async def stop(self) -> None:
         """Bring everything to disk."""
         await self.service.stop()
+
+
+@frozen
+class Prices:
+    """The price table, read from disk at the start; until then nothing has a price."""
+
+    board: Switchboard
+    reactor: Any
+    path: str | None
+
+    async def start(self) -> None:
+        """Read it, in a thread."""
+        pool = self.reactor.getThreadPool()
+        self.board.prices = await deferToThreadPool(self.reactor, pool, prices.load, self.path)
+
+    async def stop(self) -> None:
+        """Nothing is held."""
 
 
 @frozen
@@ -154,6 +189,21 @@ class AgentFiles:
 
     async def stop(self) -> None:
         """Nothing is held."""
+
+
+def _recorder_numbers(recording: RecordingService) -> dict[str, float]:
+    state = recording.state
+    if state is None:
+        return {}
+    return {
+        "queued_bytes": state.journal.queued_bytes,
+        "segments": state.journal.segments,
+        "segment_bytes": state.journal.segment_bytes,
+        "dropped": state.journal.dropped,
+        "dropped_pieces": state.journal.dropped_pieces,
+        "indexer_running": float(state.indexer_running),
+        "indexer_restarts": state.indexer_restarts,
+    }
 
 
 def _recorder_report(recording: RecordingService) -> dict[str, object]:

@@ -67,6 +67,7 @@ class Attempt:
             failed = await self._ask_target(target, more=more)
             if failed is None:
                 return
+            self.forward.board.counts.fallbacks[target.provider] += 1
             self._log.info(
                 "{id}: {provider} failed ({why}); trying the next target",
                 id=self.forward.exchange.id,

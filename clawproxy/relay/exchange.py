@@ -119,6 +119,7 @@ class Forward:
         )
         self.boundary = FrameBoundary()
         self.is_stream = False
+        self._last_ms = 0.0
         self.recording: Recording | None = None
         self.connected = False
         self._task: Deferred[None] | None = None
@@ -213,6 +214,9 @@ class Forward:
         exchange = self.exchange
         if exchange.ttft_ms is None:
             exchange.ttft_ms = now
+        elif self.is_stream:
+            self.board.counts.gap(now - self._last_ms)
+        self._last_ms = now
         exchange.response_bytes += len(data)
         self.request.write(data)
         self.recording.sent(data, now)  # type: ignore[union-attr]
@@ -316,6 +320,9 @@ class Forward:
         exchange.finished_at = rfc3339(now)
         exchange.duration_ms = (now - self.started) * 1000
         self.board.running.discard(self)
+        prices = self.board.prices
+        if exchange.usage is not None and prices is not None and exchange.cost_usd is None:
+            exchange.cost_usd = prices.cost_usd(exchange.routed_model or "", exchange.usage)
         if self.recording is not None:
             self.recording.end()
         for observer in self.board.observers:

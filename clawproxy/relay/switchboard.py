@@ -21,10 +21,12 @@ from clawproxy.config.model import (
 )
 from clawproxy.core.circuit import Circuit
 from clawproxy.core.keys import Account, Callers
+from clawproxy.core.pricing import PriceTable
 from clawproxy.core.record import Exchange
 from clawproxy.core.routing import Router, Rule
 from clawproxy.core.subagents import Definition, Subagents
 from clawproxy.drain import Drain
+from clawproxy.metrics.counts import Counts
 from clawproxy.relay import accesslog
 from clawproxy.relay.observer import Observer
 from clawproxy.relay.recording import NullRecorder, Recorder
@@ -109,6 +111,7 @@ class Switchboard:
 
     :param observers: are told of every exchange.
     :ivar running: the exchanges under way.
+    :ivar counts: what has happened so far, for metrics.
     :ivar access_log: writes an exchange's access line.
     """
 
@@ -125,6 +128,9 @@ class Switchboard:
         self.drain = drain
         self.recorder: Recorder = recorder or NullRecorder()
         self.observers = list(observers)
+        self.prices: PriceTable | None = None
+        self.counts = Counts()
+        self.observers.append(self.counts)
         self.running: set[Forward] = set()
         self._circuits: dict[str, Circuit] = {}
         self.access_log: Callable[[Exchange], None] = accesslog.access
@@ -135,6 +141,12 @@ class Switchboard:
     def watched(self) -> bool:
         """Whether anybody wants to see the pieces of answers."""
         return any(observer.watching for observer in self.observers)
+
+    @property
+    def circuits(self) -> dict[str, str]:
+        """Every circuit's state by its provider's name."""
+        now = self.reactor.seconds()
+        return {name: circuit.state(now).value for name, circuit in self._circuits.items()}
 
     def circuit(self, provider: str) -> Circuit:
         """Give what is remembered of a provider's failures."""

@@ -1,4 +1,4 @@
-"""What operators and load balancers ask: ``/health`` and ``/livez``. Neither needs a key nor counts."""
+"""What operators and load balancers ask: ``/health``, ``/livez``, ``/metrics``. None needs a key or counts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twisted.web.resource import Resource
 
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.drain import Drain
+from clawproxy.metrics.collector import CONTENT_TYPE, Collector
 from clawproxy.web.site import ProxyRequest
 
 Report = Callable[[], Mapping[str, object]]
@@ -44,6 +45,25 @@ class Health(Resource):
         for name, report in self._reports.items():
             facts[name] = report()
         request.answer_json(503 if draining else 200, facts, _UNCACHED)
+        return server.NOT_DONE_YET
+
+
+class Metrics(Resource):
+    """``/metrics``: the counts, in Prometheus' text format."""
+
+    isLeaf = True
+
+    def __init__(self, collector: Collector) -> None:
+        super().__init__()
+        self._collector = collector
+
+    def render(self, request: ProxyRequest) -> int:
+        """Answer GET and HEAD."""
+        body = self._collector.render()
+        lines = [(b"Content-Type", CONTENT_TYPE), (b"Content-Length", b"%d" % len(body))]
+        request.send_head(200, b"OK", lines + _UNCACHED)
+        request.write(body)
+        request.finish()
         return server.NOT_DONE_YET
 
 
