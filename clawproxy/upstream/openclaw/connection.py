@@ -91,8 +91,9 @@ class _Attempt:
     refusal: Refusal | None = None
     over: bool = False
 
-    def opened(self) -> None:
+    def opened(self, socket: WebSocketClient) -> None:
         """The upgrade succeeded; the gateway speaks first."""
+        self.socket = socket
 
     def received(self, message: str) -> None:
         self.owner._received(self, message)
@@ -156,7 +157,10 @@ class GatewayConnection(Service):
     def stopService(self) -> None:
         super().stopService()
         self._disarm()
-        self._drop(Refusal(Obstacle.LOST, "The proxy is stopping"), 1001, "going away")
+        refusal = Refusal(Obstacle.LOST, "The proxy is stopping", going=True)
+        if self._attempt is not None:
+            self._end(self._attempt, refusal, 1001, "going away")
+        self._dismiss(unreachable(refusal))
 
     def retry(self) -> None:
         """Forget a refusal and connect again at once: the configuration was read anew."""
@@ -513,13 +517,12 @@ class GatewayConnection(Service):
             each.fail(error)
         if was is not None:
             self._listener.gateway_lost(refusal)
+        self._dismiss(error)
+
+    def _dismiss(self, error: ProxyError) -> None:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.errback(Failure(error))
-
-    def _drop(self, refusal: Refusal, code: int, reason: str) -> None:
-        if self._attempt is not None:
-            self._end(self._attempt, refusal, code, reason)
 
 
 def unreachable(refusal: Refusal | None) -> ProxyError:

@@ -60,7 +60,7 @@ class Ending:
 class Listener(Interface):
     """Who owns a :class:`WebSocketClient`."""
 
-    def opened(self) -> None:
+    def opened(self, socket: WebSocketClient) -> None:
         """The upgrade succeeded."""
 
     def received(self, message: str) -> None:
@@ -111,7 +111,7 @@ class WebSocketClient(Protocol):
             case TextMessage():
                 self._gather(event)
             case AcceptConnection():
-                self._listener.opened()
+                self._listener.opened(self)
             case Ping():
                 self.transport.write(self._wire.send(event.response()))
             case CloseConnection():
