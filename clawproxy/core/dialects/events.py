@@ -3,7 +3,8 @@
 A stream of events obeys one grammar, whoever makes it (a dialect's decoder, the demo, an OpenClaw
 run)::
 
-    stream   = [MessageStarted] (Ping | UsageReported | block | OpaqueBlock)* end
+    stream   = (Ping | UsageReported)* [MessageStarted] body* end
+    body     = Ping | UsageReported | block | OpaqueBlock
     end      = Stopped | StreamFailed
     block    = text | thinking | call
     text     = TextStarted (TextDelta | CitationAdded)* BlockStopped

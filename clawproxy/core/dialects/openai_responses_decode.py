@@ -136,7 +136,10 @@ class ResponsesDecoder:
         out: list[Event] = []
         for frame in frames:
             if frame.data and frame.data != b"[DONE]":
-                out += self._frame(frame)
+                found = self._frame(frame)
+                # Whatever begins the answer, a late response.created begins none.
+                self._started = self._started or any(not isinstance(e, Ping) for e in found)
+                out += found
             if self._final:
                 return out
         if self._sse.dropped:

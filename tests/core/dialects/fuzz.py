@@ -11,16 +11,18 @@ the run with the seed and the stream's number.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import Event
 from clawproxy.core.errors import ProxyError
-from tests.core.dialects.transcripts import DATA, turn
+from tests.core.dialects.transcripts import DATA, grammatical, turn
 
 JUNK = (
     *(b"null", b"0", b"-1", b"1e999", b'""', b'"x"', b"[]", b"{}", b"true", b"\xff", b"\x00"),
@@ -29,16 +31,46 @@ JUNK = (
 )
 
 
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -1, 7, 2**53, 10**30, 1.5, "", "x", "text", "tool_use", "stop"),
+    *([], {}, [[]], [None], [{}], {"type": {}}, {"type": "text"}, {"type": 7, "text": 7}),
+    *({"a": {"b": [1]}}, ["text"], "0", "message_stop", "content_block_stop", "error"),
+)
+
+
 def transcripts() -> list[bytes]:
     """Return all streams of tests/data, in a stable order."""
     return [path.read_bytes() for path in sorted(DATA.rglob("*.sse"))]
+
+
+def twisted(data: bytes, random: Random) -> bytes:
+    """Give one member of one frame another value, leaving the stream's form intact."""
+    lines = data.split(b"\n")
+    places = [n for n, line in enumerate(lines) if line.startswith(b"data: {")]
+    if not places:
+        return data
+    place = random.choice(places)
+    try:
+        value = json.loads(lines[place][6:])
+    except (ValueError, RecursionError):
+        return data
+    node = value
+    while isinstance(node, (dict, list)) and node:
+        keys: list[Any] = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = random.choice(keys)
+        if not isinstance(node[key], (dict, list)) or random.random() < 0.3:
+            node[key] = random.choice(VALUES)
+            break
+        node = node[key]
+    lines[place] = b"data: " + json.dumps(value).encode()
+    return b"\n".join(lines)
 
 
 def damaged(data: bytes, random: Random) -> bytes:
     """Change a stream in up to four places."""
     for _ in range(random.randint(1, 4)):
         at = random.randrange(len(data) + 1)
-        match random.randrange(5):
+        match random.randrange(8):
             case 0:
                 data = data[:at] + random.choice(JUNK) + data[at:]
             case 1:
@@ -49,6 +81,8 @@ def damaged(data: bytes, random: Random) -> bytes:
                 frames = data.split(b"\n\n")
                 random.shuffle(frames)
                 data = b"\n\n".join(frames)
+            case 4 | 5 | 6:
+                data = twisted(data, random)
             case _:
                 data = data[:at] + data[max(0, at - random.randrange(300)) :]
     return data
@@ -65,6 +99,7 @@ def attempt(stream: bytes, random: Random) -> None:
             events += decoder.feed(stream[place : place + step])
             place += step
         events += decoder.close()
+        assert grammatical(events), events
         for target in DIALECTS:
             _write(target, events)
         body = stream.partition(b"data: ")[2].partition(b"\n")[0]

@@ -15,17 +15,8 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.answer import collect
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import (
-    BlockStopped,
     Event,
-    MessageStarted,
-    OpaqueBlock,
-    Ping,
-    Stopped,
-    StreamFailed,
-    TextStarted,
-    ThinkingStarted,
     ToolCallStarted,
-    UsageReported,
 )
 from clawproxy.core.dialects.turn import (
     CacheControl,
@@ -56,7 +47,7 @@ from tests.core.dialects.strategies import (
     pieces_of,
     words,
 )
-from tests.core.dialects.transcripts import events_of, golden, turn, written
+from tests.core.dialects.transcripts import events_of, golden, grammatical, turn, written
 
 MINE: tuple[DialectName, ...] = ("anthropic", "openai_chat")
 GOLDEN: tuple[tuple[DialectName, str], ...] = (
@@ -67,38 +58,6 @@ GOLDEN: tuple[tuple[DialectName, str], ...] = (
     ("anthropic", "anthropic/thinking_and_calls.sse"),
     ("anthropic", "anthropic/overloaded.sse"),
 )
-
-
-def grammatical(events: list[Event]) -> bool:
-    """Tell whether events obey the grammar of :mod:`clawproxy.core.dialects.events`."""
-    open_block = False
-    for place, event in enumerate(events):
-        last = place == len(events) - 1
-        match event:
-            case MessageStarted():
-                if place:
-                    return False
-            case TextStarted() | ThinkingStarted() | ToolCallStarted():
-                if open_block:
-                    return False
-                open_block = True
-            case BlockStopped():
-                if not open_block:
-                    return False
-                open_block = False
-            case OpaqueBlock():
-                if open_block:
-                    return False
-            case Stopped():
-                return last and not open_block
-            case StreamFailed():
-                return last
-            case Ping() | UsageReported():
-                pass
-            case _:
-                if not open_block:
-                    return False
-    return False
 
 
 class StreamProperties(SynchronousTestCase):

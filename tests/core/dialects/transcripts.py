@@ -8,7 +8,19 @@ from typing import Any
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
-from clawproxy.core.dialects.events import Event
+from clawproxy.core.dialects.events import (
+    BlockStopped,
+    Event,
+    MessageStarted,
+    OpaqueBlock,
+    Ping,
+    Stopped,
+    StreamFailed,
+    TextStarted,
+    ThinkingStarted,
+    ToolCallStarted,
+    UsageReported,
+)
 from clawproxy.core.dialects.turn import Message, TextPart, Turn
 from clawproxy.core.sse import SSEDecoder
 
@@ -67,3 +79,39 @@ def built(
     return json.loads(
         DIALECTS[dialect].build_request(asked, model=model, stream=stream, api_version=api_version)
     )
+
+
+def grammatical(events: list[Event]) -> bool:
+    """Tell whether events obey the grammar of :mod:`clawproxy.core.dialects.events`."""
+    open_block = False
+    begun = False
+    for place, event in enumerate(events):
+        last = place == len(events) - 1
+        match event:
+            case MessageStarted():
+                if begun:
+                    return False
+                begun = True
+                continue
+            case TextStarted() | ThinkingStarted() | ToolCallStarted():
+                if open_block:
+                    return False
+                open_block = True
+            case BlockStopped():
+                if not open_block:
+                    return False
+                open_block = False
+            case OpaqueBlock():
+                if open_block:
+                    return False
+            case Stopped():
+                return last and not open_block
+            case StreamFailed():
+                return last
+            case Ping() | UsageReported():
+                continue
+            case _:
+                if not open_block:
+                    return False
+        begun = True
+    return False
