@@ -91,6 +91,18 @@ class Plan:
     created: int = 0
     done: int = 0
 
+    @property
+    def bytes(self) -> int:
+        """How much all blobs weigh together."""
+        tables = (self.records, self.parts, self.bodies, self.answers, self.finished)
+        return sum(
+            len(value)
+            for rows in tables
+            for row in rows
+            for value in row
+            if isinstance(value, bytes)
+        )
+
 
 class Planner:
     """Turn batches into :class:`Plan`\\ s, remembering parts and lineages between them.

@@ -20,7 +20,7 @@ from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.migration import pending
 from clawproxy.store.plan import Planner
-from clawproxy.store.postgres_delete import delete_exchanges
+from clawproxy.store.postgres_delete import delete_exchanges, measure, rewrite
 from clawproxy.store.postgres_ingest import ingest
 from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session
 from clawproxy.store.postgres_rows import insert, parts, tsquery
@@ -252,7 +252,7 @@ class PostgresStore:
             return pieces.decode(self._packer.unpack(bytes(rows[0][0])))
         return (await self._partials(session, stored.exchange.id)).get(side)
 
-    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    async def rows(self, sql: str, parameters: Sequence[object] = ()) -> Sequence[Row]:
         """See :meth:`clawproxy.store.protocol.Store.rows`."""
         words = sql.replace("%", "%%").replace("?", "%s")
         return await self._link.query(lambda session: session.rows(words, parameters))
@@ -282,18 +282,13 @@ class PostgresStore:
 
         async def work(session: Session) -> p.Sizes:
             [(count,)] = await session.rows("SELECT value FROM meta WHERE name = 'exchanges'")
-            [(disk,)] = await session.rows(
-                "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class"
-                " WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
-                (SCHEMA,),
-            )
-            return p.Sizes(count, disk, 0)
+            return p.Sizes(count, *await measure(session))
 
         return await self._link.query(work)
 
     async def shrink(self) -> bool:
         """See :meth:`clawproxy.store.protocol.Store.shrink`."""
-        return False
+        return await self._link.query(rewrite)
 
 
 def _source(filter: p.Filter, where: query.Where) -> tuple[str, str]:

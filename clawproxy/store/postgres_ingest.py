@@ -124,9 +124,11 @@ async def _write(session: Session, packer: Packer, made: Plan) -> None:
     if made.partials:
         await session.do("DELETE FROM partial WHERE uid = ANY(%s::text[])", (made.partials,))
     await _index(session, packer, made)
-    if made.created:
+    if made.exchanges:
         await session.do(
-            "UPDATE meta SET value = value + %s WHERE name = 'exchanges'", (made.created,)
+            "UPDATE meta SET value = value + CASE name WHEN 'bytes' THEN %s ELSE %s END"
+            " WHERE name IN ('bytes', 'exchanges')",
+            (made.bytes, made.created),
         )
 
 

@@ -71,13 +71,25 @@ class Session:
         found: list[Row] = cursor.fetchall()
         return found
 
-    async def do(self, sql: str, parameters: Sequence[object] | None = None) -> None:
-        """Run a statement."""
-        await self._link.timed(
-            self._connection.cursor().execute(
-                sql, None if parameters is None else tuple(parameters)
-            ),
-            SILENCE_TIMEOUT,
+    async def do(
+        self,
+        sql: str,
+        parameters: Sequence[object] | None = None,
+        within: float = SILENCE_TIMEOUT,
+    ) -> None:
+        """Run a statement.
+
+        :param within: seconds after which a server that has not answered is taken for gone.
+        """
+        values = None if parameters is None else tuple(parameters)
+        await self._link.timed(self._connection.cursor().execute(sql, values), within)
+
+    async def restore(self) -> None:
+        """Set what every connection starts with."""
+        await self.do(
+            f"SET search_path = {SCHEMA};"
+            f" SET statement_timeout = {int(STATEMENT_TIMEOUT * 1000)};"
+            " SET standard_conforming_strings = on; SET client_encoding = 'UTF8'"
         )
 
 
@@ -160,11 +172,7 @@ class Link:
         self._connection = connection
         await self.timed(connection.connect(self._url), CONNECT_TIMEOUT)
         session = Session(self, connection)
-        await session.do(
-            f"SET search_path = {SCHEMA};"
-            f" SET statement_timeout = {int(STATEMENT_TIMEOUT * 1000)};"
-            " SET standard_conforming_strings = on; SET client_encoding = 'UTF8'"
-        )
+        await session.restore()
         if self._prepared is not None:
             await self._prepared(session)
         return connection

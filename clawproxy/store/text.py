@@ -3,6 +3,7 @@ no ids or base64."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from clawproxy.core.jsonread import JSONError, read
@@ -13,6 +14,7 @@ VERSION = 1
 TEXT_LIMIT = 384 << 10
 """Characters of one exchange that are indexed; PostgreSQL's index entry takes no more than 1 MB."""
 _BLOB = 400  # a "word" this long is base64 or a hash, not something to search for
+_LONG = re.compile(rf"\S{{{_BLOB},}}")
 
 MEMBERS = frozenset(("messages", "input", "contents", "prompt", "system", "instructions"))
 """Members of a request that hold text for people."""
@@ -55,7 +57,7 @@ def text_of(data: bytes, limit: int = TEXT_LIMIT) -> str:
     for string in _strings(value):
         text = string.replace("\0", " ")
         if len(text) > _BLOB:
-            text = " ".join(word for word in text.split() if len(word) < _BLOB)
+            text = _LONG.sub(" ", text)
         found.append(text[: limit - size])
         size += len(found[-1]) + 1
         if size >= limit:

