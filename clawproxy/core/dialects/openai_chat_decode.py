@@ -46,6 +46,10 @@ from clawproxy.core.sse import SSEDecoder, SSEEvent
 MAX_FRAME = 64 * 1024 * 1024
 """Most bytes of one frame."""
 
+MAX_HELD = 64 * 1024 * 1024
+"""Most characters that are kept: calls' arguments, and words that wait behind an unfinished call.
+"""
+
 MAX_CALLS = 1024
 """Most tool calls of one answer; a stream with more is hostile."""
 
@@ -179,6 +183,7 @@ class ChatDecoder:
         self._calls: dict[int, _Call] = {}  # by the upstream's index
         self._latest: _Call | None = None
         self._called = 0
+        self._held = 0
         self._refused = False
         self._finish = ""
         self._usage: TokenUsage | None = None
@@ -283,7 +288,14 @@ class ChatDecoder:
             out += self._call(CallDelta(index=0, function=delta.function_call))
         return out
 
+    def _hold(self, text: str) -> None:
+        self._held += len(text)
+        if self._held > MAX_HELD:
+            raise ValueError("too much to keep")
+
     def _write(self, kind: _Words, event: TextDelta | ThinkingDelta) -> list[Event]:
+        if len(self._blocks) > 1:
+            self._hold(event.text)
         if self._words == kind:
             return self._blocks.delta(self._key, event)
         out = self._stop_words()
@@ -332,6 +344,7 @@ class ChatDecoder:
         call.id = call.id or delta.id or ""
         call.name = call.name or name
         if text:
+            self._hold(text)
             call.pieces.append(text)
         if not call.started:
             if not call.name:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.core.dialects import openai_chat_decode
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
     BlockStopped,
@@ -269,6 +270,17 @@ class DecodeTests(SynchronousTestCase):
         )
         self.assertIn(TextDelta("a\ufffd"), events)
         self.assertIn(TextDelta("\\ud83d \ufffd"), events)
+
+    def test_bounds(self) -> None:
+        """An upstream that never ends a call, or begins ever more, fails before memory does."""
+        self.patch(openai_chat_decode, "MAX_HELD", 100)
+        start = calls({"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}})
+        more = calls({"index": 0, "function": {"arguments": "x" * 60}})
+        for pieces in ([start, more, more], [start, *[chunk({"content": "x" * 60})] * 3]):
+            self.assertIsInstance(events_of("openai_chat", *pieces)[-1], StreamFailed)
+        self.patch(openai_chat_decode, "MAX_CALLS", 3)
+        many = [calls({"index": n, "id": str(n), "function": {"name": "f"}}) for n in range(4)]
+        self.assertIsInstance(events_of("openai_chat", *many)[-1], StreamFailed)
 
     def test_other_choices(self) -> None:
         """Answers that nobody asked for are passed over."""
