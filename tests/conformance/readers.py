@@ -137,7 +137,7 @@ def anthropic_message(body: bytes) -> Reading:
 def anthropic_stream(body: bytes) -> Reading:
     """Read a Messages stream by the SDK's accumulating helper, after checking its order."""
     frames = frames_of(body)
-    _check_anthropic(frames)
+    check_anthropic(frames)
     client = _anthropic(body, _EVENTS)
     reading = Reading()
     try:
@@ -177,7 +177,7 @@ def _from_message(message: Any) -> Reading:
     return reading
 
 
-def _check_anthropic(frames: list[tuple[str, Any]]) -> None:
+def check_anthropic(frames: list[tuple[str, Any]]) -> None:
     started: set[int] = set()
     open_block: int | None = None
     ended = False
@@ -324,7 +324,7 @@ def response_object(body: bytes) -> Reading:
 def response_stream(body: bytes) -> Reading:
     """Read a Responses stream by the SDK's accumulating helper, after checking its frames."""
     frames = frames_of(body)
-    _check_responses(frames)
+    check_responses(frames)
     reading = Reading()
     final: Any = None
     try:
@@ -392,7 +392,7 @@ def _from_response(response: Any) -> Reading:
 _LAST = {"response.completed", "response.incomplete", "response.failed", "error"}
 
 
-def _check_responses(frames: list[tuple[str, Any]]) -> None:
+def check_responses(frames: list[tuple[str, Any]]) -> None:
     """Check that added, delta and done complete each other, as the API's reference describes it."""
     items: dict[int, dict[str, Any]] = {}
     done: dict[int, dict[str, Any]] = {}
