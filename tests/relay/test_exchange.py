@@ -25,7 +25,9 @@ class VerbatimTests(SynchronousTestCase):
 
     def test_request_goes_out_as_it_came(self) -> None:
         body = b'{"model": "claude-x", "n": 12345678901234567890123, "messages": [ ] }'
-        self.caller.post("/v1/messages?beta=true", body, {"x-api-key": "k", "anthropic-beta": "a,b"})
+        self.caller.post(
+            "/v1/messages?beta=true", body, {"x-api-key": "k", "anthropic-beta": "a,b"}
+        )
         request = self.proxy.upstream().request()
         head, _, sent = request.partition(b"\r\n\r\n")
         self.assertEqual(sent, body)
@@ -191,9 +193,7 @@ class RetryTests(SynchronousTestCase):
         caller = proxy.caller()
         caller.post("/v1/messages", ASK)
         upstream = proxy.upstream()
-        upstream.write(
-            b"HTTP/1.1 529 Overloaded\r\nRetry-After: 2\r\nContent-Length: 1\r\n\r\nx"
-        )
+        upstream.write(b"HTTP/1.1 529 Overloaded\r\nRetry-After: 2\r\nContent-Length: 1\r\n\r\nx")
         proxy.advance(1.9)
         self.assertEqual(upstream.request().count(b"POST"), 1)
         proxy.advance(0.2)

@@ -1,0 +1,286 @@
+"""The ways of an answer that is not passed on as it came: other targets, other dialects, turns, demotion."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.testing import MemoryCaller, MemoryProxy
+
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+OVERLOADED = (
+    b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
+)
+FALLBACK = 'routes=[{match: "a-*", provider: one, model: m1, fallbacks: ["b-x"]}, {match: "b-*", provider: two}]'
+PROVIDERS = (
+    "providers.one={kind: anthropic, base_url: 'http://127.0.0.1:11', api_key: k1}",
+    "providers.two={kind: anthropic, base_url: 'http://127.0.0.1:12', api_key: k2}",
+)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def ask(caller: MemoryCaller, model: str, **more: object) -> None:
+    body = {
+        "model": model,
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}],
+        **more,
+    }
+    caller.post("/v1/messages", json.dumps(body).encode())
+
+
+class FallbackTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy(*PROVIDERS, FALLBACK)
+        self.caller = self.proxy.caller()
+
+    def test_second_target_answers_when_the_first_is_overloaded(self) -> None:
+        ask(self.caller, "a-1")
+        first = self.proxy.upstream()
+        self.assertIn(b'"m1"', first.request())
+        first.write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")
+        second = self.proxy.upstream()
+        sent = second.request()
+        self.assertIn(b'"b-x"', sent)
+        self.assertIn(b"x-api-key: k2", sent)
+        self.assertNotIn(b"k1", sent)
+        second.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        self.assertIn(b" 200 OK", self.caller.read())
+        (exchange,) = self.proxy.exchanges
+        self.assertEqual((exchange.provider, exchange.routed_model), ("two", "b-x"))
+        self.assertEqual((exchange.tries, exchange.outcome), (2, "ok"))
+
+    def test_other_4xx_never_falls_back(self) -> None:
+        ask(self.caller, "a-1")
+        self.proxy.upstream().write(b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno")
+        self.assertTrue(self.caller.read().endswith(b"no"))
+        self.assertEqual(self.proxy.reactor.tcpClients, [])
+
+    def test_first_event_that_is_an_error_falls_back(self) -> None:
+        ask(self.caller, "a-1", stream=True)
+        first = self.proxy.upstream()
+        first.write(STREAM_HEAD + chunk(OVERLOADED[:30]))
+        self.assertEqual(self.caller.read(), b"")
+        first.write(chunk(OVERLOADED[30:]))
+        self.assertTrue(first.aborted)
+        self.assertEqual(self.caller.read(), b"")
+        second = self.proxy.upstream()
+        second.write(STREAM_HEAD + chunk(b"event: message_start\ndata: {}\n\n") + b"0\r\n\r\n")
+        self.assertIn(b"message_start", self.caller.read())
+
+    def test_first_event_that_is_none_releases_what_was_held(self) -> None:
+        ask(self.caller, "a-1", stream=True)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b": hello\n\n"))
+        self.assertEqual(self.caller.read(), b"")
+        upstream.write(chunk(b"event: message_start\ndata: {}\n\n"))
+        sent = self.caller.read()
+        self.assertIn(b": hello\n\n", sent)
+        self.assertIn(b"message_start", sent)
+        upstream.write(chunk(OVERLOADED) + b"0\r\n\r\n")
+        self.assertIn(b"overloaded_error", self.caller.read())
+        self.assertEqual(self.proxy.exchanges[0].outcome, "error")
+
+    def test_last_targets_error_goes_to_the_caller_as_it_came(self) -> None:
+        ask(self.caller, "b-1", stream=True)
+        self.proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED) + b"0\r\n\r\n")
+        self.assertIn(chunk(OVERLOADED), self.caller.read())
+
+    def test_fallback_without_a_key_is_left_out(self) -> None:
+        proxy = MemoryProxy(
+            PROVIDERS[0],
+            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
+        )
+        caller = proxy.caller()
+        ask(caller, "a-1")
+        proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 4\r\n\r\nbusy")
+        sent = caller.read()
+        self.assertIn(b" 529 ", sent)
+        self.assertTrue(sent.endswith(b"busy"))
+
+
+class TranslationTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy("providers.openai.api_key=secret-o")
+        self.caller = self.proxy.caller()
+
+    def test_claude_client_on_an_openai_model(self) -> None:
+        self.caller.post(
+            "/v1/messages",
+            b'{"model":"gpt-x","max_tokens":5,"stream":true,"messages":[{"role":"user","content":"hi"}]}',
+            {"x-api-key": "caller-key", "anthropic-version": "2023-06-01"},
+        )
+        upstream = self.proxy.upstream()
+        head, _, body = upstream.request().partition(b"\r\n\r\n")
+        self.assertIn(b"POST /v1/chat/completions ", head)
+        self.assertIn(b"authorization: Bearer secret-o", head)
+        self.assertNotIn(b"caller-key", head)
+        sent = json.loads(body)
+        self.assertEqual(sent["stream_options"], {"include_usage": True})
+        upstream.write(STREAM_HEAD)
+        first = b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}\n\n'
+        upstream.write(chunk(first[:40]))
+        self.caller.read()
+        upstream.write(chunk(first[40:]))
+        self.assertIn(b'"text":"Hel"', self.caller.read())
+        upstream.write(
+            chunk(
+                b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+                b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}\n\n'
+                b"data: [DONE]\n\n"
+            )
+            + b"0\r\n\r\n"
+        )
+        end = self.caller.read()
+        self.assertIn(b"message_stop", end)
+        self.assertTrue(end.endswith(b"0\r\n\r\n"))
+        (exchange,) = self.proxy.exchanges
+        usage = exchange.usage
+        assert usage is not None
+        self.assertEqual((usage.input_tokens, usage.output_tokens, usage.complete), (7, 3, True))
+        self.assertEqual(exchange.upstream_dialect, "openai_chat")
+
+    def test_broken_upstream_is_told_in_the_callers_dialect(self) -> None:
+        self.caller.post(
+            "/v1/messages",
+            b'{"model":"gpt-x","max_tokens":5,"stream":true,"messages":[{"role":"user","content":"hi"}]}',
+        )
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b'data: {"id":"c","choices":[{"index":0,"delta":{"con'))
+        upstream.reset()
+        sent = self.caller.read()
+        self.assertIn(b"event: error\n", sent)
+        self.assertTrue(self.caller.closed)
+        self.assertFalse(sent.endswith(b"0\r\n\r\n"))
+
+    def test_pings_stand_between_frames_while_the_upstream_is_silent(self) -> None:
+        self.caller.post(
+            "/v1/messages",
+            b'{"model":"gpt-x","max_tokens":5,"stream":true,"messages":[{"role":"user","content":"hi"}]}',
+        )
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD)
+        self.proxy.advance(16)
+        self.caller.read()
+        upstream.write(
+            chunk(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
+        )
+        self.caller.read()
+        self.proxy.advance(16)
+        self.assertIn(b"event: ping", self.caller.read())
+        self.proxy.advance(300)
+        sent = self.caller.read()
+        self.assertIn(b"event: error", sent)
+        self.assertTrue(upstream.aborted)
+
+    def test_upstreams_error_keeps_its_status_and_retry_after(self) -> None:
+        self.caller.post(
+            "/v1/messages",
+            b'{"model":"gpt-x","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}',
+        )
+        self.proxy.upstream().write(
+            b"HTTP/1.1 429 Slow\r\nContent-Type: application/json\r\nRetry-After: 7\r\nContent-Length: 76\r\n\r\n"
+            b'{"error":{"message":"slow down","type":"rate_limit","param":null,"code":""}}'
+        )
+        head, _, body = self.caller.read().partition(b"\r\n\r\n")
+        self.assertIn(b" 429 ", head)
+        self.assertIn(b"retry-after: 7", head.lower())
+        self.assertEqual(json.loads(body)["error"]["type"], "rate_limit_error")
+
+    def test_missing_key_is_named_and_nothing_is_sent(self) -> None:
+        proxy = MemoryProxy()
+        caller = proxy.caller()
+        caller.post(
+            "/v1/chat/completions",
+            b'{"model":"claude-x","messages":[{"role":"user","content":"hi"}]}',
+            {"authorization": "Bearer sk-openai"},
+        )
+        head, _, body = caller.read().partition(b"\r\n\r\n")
+        self.assertIn(b" 401 ", head)
+        self.assertIn("providers.anthropic.api_key", json.loads(body)["error"]["message"])
+        self.assertEqual(proxy.reactor.tcpClients, [])
+
+
+class TurnTests(SynchronousTestCase):
+    def test_demo_streams_word_by_word_in_each_dialect(self) -> None:
+        for path, body, end in (
+            ("/v1/messages", {"messages": [{"role": "user", "content": "x"}]}, b"message_stop"),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}, b"[DONE]"),
+            ("/v1/responses", {"input": "x"}, b"response.completed"),
+        ):
+            proxy = MemoryProxy()
+            caller = proxy.caller()
+            request = {"model": "demo", "max_tokens": 5, "stream": True, **body}
+            if path == "/v1/responses":
+                request["max_output_tokens"] = request.pop("max_tokens")
+            caller.post(path, json.dumps(request).encode())
+            proxy.advance(0.5)
+            first = caller.read()
+            self.assertIn(b"Hello!", first, path)
+            proxy.advance(5)
+            self.assertIn(end.replace(b"completed", b"incomplete"), first + caller.read(), path)
+            self.assertEqual(proxy.exchanges[0].outcome, "ok")
+            self.assertEqual(proxy.assembly.drain.in_flight, 0)
+
+    def test_leaving_caller_stops_the_turn(self) -> None:
+        proxy = MemoryProxy()
+        caller = proxy.caller()
+        ask(caller, "demo", stream=True)
+        proxy.advance(0.5)
+        caller.leave()
+        self.assertEqual(proxy.exchanges[0].outcome, "client_gone")
+        self.assertEqual([call for call in proxy.reactor.getDelayedCalls() if call.active()], [])
+
+
+class DemotionTests(SynchronousTestCase):
+    def test_non_streaming_call_comes_back_as_one_message(self) -> None:
+        proxy = MemoryProxy("providers.anthropic.demote_nonstreaming=true")
+        caller = proxy.caller()
+        ask(caller, "claude-x")
+        upstream = proxy.upstream()
+        self.assertIn(b'"stream":true', upstream.request().replace(b" ", b""))
+        events = (
+            b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
+            b'"role":"assistant","model":"c","content":[],"stop_reason":null,"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+            b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"yes"}}\n\n'
+            b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+            b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}\n\n'
+            b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+        )
+        upstream.write(STREAM_HEAD + chunk(events) + b"0\r\n\r\n")
+        head, _, body = caller.read().partition(b"\r\n\r\n")
+        self.assertIn(b"application/json", head)
+        message = json.loads(body)
+        self.assertEqual(message["content"], [{"type": "text", "text": "yes"}])
+        self.assertEqual(message["usage"], {"input_tokens": 3, "output_tokens": 2})
+        self.assertTrue(proxy.exchanges[0].demoted)
+
+    def test_half_a_message_is_an_error(self) -> None:
+        proxy = MemoryProxy("providers.anthropic.demote_nonstreaming=true")
+        caller = proxy.caller()
+        ask(caller, "claude-x")
+        upstream = proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b'event: ping\ndata: {"type":"ping"}\n\n'))
+        upstream.reset()
+        self.assertIn(b" 502 ", caller.read())
+
+
+class SubagentTests(SynchronousTestCase):
+    def test_agent_id_chooses_the_model(self) -> None:
+        proxy = MemoryProxy(
+            "subagents={enable: true, mappings: {reviewer: claude-small}, agents_dirs: []}"
+        )
+        caller = proxy.caller()
+        caller.post(
+            "/v1/messages",
+            b'{"model":"claude-x","messages":[]}',
+            {"x-claude-code-agent-id": "reviewer"},
+        )
+        self.assertIn(b'"claude-small"', proxy.upstream().request())
