@@ -26,6 +26,7 @@ from clawproxy.core.routing import Decision, Family, Target, family
 from clawproxy.relay import accesslog
 from clawproxy.relay.demotion import Demotion
 from clawproxy.relay.inbound import Inbound
+from clawproxy.relay.offload import offload
 from clawproxy.relay.passage import Passage
 from clawproxy.relay.pump import discard
 from clawproxy.relay.tokens import count_tokens
@@ -141,7 +142,8 @@ class Attempt:
         if inbound.operation == "count_tokens":
             await count_tokens(self.forward)
             return None
-        turn = turn_of(self.forward)
+        size = len(inbound.decoded)
+        turn = await offload(self.forward.board.reactor, size, turn_of, self.forward)
         if isinstance(provider, HTTPProvider):
             return await self._translate(provider, target, turn, more=more)
         error = await TurnAnswer(self.forward, turn, self._keepalive(target)).run(
@@ -198,7 +200,7 @@ class Attempt:
 
     async def _pass(self, provider: HTTPProvider, target: Target, *, more: bool) -> str | None:
         demoted = self._demoted(provider)
-        ask = self._verbatim_ask(provider, target, demoted=demoted)
+        ask = await self._verbatim_ask(provider, target, demoted=demoted)
         answer = await self.obtain(provider, ask, more=more)
         if isinstance(answer, str):
             return answer
@@ -209,7 +211,7 @@ class Attempt:
         error = await Passage(self.forward, answer, more=more).run()
         return None if error is None else error.message
 
-    def _verbatim_ask(
+    async def _verbatim_ask(
         self, provider: HTTPProvider, target: Target, *, demoted: bool = False
     ) -> Ask:
         inbound = self.inbound
@@ -223,7 +225,8 @@ class Attempt:
             headers = [line for line in headers if line[0].lower() != b"accept-encoding"]
             headers.append((b"accept-encoding", b"identity"))
         if changes:
-            body = edit(inbound.decoded, changes)
+            reactor = self.forward.board.reactor
+            body = await offload(reactor, len(inbound.decoded), edit, inbound.decoded, changes)
             headers = [line for line in headers if line[0].lower() != b"content-encoding"]
             self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
         if not body and inbound.method in ("GET", "HEAD", "DELETE", "OPTIONS"):

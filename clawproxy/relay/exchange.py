@@ -29,6 +29,7 @@ from clawproxy.core.timestamp import rfc3339
 from clawproxy.relay import accesslog
 from clawproxy.relay.attempt import Attempt
 from clawproxy.relay.inbound import ENDPOINTS, Inbound, Operation, dialect_of, read
+from clawproxy.relay.offload import offload
 from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import Phase, UpstreamFailure
@@ -36,6 +37,10 @@ from clawproxy.web.site import ProxyRequest, RawHeaders
 
 CLIENT_GONE = 499
 """The status that stands in the record of a caller that went away (nginx's own)."""
+
+
+CODED = 8
+"""How many times larger a coded body is taken to be than it looks."""
 
 
 class State(Enum):
@@ -138,7 +143,12 @@ class Forward:
         try:
             self.exchange.key = self.wiring.callers.authenticate(self.inbound.headers)
             if self.endpoint is not None:
-                read(self.inbound, self.endpoint, self.wiring.config.server.max_body)
+                limit = self.wiring.config.server.max_body
+                size = len(self.inbound.body)
+                if b"content-encoding" in self.inbound.first:
+                    size *= CODED
+                reactor = self.board.reactor
+                await offload(reactor, size, read, self.inbound, self.endpoint, limit)
                 self.exchange.model = self.inbound.model or None
                 self.exchange.stream = self.inbound.stream
             self._record()
