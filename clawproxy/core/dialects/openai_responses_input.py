@@ -294,21 +294,22 @@ def _answers_behind_calls(messages: list[Message]) -> list[Message]:
     """Move each answer behind the message with its call; one without a call stays where it is."""
     callers: dict[str, int] = {}
     answers: dict[int, list[ToolResultPart]] = {}
-    moved: set[int] = set()
+    kept: list[Message] = []
     for index, message in enumerate(messages):
+        stays: list[Part] = []
         for part in message.parts:
             if isinstance(part, ToolCallPart):
                 callers[part.id] = index
-        if message.role == "user" and message.parts and _answers(message):
-            results = [part for part in message.parts if isinstance(part, ToolResultPart)]
-            homes = {callers.get(part.call_id) for part in results}
-            if None not in homes:
-                moved.add(index)
-                for part in results:
-                    answers.setdefault(callers[part.call_id], []).append(part)
+            if isinstance(part, ToolResultPart) and part.call_id in callers:
+                answers.setdefault(callers[part.call_id], []).append(part)
+            else:
+                stays.append(part)
+        kept.append(
+            evolve(message, parts=tuple(stays)) if len(stays) < len(message.parts) else message
+        )
     ordered: list[Message] = []
-    for index, message in enumerate(messages):
-        if index not in moved:
+    for index, (message, before) in enumerate(zip(kept, messages, strict=True)):
+        if message.parts or not before.parts:
             ordered.append(message)
         if index in answers:
             ordered.append(Message("user", tuple(answers[index])))
