@@ -70,6 +70,7 @@ class Speaker:
         self._encoder = self._dialect.stream_encoder(self._turn, **self._words)  # type: ignore[arg-type]
         forward.word_error = self._encoder.error
         forward.send_head(200, b"OK", headers + _STREAM_HEADERS, stream=True)
+        self._encoder.request_id = forward.exchange.request_id
         self._last_said = forward.board.reactor.seconds()
         if self._keepalive:
             self._clock = forward.board.reactor.callLater(self._keepalive, self._ping)
