@@ -146,8 +146,10 @@ class PostgresStore:
                 where.conditions.append(f"{key} < %s")
                 where.parameters.append(before)
             rows = await session.rows(
-                f"SELECT {reading.LISTED} FROM {source} JOIN record r ON r.exchange = e.id"
-                f" WHERE {where.sql} ORDER BY {key} DESC LIMIT %s",
+                f"WITH page AS MATERIALIZED (SELECT {key} AS id FROM {source}"
+                f" WHERE {where.sql} ORDER BY {key} DESC LIMIT %s)"
+                f" SELECT {reading.LISTED} FROM page JOIN exchange e ON e.id = page.id"
+                " JOIN record r ON r.exchange = e.id ORDER BY e.id DESC",
                 (*where.parameters, limit + 1),
             )
             items = [reading.stored(row, self._packer) for row in rows[:limit]]
@@ -161,10 +163,6 @@ class PostgresStore:
     ) -> int:
         if filter == p.Filter():
             [(total,)] = await session.rows("SELECT value FROM meta WHERE name = 'exchanges'")
-        elif filter == p.Filter(text=filter.text):
-            [(total,)] = await session.rows(
-                f"SELECT count(*) FROM search s WHERE {where.sql}", where.parameters
-            )
         else:
             [(total,)] = await session.rows(
                 f"SELECT count(*) FROM {source} WHERE {where.sql}", where.parameters
@@ -262,7 +260,7 @@ class PostgresStore:
     async def delete(self, filter: p.Filter, limit: int = 500) -> int:
         """See :meth:`clawproxy.store.protocol.Store.delete`."""
         where = query.where(filter, "%s")
-        source, key = _source(filter, where)
+        source, key = _source(filter, where, deleting=True)
 
         async def work(session: Session) -> int:
             rows = await session.rows(
@@ -291,19 +289,27 @@ class PostgresStore:
         return await self._link.query(rewrite)
 
 
-def _source(filter: p.Filter, where: query.Where) -> tuple[str, str]:
-    """Choose the table whose order the query follows, and add the conditions of text and tool."""
+def _source(filter: p.Filter, where: query.Where, deleting: bool = False) -> tuple[str, str]:
+    """Choose the table whose order the query follows, and add the conditions of text and tool.
+
+    The table ``exchange`` is left out where no condition needs it: the planner does not know how
+    words and rows go
+    together, and with one table it cannot go wrong.
+
+    :returns: the FROM clause, and the column that is the exchange's number there.
+    """
+    needed = bool(where.conditions) or deleting
     if filter.text is not None:
         if filter.tool is not None:
             where.conditions.append(
-                "EXISTS (SELECT 1 FROM tool WHERE name = %s AND exchange = e.id)"
+                "EXISTS (SELECT 1 FROM tool WHERE name = %s AND exchange = s.exchange)"
             )
             where.parameters.append(filter.tool)
         where.conditions.insert(0, "s.words @@ to_tsquery('simple', %s)")
         where.parameters.insert(0, tsquery(filter.text))
-        return "search s JOIN exchange e ON e.id = s.exchange", "s.exchange"
+        return "search s" + " JOIN exchange e ON e.id = s.exchange" * needed, "s.exchange"
     if filter.tool is not None:
         where.conditions.insert(0, "t.name = %s")
         where.parameters.insert(0, filter.tool)
-        return "tool t JOIN exchange e ON e.id = t.exchange", "t.exchange"
+        return "tool t" + " JOIN exchange e ON e.id = t.exchange" * needed, "t.exchange"
     return "exchange e", "e.id"

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 from txpostgres import txpostgres  # type: ignore[import-untyped]
 
@@ -154,9 +155,12 @@ class Link:
                 self.close()
                 raise StoreUnavailable(f"{self.where}: {_words(error)}") from error
             raise
-        except _Silent as error:
+        except (_Silent, ConnectionDone, ConnectionLost) as error:
             self.close()
             raise StoreUnavailable(f"{self.where}: {error}") from None
+        except (txpostgres.UnexpectedPollResult, txpostgres.AlreadyPolling) as error:
+            self.close()
+            raise StoreUnavailable(f"{self.where}: lost track of the connection") from error
         finally:
             self._lock.release()
 
@@ -182,12 +186,12 @@ class Link:
         try:
             result = await work(session)
         except Exception as error:
-            if not isinstance(error, _Silent) and not (
+            if self._connection is None or (
                 isinstance(error, psycopg2.Error) and self._passing(error)
             ):
-                await session.do("ROLLBACK")
-            else:
                 self.close()  # the server rolls back what it is cut off from
+            else:
+                await session.do("ROLLBACK")
             raise
         await session.do("COMMIT")
         return result
