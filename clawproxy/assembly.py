@@ -25,7 +25,7 @@ from clawproxy.web.models import Models
 from clawproxy.web.operations import Health, Livez, Metrics, Report
 from clawproxy.web.root import Root, counts_of
 from clawproxy.web.site import ProxySite
-from clawproxy.web.v1 import too_large
+from clawproxy.web.v1 import refusal
 
 if TYPE_CHECKING:
     from clawproxy.service import Part
@@ -119,7 +119,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         config.server.max_body,
         config.server.idle_timeout,
         counts_of(board),
-        too_large(board),
+        refusal(board),
     )
     drain.leaves(cut=board.cut, begun=site.close_idle)
     assembly = Assembly(reactor, board, drain, site, providers, recording)

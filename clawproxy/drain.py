@@ -3,8 +3,9 @@
 1. Every request under ``/v1/`` calls :meth:`Drain.enter` and, once, :meth:`Drain.leave`.
 2. :meth:`Drain.start` begins the drain and gives a Deferred; more than one caller may wait for it
    (the service's stop and the reactor's shutdown trigger do).
-3. It fires with ``True`` once ``settle`` seconds have passed and nothing is in flight, and with ``False``
-   when ``timeout`` is over or :meth:`Drain.give_up` was called: then what is left has been cut.
+3. It fires with ``True`` once ``settle`` seconds have passed, nothing is in flight and the callers have
+   taken all that was written, and with ``False`` when ``timeout`` is over or :meth:`Drain.give_up` was
+   called: then what is left has been cut.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Drain:
         self.timeout, self.settle, self.log_every = timeout, settle, log_every
         self._cut: Callable[[], list[str]] = list
         self._begun: Callable[[], object] = bool
+        self._unsent: Callable[[], int] = int
         self._started = 0.0
         self._logged = 0.0
         self._waiting: list[Deferred[bool]] = []
@@ -59,6 +61,13 @@ class Drain:
         """
         self._cut, self._begun = cut, begun
 
+    def waits_also_for(self, unsent: Callable[[], int]) -> None:
+        """Say what counts finished answers of which some bytes have not left the process yet.
+
+        They are no longer in flight, but an exit would cut them all the same.
+        """
+        self._unsent = unsent
+
     def enter(self) -> None:
         """Count one more."""
         self.in_flight += 1
@@ -73,6 +82,10 @@ class Drain:
         :return: fires with whether everything ended by itself.
         """
         waiting: Deferred[bool] = Deferred()
+        if self._outcome and self.in_flight:
+            # Something came in between the drain's end and the last port's: that is waited for too.
+            self._outcome = None
+            self._look()
         if self._outcome is not None:
             waiting.callback(self._outcome)
             return waiting
@@ -98,7 +111,7 @@ class Drain:
         self._call = None
         now = self._reactor.seconds()
         passed = now - self._started
-        if self.in_flight == 0 and passed >= self.settle:
+        if self.in_flight == 0 and passed >= self.settle and not self._unsent():
             self._end(whole=True)
             return
         if passed >= self.timeout:
@@ -124,6 +137,9 @@ class Drain:
             self._fire()
             return
         words = self._cut()
+        unsent = self._unsent()
+        if unsent:
+            words.append(f"the ends of {unsent} answers whose callers do not read")
         self._log.warn(
             "gave up draining after {seconds:.1f} s; cut {count}: {words}",
             seconds=seconds,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection
 
 
@@ -34,3 +35,17 @@ def send(transport: Any, data: bytes) -> None:
             data = data[taken:]
         # A lost connection shows itself again in the reactor's own write, which knows what to do.
     transport.write(data)
+
+
+def unsent(transport: Any) -> bool:
+    """Tell whether something that was written has not yet gone to the kernel.
+
+    :param transport: a socket's, or one of TLS above it.
+    """
+    while transport is not None:
+        if getattr(transport, "_appSendBuffer", None):
+            return True  # TLS is still being negotiated
+        if isinstance(transport, FileDescriptor):
+            return bool(transport._tempDataBuffer) or len(transport.dataBuffer) > transport.offset
+        transport = getattr(transport, "transport", None)
+    return False

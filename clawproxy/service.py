@@ -175,6 +175,8 @@ class ClawProxyService(Service):
             if stopped is not None:
                 await stopped
         self._assembled.site.close_idle()
+        # A request may have come while the ports were being closed.
+        self.whole = await self.drain.start() and self.whole
         for part in reversed(self._parts):
             try:
                 await part.stop()

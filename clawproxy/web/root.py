@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote_to_bytes
 
 from twisted.web import server
 from twisted.web.resource import IResource, Resource
@@ -88,6 +89,8 @@ def counts_of(board: Switchboard) -> Callable[[bytes], bool]:
 
     def counts(uri: bytes) -> bool:
         path = uri.partition(b"?")[0].lstrip(b"/")
+        if b"%" in path:
+            path = unquote_to_bytes(path)
         first, _, rest = path.partition(b"/")
         if first == b"v1":
             return True

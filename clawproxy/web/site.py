@@ -1,199 +1,32 @@
 """The HTTP server that callers meet: Twisted's, with this program's limits and counting.
 
-1. :class:`ProxySite` makes a :class:`ProxyChannel` per connection and knows them all, so that a drain
-   can close the idle ones.
-2. :class:`ProxyChannel` raises Twisted's 16 KiB header limit, answers what it refuses, and notices a
-   caller's disconnect even behind pipelined bytes.
-3. :class:`ProxyRequest` keeps the body in memory up to ``max_body`` and answers 413 beyond, counts as in
+1. :class:`ProxySite` makes a :class:`~clawproxy.web.channel.ProxyChannel` per connection and knows them
+   all, so that a drain can close the idle ones.
+2. :class:`ProxyRequest` keeps the body in memory up to ``max_body`` and answers 413 beyond, counts as in
    flight from its complete head to its end, and writes heads as the upstream spelled them.
 """
 
 from __future__ import annotations
 
-import socket
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
-from twisted.web.http import NO_BODY_CODES, RESPONSES, HTTPChannel
-from twisted.web.http_headers import Headers
+from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.resource import IResource
 
-from clawproxy.core.errors import Kind, ProxyError, render
+from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.drain import Drain
-from clawproxy.sending import send
+from clawproxy.sending import unsent
+from clawproxy.web.channel import ProxyChannel
 
 RawHeaders = list[tuple[bytes, bytes]]
-
-MAX_HEAD = 131_072
-"""Bytes of a caller's request line and headers; OpenAI's header budget is 64 KiB."""
-
-MAX_PIPELINED = 1_048_576
-"""Bytes of further requests that are read ahead while one is answered, so that a disconnect shows."""
-
-LINGER = 5.0
-"""Seconds during which the rest of a refused body is read and dropped, so that the 413 arrives."""
-
-_TCP_STATES_GONE = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's tcp_states.h
-
-
-class ProxyChannel(HTTPChannel):
-    """A caller's connection."""
-
-    totalHeadersSize = MAX_HEAD
-    MAX_LENGTH = MAX_HEAD
-    _optimisticEagerReadSize = MAX_PIPELINED
-    _log = Logger()
-    site: ProxySite
-    transport: Any
-
-    def connectionMade(self) -> None:
-        """Join the site's connections."""
-        self._lingering: IDelayedCall | None = None
-        self._watch: Any = None
-        self._out: list[bytes] = []
-        self.corked = False
-        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
-        super().connectionMade()
-        self.site.channels.add(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Leave the site's connections and end what was being answered."""
-        self.site.channels.discard(self)
-        for call in (self._watch, self._lingering):
-            if call is not None and call.active():
-                call.cancel()
-        super().connectionLost(reason)
-
-    def getPeer(self) -> Any:
-        """Give the caller's address without asking the kernel again for each request."""
-        return self._peer
-
-    def getHost(self) -> Any:
-        """Give our address without asking the kernel again for each request."""
-        return self._host
-
-    def write(self, data: bytes) -> None:
-        """Send at once, or with what else belongs to this turn while corked."""
-        if self.corked:
-            self._out.append(data)
-        else:
-            send(self.transport, data)
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send at once, or with what else belongs to this turn while corked."""
-        self._out.extend(iovec)
-        if not self.corked:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what was kept while corked, in one piece."""
-        out = self._out
-        if out:
-            data = out[0] if len(out) == 1 else b"".join(out)
-            self._out = []
-            send(self.transport, data)
-
-    def loseConnection(self) -> None:
-        """Close after what was written, or when a refused body has had its time."""
-        self.flush()
-        if self._lingering is None:
-            super().loseConnection()
-
-    def requestDone(self, request: http.Request) -> None:
-        """An answer is complete: let it go, and take up the next request."""
-        self.corked = False
-        self.flush()
-        super().requestDone(request)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is being read or answered here."""
-        return not self.requests and not self._handlingRequest
-
-    def dataReceived(self, data: bytes) -> None:
-        """Read a request, or drop what comes after a refusal."""
-        if self._lingering is None:
-            super().dataReceived(data)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        """Read body bytes, or keep pipelined ones for later and go on noticing a disconnect."""
-        super().rawDataReceived(data)
-        if (
-            self._handlingRequest
-            and self._watch is None
-            and sum(map(len, self._dataBuffer)) > MAX_PIPELINED
-        ):
-            # Reading is paused now, so a FIN would go unseen (Twisted's own note 2 at notifyFinish).
-            self._look_for_fin()
-
-    def _look_for_fin(self) -> None:
-        self._watch = None
-        if not self._handlingRequest:
-            return
-        if self._peer_is_gone():
-            self.transport.abortConnection()
-            return
-        self._watch = self.site.reactor.callLater(0.5, self._look_for_fin)
-
-    def _peer_is_gone(self) -> bool:
-        handle = getattr(self.transport, "getHandle", lambda: None)()
-        option = getattr(socket, "TCP_INFO", None)
-        if option is None or not isinstance(handle, socket.socket):
-            return False
-        try:
-            state: int = struct.unpack("B", handle.getsockopt(socket.IPPROTO_TCP, option, 1))[0]
-        except OSError:
-            return False
-        return state in _TCP_STATES_GONE
-
-    def allHeadersReceived(self) -> None:
-        """Tell the request its target before its body is read, since counting begins with the head."""
-        self.requests[-1].uri = self._path
-        self.requests[-1].method = self._command
-        super().allHeadersReceived()
-
-    def _send100Continue(self) -> None:
-        if self._lingering is None:
-            super()._send100Continue()
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Answer a header line beyond the limit instead of just closing."""
-        self._refuse(
-            431, b"Request Header Fields Too Large", f"the request's head exceeds {MAX_HEAD} bytes"
-        )
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        if self._receivedHeaderSize > self.totalHeadersSize:
-            self.lineLengthExceeded(b"")
-            return
-        self._refuse(400, b"Bad Request", "this is not an HTTP request that can be read")
-
-    def _refuse(self, status: int, reason: bytes, message: str) -> None:
-        body = render(ProxyError(Kind.INVALID_REQUEST, message), None, "")
-        head = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        self.transport.write(head % (status, reason, len(body)) + body)
-        self.linger()
-
-    def linger(self) -> None:
-        """Drop what still comes, for a while, and then close: a close now could destroy the answer."""
-        if self._lingering is not None:
-            return
-        self.persistent = 0
-        self.setTimeout(None)
-        self._lingering = self.site.reactor.callLater(LINGER, self._end_linger)
-
-    def _end_linger(self) -> None:
-        self._lingering = None
-        self.loseConnection()
 
 
 class ProxyRequest(server.Request):
@@ -204,6 +37,7 @@ class ProxyRequest(server.Request):
     """
 
     defaultContentType = None
+    _log = Logger()
     channel: Any
     site: ProxySite
     content: Any
@@ -222,12 +56,15 @@ class ProxyRequest(server.Request):
         """The head is complete: count it, and refuse a body that announces itself too large."""
         self.started = self.site.reactor.seconds()
         self.content = BytesIO()
-        uri = getattr(self.channel, "path", None) or self.uri
-        if self.site.counts(uri):
+        if not self.counted and self.site.counts(getattr(self.channel, "path", None) or self.uri):
             self.counted = True
             self.site.drain.enter()
         if length is not None and length > self.site.max_body:
-            self._too_large()
+            if isinstance(self.channel, ProxyChannel):
+                self._too_large()
+            else:
+                # An HTTP/2 stream can be answered only after its head has been dealt with.
+                self._received = length
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a run of body bytes, and refuse the body once it is too large."""
@@ -240,13 +77,24 @@ class ProxyRequest(server.Request):
             self.content.write(data)
 
     def _too_large(self) -> None:
+        limit = self.site.max_body
+        words = f"the request body exceeds the limit of {limit} bytes (server.max_body)"
+        self.refuse(ProxyError(Kind.TOO_LARGE, words))
+
+    def refuse(self, error: ProxyError) -> None:
+        """Answer a request that was not read to its end, and read no more of it than has to be."""
+        channel = self.channel
         self.refused = True
         self.content = BytesIO()
-        uri = getattr(self.channel, "path", None) or self.uri
-        self.uri, self.clientproto = uri, getattr(self.channel, "_version", b"HTTP/2")
-        self.path = uri.partition(b"?")[0]
-        self.method = getattr(self.channel, "command", None) or self.method
-        self.site.too_large(self)
+        if isinstance(channel, ProxyChannel):
+            self.uri = getattr(channel, "_path", b"/")
+            self.method = getattr(channel, "_command", b"GET")
+            self.clientproto = b"HTTP/1.1"
+            channel.linger()
+        else:
+            self.uri, self.method, self.clientproto = channel.path, channel.command, b"HTTP/2"
+        self.path = self.uri.partition(b"?")[0]
+        self.site.refuse(self, error)
 
     @property
     def body(self) -> bytes:
@@ -265,8 +113,17 @@ class ProxyRequest(server.Request):
         self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         try:
             self.render(self.site.getResourceFor(self))
-        except BaseException:  # noqa: BLE001 - as Twisted does: a bug in a resource becomes a 500
+        except Exception:  # noqa: BLE001 - as Twisted does: a bug in a resource becomes a 500
             self.processingFailed(Failure())
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Log a bug in a resource, and tell the caller no more than that there is one."""
+        self._log.failure("bug: a request to {path} failed", reason, path=self.path)
+        if self.startedWriting:
+            self.break_off()
+        elif not self.gone:
+            self.site.refuse(self, ProxyError(Kind.INTERNAL, "the proxy failed; its log says more"))
+        return reason
 
     # Writing.
 
@@ -286,7 +143,7 @@ class ProxyRequest(server.Request):
         if self.site.drain.draining:
             headers = [*headers, (b"Connection", b"close")]
             self.channel.persistent = 0
-        if not isinstance(self.channel, HTTPChannel):
+        if not isinstance(self.channel, ProxyChannel):
             for name, value in headers:
                 if name.lower() != b"connection":
                     self.responseHeaders.addRawHeader(name, value)
@@ -350,10 +207,10 @@ class ProxyRequest(server.Request):
         if self._disconnected or self.finished:
             return
         channel = self.channel
-        if isinstance(channel, HTTPChannel):
+        if isinstance(channel, ProxyChannel):
             channel.loseConnection()
         else:
-            channel.abortConnection()
+            channel._conn.break_off(channel.streamID)
 
     def connectionLost(self, reason: Failure) -> None:
         """The caller is gone."""
@@ -374,6 +231,37 @@ class ProxyRequest(server.Request):
         self.finish()
 
 
+class ProxyProtocol(http._GenericHTTPChannelProtocol):
+    """A connection whose protocol is known once TLS has negotiated one."""
+
+    _known = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take HTTP/2's connection where that was chosen; all else is HTTP/1."""
+        if not self._known:
+            self._known = True
+            if getattr(self._channel.transport, "negotiatedProtocol", None) == b"h2":
+                self._switch()
+        self._channel.dataReceived(data)
+
+    def _switch(self) -> None:
+        # As Twisted's own does it, with our connection.
+        from clawproxy.web.h2 import ProxyH2Connection
+
+        old: Any = self._channel
+        old.site.channels.discard(old)
+        producer = old._networkProducer
+        producer.unregisterProducer()
+        old.setTimeout(None)
+        new: Any = ProxyH2Connection(old.site.reactor)
+        self._channel = new
+        new.requestFactory = self._requestFactory
+        new.site = new.factory = old.site
+        new.timeOut, new.callLater = self._timeOut, self._callLater
+        new.makeConnection(old.transport)
+        producer.registerProducer(new, True)
+
+
 class ProxySite(server.Site):
     """The tree of resources with what all of its requests share.
 
@@ -381,7 +269,8 @@ class ProxySite(server.Site):
     :param max_body: bytes.
     :param idle_timeout: seconds that a connection may stay without a request.
     :param counts: whether a request target counts as in flight.
-    :param too_large: answers 413 to a request whose body is beyond ``max_body``.
+    :param refuse: answers a request with an error, without an exchange.
+    :ivar channels: the open connections.
     """
 
     requestFactory = ProxyRequest
@@ -395,7 +284,7 @@ class ProxySite(server.Site):
         max_body: int,
         idle_timeout: float,
         counts: Callable[[bytes], bool],
-        too_large: Callable[[ProxyRequest], None],
+        refuse: Callable[[ProxyRequest, ProxyError], None],
     ) -> None:
         super().__init__(
             resource, timeout=idle_timeout, reactor=reactor, parsePOSTFormSubmission=False
@@ -403,12 +292,13 @@ class ProxySite(server.Site):
         self.drain = drain
         self.max_body = max_body
         self.counts = counts
-        self.too_large = too_large
-        self.channels: set[ProxyChannel] = set()
+        self.refuse = refuse
+        self.channels: set[Any] = set()
+        drain.waits_also_for(self.unsent)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Make a connection's protocol: Twisted's switch between HTTP/1.1 and HTTP/2 over our channel."""
-        protocol = http._GenericHTTPChannelProtocol(ProxyChannel())
+        """Make a connection's protocol: Twisted's switch between HTTP/1.1 and HTTP/2 over our channels."""
+        protocol = ProxyProtocol(ProxyChannel())
         protocol.factory = self
         protocol.callLater = self.reactor.callLater
         protocol.timeOut = self.timeOut
@@ -424,5 +314,6 @@ class ProxySite(server.Site):
         for channel in [each for each in self.channels if each.idle]:
             channel.loseConnection()
 
-
-__all__ = ["Headers", "ProxyChannel", "ProxyRequest", "ProxySite"]
+    def unsent(self) -> int:
+        """Count the connections whose callers have not yet taken all of their answers."""
+        return sum(unsent(channel.transport) for channel in self.channels)

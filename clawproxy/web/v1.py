@@ -7,7 +7,6 @@ that its client falls back to HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from twisted.web import server
 from twisted.web.http import RESPONSES
@@ -66,9 +65,10 @@ class V1Resource(Resource):
 
     def _target(self, request: ProxyRequest) -> bytes:
         """Give path and query from ``/v1`` on, byte for byte as the caller sent them."""
-        uri: bytes = request.uri
-        at = uri.find(b"/v1")
-        return uri[at:] if at >= 0 else b"/v1" + uri.partition(b"v1")[2]
+        target: bytes = request.uri.lstrip(b"/")
+        if self._pinned is not None:
+            target = target.partition(b"/")[2]
+        return b"/" + target
 
     def _preflight(self, request: ProxyRequest) -> bool:
         cors = self._board.wiring.cors
@@ -116,20 +116,12 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
     request.finish()
 
 
-def too_large(board: Switchboard) -> Callable[[ProxyRequest], None]:
-    """Make what answers 413 to a body beyond the limit, before it was read whole."""
+def refusal(board: Switchboard) -> Callable[[ProxyRequest, ProxyError], None]:
+    """Make what refuses requests that no resource gets to see."""
 
-    def answer(request: ProxyRequest) -> None:
-        limit = board.wiring.config.server.max_body
+    def answer(request: ProxyRequest, error: ProxyError) -> None:
         path = request.path.decode("latin-1")
         at = path.find("/v1")
-        error = ProxyError(
-            Kind.TOO_LARGE, f"the request body exceeds the limit of {limit} bytes (server.max_body)"
-        )
-        channel: Any = request.channel
-        channel.persistent = 0
-        if hasattr(channel, "linger"):
-            channel.linger()
         refuse(board, request, path[at:] if at >= 0 else path, error)
 
     return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -80,7 +80,7 @@ class AgentCase(SynchronousTestCase):
 
     def refuse(self, reason: Exception | None = None) -> None:
         *_, factory, _timeout, _bind = self.reactor.tcpClients.pop(0)
-        factory.clientConnectionFailed(None, Failure(reason or ConnectionRefusedError()))
+        factory.clientConnectionFailed(cast(Any, None), Failure(reason or ConnectionRefusedError()))
 
     def answer(self, transport: Transport, asking: Deferred[H1Response], wire: bytes = OK) -> bytes:
         transport.protocol.dataReceived(wire)
@@ -115,9 +115,15 @@ class RequestTests(AgentCase):
 
     def test_options_of_treq_that_would_change_an_answer_are_refused(self) -> None:
         outgoing = OutgoingRequest(b"/", [], None)
-        for option in ({"allow_redirects": True}, {"cookies": {}}, {"params": {}}, {"json": {}}):
+        options: list[dict[str, Any]] = [
+            {"allow_redirects": True},
+            {"cookies": {}},
+            {"params": {}},
+            {"json": {}},
+        ]
+        for option in options:
             with self.assertRaises(TypeError):
-                self.client.request("GET", URL, data=outgoing, **option)  # type: ignore[arg-type]
+                self.client.request("GET", URL, data=outgoing, **option)
 
     def test_connection_is_used_again(self) -> None:
         first = self.ask()

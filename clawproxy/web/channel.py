@@ -1,0 +1,238 @@
+"""A caller's HTTP/1 connection: Twisted's, with this program's limits and its way of refusing.
+
+1. It raises Twisted's 16 KiB header limit, and answers what it refuses instead of just closing.
+2. A refused connection drops what still comes, for :data:`LINGER` seconds: a close while bytes are
+   unread would destroy the answer on its way (RFC 9112 §9.6).
+3. It notices a caller's disconnect even behind pipelined bytes.
+4. It keeps what is written while corked, so that what one turn brings leaves as one packet.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.sending import send
+
+if TYPE_CHECKING:
+    from clawproxy.web.site import ProxySite
+
+MAX_HEAD = 131_072
+"""Bytes of a caller's request line and headers; OpenAI's header budget is 64 KiB."""
+
+MAX_PIPELINED = 1_048_576
+"""Bytes of further requests that are read ahead while one is answered, so that a disconnect shows."""
+
+MAX_PIECES = 256
+"""Pieces in which read-ahead bytes are kept; more are joined, or counting them would take ever longer."""
+
+LINGER = 5.0
+"""Seconds during which the rest of a refused request is read and dropped, so that the answer arrives."""
+
+_TCP_STATES_GONE = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's tcp_states.h
+
+
+class ProxyChannel(http.HTTPChannel):
+    """A caller's connection.
+
+    :ivar refused: what still comes is dropped.
+    """
+
+    totalHeadersSize = MAX_HEAD
+    MAX_LENGTH = MAX_HEAD
+    _optimisticEagerReadSize = MAX_PIPELINED
+    _log = Logger()
+    site: ProxySite
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """Join the site's connections."""
+        self._lingering: IDelayedCall | None = None
+        self._watch: IDelayedCall | None = None
+        self._out: list[bytes] = []
+        self.corked = False
+        self.refused = False
+        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
+        super().connectionMade()
+        self.site.channels.add(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Leave the site's connections and end what was being answered."""
+        self.site.channels.discard(self)
+        for call in (self._watch, self._lingering):
+            if call is not None and call.active():
+                call.cancel()
+        super().connectionLost(reason)
+
+    def getPeer(self) -> Any:
+        """Give the caller's address without asking the kernel again for each request."""
+        return self._peer
+
+    def getHost(self) -> Any:
+        """Give our address without asking the kernel again for each request."""
+        return self._host
+
+    # Writing.
+
+    def write(self, data: bytes) -> None:
+        """Send at once, or with what else belongs to this turn while corked."""
+        if self.corked:
+            self._out.append(data)
+        else:
+            send(self.transport, data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send at once, or with what else belongs to this turn while corked."""
+        self._out.extend(iovec)
+        if not self.corked:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was kept while corked, in one piece."""
+        out = self._out
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            self._out = []
+            send(self.transport, data)
+
+    # Ending.
+
+    def loseConnection(self) -> None:
+        """Close after what was written, or when a refused request has had its time."""
+        self.flush()
+        if self._lingering is None:
+            super().loseConnection()
+
+    def requestDone(self, request: http.Request) -> None:
+        """An answer is complete: let it go, and take up the next request."""
+        self.corked = False
+        self.flush()
+        if self.site.drain.draining and not self._dataBuffer:
+            self.persistent = 0
+        super().requestDone(request)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being read or answered here."""
+        return not self.requests and not self._handlingRequest and not self._buffer
+
+    # Reading.
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Read body bytes, or keep pipelined ones for later and go on noticing a disconnect."""
+        super().rawDataReceived(data)
+        if not self._handlingRequest:
+            return
+        if len(self._dataBuffer) > MAX_PIECES:
+            self._dataBuffer = [b"".join(self._dataBuffer)]
+        if self._watch is None and sum(map(len, self._dataBuffer)) > MAX_PIPELINED:
+            # Reading is paused now, so a FIN would go unseen (Twisted's own note 2 at notifyFinish).
+            self._look_for_fin()
+
+    def _look_for_fin(self) -> None:
+        self._watch = None
+        if not self._handlingRequest:
+            return
+        if _peer_is_gone(self.transport):
+            self.transport.abortConnection()
+            return
+        self._watch = self.site.reactor.callLater(0.5, self._look_for_fin)
+
+    def allHeadersReceived(self) -> None:
+        """Tell the request its target before its body is read, since counting begins with the head."""
+        if not self._path.startswith(b"/"):
+            self._path = origin_form(self._path)
+        self.requests[-1].uri = self._path
+        self.requests[-1].method = self._command
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """Have the request answered, unless it was refused while it was being read."""
+        if not self.refused:
+            super().allContentReceived()
+
+    def _send100Continue(self) -> None:
+        if not self.refused:
+            super()._send100Continue()
+
+    # Refusing.
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Answer a header line beyond the limit instead of just closing."""
+        words = f"the request's head exceeds {MAX_HEAD} bytes or {self.maxHeaders} headers"
+        self._refuse(ProxyError(Kind.INVALID_REQUEST, words, status=431))
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        if (
+            self._receivedHeaderSize > self.totalHeadersSize
+            or self._receivedHeaderCount > self.maxHeaders
+        ):
+            self.lineLengthExceeded(b"")
+            return
+        words = "this is not an HTTP request that can be read"
+        self._refuse(ProxyError(Kind.INVALID_REQUEST, words))
+
+    def _refuse(self, error: ProxyError) -> None:
+        if self.refused:
+            return
+        if not self.requests:
+            self.requests.append(self.requestFactory(self))
+        self.requests[-1].refuse(error)
+
+    def linger(self) -> None:
+        """Drop what still comes, for a while, and then close: a close now could destroy the answer."""
+        if self.refused:
+            return
+        self.refused = True
+        self.persistent = 0
+        # On the instance, as Twisted does it itself: so nothing is paid for it per line.
+        for name in ("dataReceived", "lineReceived", "rawDataReceived"):
+            setattr(self, name, _drop)
+        self.clearLineBuffer()
+        self.setTimeout(None)
+        self._lingering = self.site.reactor.callLater(LINGER, self._end_linger)
+
+    def _end_linger(self) -> None:
+        self._lingering = None
+        self.loseConnection()
+
+
+def _drop(_: bytes) -> None:
+    """Take no notice of what a refused caller still sends."""
+
+
+def origin_form(target: bytes) -> bytes:
+    """Give path and query of a request target in absolute form, which every server must accept.
+
+    RFC 9112 §3.2.2; other forms are given back as they are.
+    """
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        return target
+    _, slash, path = rest.partition(b"/")
+    return slash + path if slash else b"/"
+
+
+def _peer_is_gone(transport: Any) -> bool:
+    """Ask the kernel whether the other side has closed, without reading what it sent before."""
+    option = getattr(socket, "TCP_INFO", None)
+    while not isinstance(handle := getattr(transport, "socket", None), socket.socket):
+        transport = getattr(transport, "transport", None)  # below TLS
+        if transport is None:
+            return False
+    if option is None:
+        return False
+    try:
+        state: int = struct.unpack("B", handle.getsockopt(socket.IPPROTO_TCP, option, 1))[0]
+    except OSError:
+        return False
+    return state in _TCP_STATES_GONE

@@ -1,0 +1,87 @@
+"""A caller's HTTP/2 connection, where ``h2`` is installed: Twisted's, made safe for long and broken answers.
+
+Browsers and curl choose it by themselves over TLS. It is imported only if Twisted found ``h2``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
+
+if TYPE_CHECKING:
+    from clawproxy.web.site import ProxySite
+
+
+class ProxyH2Connection(H2Connection):
+    """A connection that carries many requests at once."""
+
+    site: ProxySite  # type: ignore[assignment]
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """Join the site's connections."""
+        super().connectionMade()
+        self.site.channels.add(self)
+
+    def connectionLost(
+        self, reason: Failure = connectionDone, _cancelTimeouts: bool = True
+    ) -> None:
+        """Leave the site's connections and end what was being answered."""
+        self.site.channels.discard(self)
+        super().connectionLost(reason, _cancelTimeouts)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being read or answered here."""
+        return not self.streams
+
+    def timeoutConnection(self) -> None:
+        """Close an idle connection; an answer under way may be silent for as long as it likes."""
+        if self.idle:
+            super().timeoutConnection()
+        else:
+            self.setTimeout(self.timeOut)
+
+    def loseConnection(self) -> None:
+        """Take leave (GOAWAY) and close after what was written."""
+        self.conn.close_connection()
+        self.transport.write(self.conn.data_to_send())
+        self.transport.loseConnection()
+
+    def break_off(self, stream_id: int) -> None:
+        """Reset a stream after what waits to be sent, as far as its caller takes it now."""
+        for data in self._outboundStreamQueues[stream_id]:
+            room = self.conn.local_flow_control_window(stream_id)
+            if data is _END_STREAM_SENTINEL or len(data) > room:
+                break
+            most = self.conn.max_outbound_frame_size
+            for start in range(0, len(data), most):
+                self.conn.send_data(stream_id, data[start : start + most])
+        stream = self.streams[stream_id]
+        self.abortRequest(stream_id)
+        stream.connectionLost(Failure(ConnectionAborted()))
+
+    def _requestDone(self, streamID: int) -> None:
+        super()._requestDone(streamID)
+        if self.site.drain.draining and self.idle and self._stillProducing:
+            self.loseConnection()
+
+    # An answer may be complete before its request is: what still comes of that one is not wanted.
+
+    def _requestDataReceived(self, event: Any) -> None:
+        if self._streamIsActive(event.stream_id):
+            super()._requestDataReceived(event)
+        else:
+            self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+
+    def _requestEnded(self, event: Any) -> None:
+        if self._streamIsActive(event.stream_id):
+            super()._requestEnded(event)
+
+    def _requestAborted(self, event: Any) -> None:
+        if self._streamIsActive(event.stream_id):
+            super()._requestAborted(event)

@@ -1,0 +1,273 @@
+"""The server that callers meet: its limits, what it refuses and how, and its count of what is in flight."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.testing import MemoryCaller, MemoryProxy
+from clawproxy.web.channel import LINGER, MAX_HEAD
+from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
+
+
+class SiteCase(SynchronousTestCase):
+    """A proxy in memory that must be idle at the end."""
+
+    sets: tuple[str, ...] = ()
+
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy(*self.sets)
+        self.caller = self.proxy.caller()
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.in_flight, 0, "something is still counted as in flight")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @property
+    def in_flight(self) -> int:
+        return self.proxy.assembly.drain.in_flight
+
+    def all(self, caller: MemoryCaller | None = None) -> list[Reply]:
+        who = caller or self.caller
+        return replies(who.read(), closed=who.closed)
+
+    def one(self, caller: MemoryCaller | None = None) -> Reply:
+        found = self.all(caller)
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def head(self, *lines: str, path: str = "/v1/messages", method: str = "POST") -> bytes:
+        text = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: proxy", *lines])
+        return text.encode("latin-1") + b"\r\n\r\n"
+
+
+class HeadLimitTests(SiteCase):
+    def test_large_head_passes(self) -> None:
+        lines = [f"X-{number}: {'v' * 1000}" for number in range(64)]
+        self.caller.write(self.head(*lines, f"Content-Length: {len(ASK)}") + ASK)
+        request = self.proxy.upstream()
+        self.assertEqual(request.request().lower().count(b"v" * 1000), 64)
+        request.write(OK)
+        self.assertEqual(self.one().status, 200)
+
+    def test_single_long_header_line_passes(self) -> None:
+        self.caller.write(self.head(f"X-Long: {'v' * 65_000}", f"Content-Length: {len(ASK)}") + ASK)
+        upstream = self.proxy.upstream()
+        self.assertIn(b"v" * 65_000, upstream.request())
+        upstream.write(OK)
+        self.assertEqual(self.one().status, 200)
+
+    def refused(self, *writes: bytes, status: int = 431) -> None:
+        caller = self.proxy.caller()
+        for data in writes:
+            caller.write(data)
+        self.assertEqual(self.in_flight, 0)
+        self.assertEqual(self.proxy.reactor.tcpClients, [])
+        reply = self.one(caller)
+        self.assertEqual((reply.status, reply["connection"]), (status, "close"))
+        self.assertEqual(json.loads(reply.body)["error"]["type"], "invalid_request_error")
+        self.assertIsNotNone(reply["x-clawproxy-id"])
+        self.assertFalse(caller.closed, "the answer might be lost if it closed at once")
+        caller.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(caller.read(), b"")
+        self.proxy.advance(LINGER)
+        self.assertTrue(caller.closed)
+
+    def test_head_beyond_the_limit_is_answered(self) -> None:
+        line = b"X-Long: " + b"v" * MAX_HEAD
+        first = b"POST /v1/messages HTTP/1.1\r\n"
+        self.refused(first + line)
+        self.refused(first + line + b"\r\nContent-Length: 2\r\n\r\n{}")
+        self.refused(
+            first, *[line[start : start + 65_536] for start in range(0, len(line), 65_536)]
+        )
+        self.refused(first + b"X-Many: v\r\n" * (MAX_HEAD // 8))
+        self.refused(first + b"X-Many: %s\r\n" % (b"v" * 1000) * 200 + b"\r\n")
+
+    def test_refusal_is_worded_in_the_callers_dialect(self) -> None:
+        for path, anthropic in (("/v1/messages", True), ("/v1/chat/completions", False)):
+            caller = self.proxy.caller()
+            caller.write(self.head("X-Long: " + "v" * MAX_HEAD, path=path))
+            reply = self.one(caller)
+            self.assertEqual(json.loads(reply.body).get("type"), "error" if anthropic else None)
+
+    def test_too_many_headers_are_answered(self) -> None:
+        self.refused(b"POST /v1/messages HTTP/1.1\r\n" + b"A: b\r\n" * 600 + b"\r\n", status=431)
+
+    def test_target_beyond_the_limit_is_answered(self) -> None:
+        self.refused(b"GET /v1/models?" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n", status=431)
+
+    def test_what_is_no_request_is_refused_once(self) -> None:
+        length = b"Content-Length: %d\r\n" % len(ASK)
+        for data in (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\r\n",
+            b"GET\r\n\r\n",
+            b"POST /v1/messages HTTP/1.1\r\nno colon\r\n" + length + b"\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\n" + length + b"no colon\r\n\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\nContent-Length: x\r\n\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\nContent-Length: -1\r\n\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\n"
+            + length
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + chunk(ASK)
+            + LAST_CHUNK,
+            b"POST /v1/messages HTTP/1.1\r\n" + length + length + b"\r\n" + ASK,
+        ):
+            self.refused(data, status=400)
+
+    def test_broken_chunks_are_refused_and_no_longer_in_flight(self) -> None:
+        self.refused(self.head("Transfer-Encoding: chunked") + b"zz\r\n", status=400)
+        self.refused(
+            self.head("Transfer-Encoding: chunked"), chunk(b"{") + b"2\r\nabc\r\n", status=400
+        )
+
+
+class BodyLimitTests(SiteCase):
+    sets = ("server.max_body=100",)
+
+    def refused(self, *writes: bytes, path: str = "/v1/messages") -> None:
+        caller = self.proxy.caller()
+        for data in writes:
+            caller.write(data)
+        self.assertEqual(self.in_flight, 0)
+        reply = self.one(caller)
+        self.assertEqual((reply.status, reply["connection"]), (413, "close"))
+        self.assertIsNotNone(reply["x-clawproxy-id"])
+        error = json.loads(reply.body)["error"]
+        if path.startswith("/v1/chat"):
+            self.assertEqual(error["code"], "request_too_large")
+        else:
+            self.assertEqual(error["type"], "request_too_large")
+        caller.write(b"x" * 1000 + b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        self.assertEqual(caller.read(), b"")
+        self.assertFalse(caller.closed)
+        self.proxy.advance(LINGER)
+        self.assertTrue(caller.closed)
+        self.assertEqual(self.proxy.reactor.tcpClients, [])
+
+    def test_announced(self) -> None:
+        for path in ("/v1/messages", "/v1/chat/completions"):
+            head = self.head("Content-Length: 101", path=path)
+            self.refused(head, path=path)
+            self.refused(head + b"x" * 50, path=path)
+            self.refused(head + b"x" * 101, path=path)
+            self.refused(head + b"x" * 101 + head + b"x" * 101, path=path)
+
+    def test_announced_with_expectation(self) -> None:
+        self.refused(self.head("Content-Length: 101", "Expect: 100-continue"))
+
+    def test_in_chunks(self) -> None:
+        head = self.head("Transfer-Encoding: chunked")
+        piece = chunk(b"x" * 60)
+        self.refused(head, piece, piece)
+        self.refused(head + piece + piece + LAST_CHUNK)
+        self.refused(head + piece, piece + LAST_CHUNK + head)
+
+    def test_just_as_large_as_allowed(self) -> None:
+        body = b'{"model":"claude-x","messages":[]}'.ljust(100)
+        self.caller.post("/v1/messages", body)
+        upstream = self.proxy.upstream()
+        self.assertTrue(upstream.request().endswith(body))
+        upstream.write(OK)
+        self.assertEqual(self.one().status, 200)
+
+
+class CountTests(SiteCase):
+    def test_counted_from_the_head_on(self) -> None:
+        self.caller.write(self.head("Content-Length: 10"))
+        self.assertEqual(self.in_flight, 1)
+        self.caller.write(b"{")
+        self.assertEqual(self.in_flight, 1)
+        self.caller.leave()
+        self.assertEqual(self.in_flight, 0)
+
+    def test_what_counts(self) -> None:
+        for path, counts in (
+            ("/v1/messages", 1),
+            ("//v1/messages", 1),
+            ("/v1/whatever?x=/v1", 1),
+            ("/openai/v1/chat/completions", 1),
+            ("/health", 0),
+            ("/livez", 0),
+            ("/nobody/v1/messages", 0),
+            ("/ui/", 0),
+            ("/v10/messages", 0),
+        ):
+            caller = self.proxy.caller()
+            caller.write(self.head("Content-Length: 10", path=path))
+            self.assertEqual(self.in_flight, counts, path)
+            caller.leave()
+
+    def test_leaving_at_each_stage_and_twice_over(self) -> None:
+        caller = self.proxy.caller()
+        caller.post("/v1/messages", ASK)
+        caller.post("/v1/messages", ASK)
+        self.assertEqual(self.in_flight, 1, "the second one waits its turn, unread")
+        upstream = self.proxy.upstream()
+        upstream.write(OK)
+        self.assertEqual(self.in_flight, 1)
+        self.assertEqual(len(self.all(caller)), 1)
+        caller.leave()
+        self.assertEqual(self.in_flight, 0)
+        self.assertEqual([each.outcome for each in self.proxy.exchanges], ["ok", "client_gone"])
+
+
+class KeepAliveTests(SiteCase):
+    sets = ("server.idle_timeout=30",)
+
+    def test_idle_connection_is_closed_in_time(self) -> None:
+        self.proxy.advance(29)
+        self.assertFalse(self.caller.closed)
+        self.proxy.advance(2)
+        self.assertTrue(self.caller.closed)
+
+    def test_answer_under_way_has_no_such_time(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        self.proxy.advance(100)
+        upstream.write(STREAM_HEAD)
+        self.proxy.advance(100)
+        self.assertFalse(self.caller.closed)
+        upstream.write(LAST_CHUNK)
+        self.proxy.advance(29)
+        self.assertFalse(self.caller.closed)
+        self.proxy.advance(2)
+        self.assertTrue(self.caller.closed)
+
+    def test_pipelined_requests_are_answered_in_turn(self) -> None:
+        self.caller.write(self.head(path="/livez", method="GET") * 3)
+        self.assertEqual([reply.status for reply in self.all()], [200, 200, 200])
+
+    def test_many_pipelined_requests_need_no_stack(self) -> None:
+        self.caller.write(self.head(path="/nothing", method="GET") * 2000)
+        self.assertEqual(len(self.all()), 2000)
+
+    def test_request_behind_a_failed_one_is_served(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.caller.post("/v1/messages", ASK)
+        self.proxy.refuse()
+        self.assertEqual(self.one().status, 502)
+        self.proxy.upstream().write(OK)
+        self.assertEqual(self.one().status, 200)
+
+    def test_request_behind_a_cut_stream_is_not(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b"data: "))
+        upstream.reset()
+        reply = self.one()
+        self.assertFalse(reply.whole)
+        self.assertTrue(self.caller.closed)
+        self.assertEqual(self.proxy.reactor.tcpClients, [])
+
+    def test_bytes_in_tiny_pieces_behind_a_request_are_kept_in_few(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        for byte in self.head(path="/livez", method="GET") * 100:
+            self.caller.write(bytes([byte]))
+        self.assertLess(len(self.caller.protocol._channel._dataBuffer), 1000)
+        upstream.write(OK)
+        self.assertEqual([reply.status for reply in self.all()], [200] * 101)
