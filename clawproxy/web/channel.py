@@ -116,7 +116,7 @@ class ProxyChannel(http.HTTPChannel):
         """An answer is complete: let it go, and take up the next request."""
         self.corked = False
         self.flush()
-        if self.site.drain.draining and not self._dataBuffer:
+        if self.site.drain.draining and not any(self._dataBuffer):
             self.persistent = 0
         super().requestDone(request)
 
