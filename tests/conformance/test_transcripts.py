@@ -1,6 +1,6 @@
 """Streams as upstreams really send them, oddities included, read by the SDK of every caller.
 
-A transcript is ``tests/data/transcripts/UPSTREAM/NAME.sse``: an upstream's bytes, before which an
+A stream's transcript is ``tests/data/transcripts/UPSTREAM/NAME.sse``: an upstream's bytes, before which an
 SSE comment says in JSON what a caller has to get:
 
 * ``text``, ``thinking``, ``refusal``: all of it; ``calls``: ``[id, name, arguments]`` each, where
@@ -9,6 +9,8 @@ SSE comment says in JSON what a caller has to get:
 * ``error``: the :class:`~clawproxy.core.errors.Kind`; ``text`` is then what came before it;
 * ``foreign``: there are blocks that the vendor's own SDK does not know, so that it is not asked;
 * ``invalid``: the arguments are no JSON, so a caller's SDK may not be able to show them.
+
+A whole answer's transcript is ``NAME.json``: ``expect``, in the same words, and ``body``.
 """
 
 from __future__ import annotations
@@ -22,10 +24,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
-from clawproxy.core.errors import Kind
-from tests.conformance.readers import MISSING, STREAM_READERS, Reading, frames_of
+from clawproxy.core.errors import Kind, ProxyError
+from tests.conformance.readers import (
+    MESSAGE_READERS,
+    MISSING,
+    STREAM_READERS,
+    Reading,
+    frames_of,
+)
 from tests.conformance.test_answers import SHOWN
-from tests.conformance.translation import translate_stream
+from tests.conformance.translation import translate_body, translate_stream
 
 TRANSCRIPTS = Path(__file__).parent.parent / "data" / "transcripts"
 
@@ -88,20 +96,20 @@ class TranscriptsTests(SynchronousTestCase):
         if expected.get("invalid") and caller == "anthropic":
             self.check_invalid(expected, caller, body)
             return
-        reading = STREAM_READERS[caller](body)
+        self.check_reading(expected, caller, STREAM_READERS[caller](body), body)
+
+    def check_reading(
+        self, expected: dict[str, Any], caller: DialectName, reading: Reading, body: bytes
+    ) -> None:
+        """What the SDK read is what the transcript says."""
         self.assertIsNone(reading.error)
         text, refusal = expected.get("text", ""), expected.get("refusal", "")
         shown = SHOWN[caller].get(expected["stop"], expected["stop"])
         if caller == "openai_responses" and refusal and not text:
             shown = "completed"  # refused in words; a filter's refusal stays one
         if caller == "anthropic" and refusal:
-            explanations = [
-                data["delta"]["stop_details"]["explanation"]
-                for name, data in frames_of(body)
-                if name == "message_delta"
-            ]
-            if explanations != [refusal]:
-                text += refusal
+            if f'"explanation":{json.dumps(refusal)}' not in body.decode():
+                text += refusal  # else it stands in stop_details
             refusal = ""
         self.assertEqual(reading.text, text)
         self.assertEqual(reading.refusal, refusal)
@@ -151,11 +159,34 @@ def _test(path: Path, caller: DialectName) -> Callable[[TranscriptsTests], None]
     return test
 
 
+def _whole(path: Path, caller: DialectName) -> Callable[[TranscriptsTests], None]:
+    upstream: DialectName = path.parent.name  # type: ignore[assignment]
+
+    def test(self: TranscriptsTests) -> None:
+        found = json.loads(path.read_bytes())
+        expected, body = found["expect"], json.dumps(found["body"]).encode()
+        if "error" in expected:
+            error = self.assertRaises(ProxyError, translate_body, upstream, caller, body)
+            self.assertEqual(error.kind, Kind[expected["error"]])
+            return
+        translated = translate_body(upstream, caller, body)
+        if expected.get("foreign") and upstream == caller:
+            self.assertIn(b"stop_reason", translated)
+        else:
+            self.check_reading(expected, caller, MESSAGE_READERS[caller](translated), translated)
+
+    return test
+
+
 def _add_tests() -> None:
     for path in sorted(TRANSCRIPTS.glob("*/*.sse")):
         for caller in DIALECTS:
-            name = f"test_{path.parent.name}_{path.stem}_to_{caller}"
-            setattr(TranscriptsTests, name, _test(path, caller))
+            name = f"{path.parent.name}_{path.stem}_to_{caller}"
+            setattr(TranscriptsTests, f"test_stream_{name}", _test(path, caller))
+    for path in sorted(TRANSCRIPTS.glob("*/*.json")):
+        for caller in DIALECTS:
+            name = f"{path.parent.name}_{path.stem}_to_{caller}"
+            setattr(TranscriptsTests, f"test_whole_{name}", _whole(path, caller))
 
 
 _add_tests()
