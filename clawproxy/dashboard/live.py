@@ -1,0 +1,284 @@
+"""``/api/live``: what happens, as it happens (server-sent events).
+
+``started`` and ``finished`` carry the exchange as lists show it; ``progress`` carries its id and the text so far. A
+stream that somebody watches gives away nothing but a reference to each piece; the pieces of all streams are read
+together, a few times a second and within a budget. While nobody watches, :attr:`Live.watching` is false and nothing
+is done at all. A watcher that reads too slowly misses progress first, and is dropped when even the rest piles up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from clawproxy.core.record import Exchange
+from clawproxy.dashboard.access import Refusal
+from clawproxy.dashboard.api_record import listed
+from clawproxy.dashboard.growing import Growing
+from clawproxy.dashboard.status import expect
+
+ROUND = 0.15
+"""Seconds between two rounds of progress."""
+ROUND_BYTES = 256 << 10
+"""Bytes of streams that one round reads, and of events that it writes; the rest waits for the next."""
+PENDING_BYTES = 1 << 20
+"""Bytes of one stream that wait to be read; what is beyond is not shown."""
+FOLLOWED = 200
+"""Streams whose text is followed at a time."""
+WATCHERS = 50
+QUEUED = 2000
+"""Events that wait for a slow watcher before it is dropped."""
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment shows that the connection lives."""
+
+_HEADERS = [
+    (b"Content-Type", b"text/event-stream; charset=utf-8"),
+    (b"Cache-Control", b"no-store"),
+    (b"X-Accel-Buffering", b"no"),
+    (b"X-Content-Type-Options", b"nosniff"),
+]
+
+
+def event(name: str, value: object) -> bytes:
+    """Word an event."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode("ascii"), msgspec.json.encode(value))
+
+
+@implementer(IPushProducer)
+class Watcher:
+    """One who watches.
+
+    :param left: called when there is nobody there any more.
+    """
+
+    def __init__(self, request: Any, left: Callable[[Watcher], None]) -> None:
+        self._request = request
+        self._left = left
+        self._queue: deque[bytes] = deque()
+        self._paused = False
+        self._gone = False
+        request.notifyFinish().addErrback(self._lost)
+        request.send_head(200, b"OK", _HEADERS)
+        request.registerProducer(self, True)
+        request.write(b"retry: 2000\n\n")
+
+    def _lost(self, _: Failure) -> None:
+        if not self._gone:
+            self._gone = True
+            self._left(self)
+
+    def send(self, data: bytes, *, droppable: bool = False) -> None:
+        """Send an event, now or when the watcher reads on.
+
+        :param droppable: a later event says it again.
+        """
+        if self._gone:
+            return
+        if not self._paused:
+            self._request.write(data)
+        elif not droppable:
+            self._queue.append(data)
+            if len(self._queue) > QUEUED:
+                self.end()
+
+    @property
+    def slow(self) -> bool:
+        """Whether it reads more slowly than there is to read."""
+        return self._paused
+
+    def end(self) -> None:
+        """End the watch; a browser comes again by itself."""
+        if self._gone:
+            return
+        self._gone = True
+        self._queue.clear()
+        if not self._request.gone:
+            self._request.unregisterProducer()
+            self._request.finish()
+        self._left(self)
+
+    def pauseProducing(self) -> None:
+        """Keep events: the watcher does not read them."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Send what was kept."""
+        self._paused = False
+        while self._queue and not self._paused:
+            self._request.write(self._queue.popleft())
+
+    def stopProducing(self) -> None:
+        """Do nothing: the request says that it is over."""
+
+
+class _Stream:
+    """A stream that is followed."""
+
+    __slots__ = ("exchange", "growing", "pending", "size")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.growing = Growing(exchange.dialect)
+        self.pending: list[bytes] = []
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        if self.size < PENDING_BYTES:
+            self.pending.append(data)
+            self.size += len(data)
+
+    def read(self) -> None:
+        data = b"".join(self.pending)
+        self.pending, self.size = [], 0
+        self.growing.feed(data)
+
+    def event(self) -> bytes:
+        growing, exchange = self.growing, self.exchange
+        text = growing.text
+        return event(
+            "progress",
+            {
+                "id": exchange.id,
+                "text": text,
+                "offset": growing.offset,
+                "thinking": growing.thinking,
+                "tools": growing.tools,
+                "provider": exchange.provider,
+                "routed_model": exchange.routed_model,
+                "ttft_ms": exchange.ttft_ms,
+                "response_bytes": exchange.response_bytes,
+            },
+        )
+
+
+class Live:
+    """Show exchanges to whoever watches; an :class:`~clawproxy.relay.observer.Observer`.
+
+    :param reactor: gives the time.
+    :param running: gives the exchanges under way, for those who begin to watch.
+    :ivar watching: whether anybody watches.
+    """
+
+    def __init__(self, reactor: Any, running: Callable[[], Iterable[Exchange]]) -> None:
+        self.watching = False
+        self._reactor = reactor
+        self._running = running
+        self._watchers: set[Watcher] = set()
+        self._streams: dict[str, _Stream] = {}
+        self._fresh: dict[str, _Stream] = {}
+        self._round: IDelayedCall | None = None
+        self._beat: IDelayedCall | None = None
+        self._quiet = True
+
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    # Watching.
+
+    async def answer(self, request: Any, rest: str) -> None:
+        """Answer ``GET /api/live``."""
+        expect(request, "GET")
+        if rest.strip("/"):
+            raise Refusal(404, "nothing is served below /api/live")
+        if len(self._watchers) >= WATCHERS:
+            raise Refusal(503, f"{WATCHERS} watch already", 30)
+        watcher = Watcher(request, self._left)
+        self._watchers.add(watcher)
+        self.watching = True
+        if self._beat is None:
+            self._beat = self._reactor.callLater(HEARTBEAT, self._heartbeat)
+        for exchange in sorted(self._running(), key=lambda each: each.id):
+            watcher.send(event("started", listed(exchange)))
+
+    def _left(self, watcher: Watcher) -> None:
+        self._watchers.discard(watcher)
+        if self._watchers:
+            return
+        self.watching = False
+        self._streams.clear()
+        self._fresh.clear()
+        for call in (self._round, self._beat):
+            if call is not None and call.active():
+                call.cancel()
+        self._round = self._beat = None
+
+    def _heartbeat(self) -> None:
+        self._beat = self._reactor.callLater(HEARTBEAT, self._heartbeat)
+        if self._quiet:
+            self.tell(b": still here\n\n")
+        self._quiet = True
+
+    def tell(self, data: bytes) -> None:
+        """Send an event to all."""
+        self._quiet = False
+        for watcher in list(self._watchers):
+            watcher.send(data)
+
+    async def start(self) -> None:
+        """Do nothing: watchers come by themselves."""
+
+    async def stop(self) -> None:
+        """Send all watchers away."""
+        for watcher in list(self._watchers):
+            watcher.end()
+
+    # Being told.
+
+    def started(self, exchange: Exchange) -> None:
+        """Show an exchange that begins."""
+        if self.watching:
+            self.tell(event("started", listed(exchange)))
+
+    def progress(self, exchange: Exchange, data: bytes) -> None:
+        """Take a piece of an answer, to be read in the next round."""
+        stream = self._streams.get(exchange.id)
+        if stream is None:
+            if not exchange.stream or len(self._streams) >= FOLLOWED:
+                return
+            stream = self._streams[exchange.id] = _Stream(exchange)
+        stream.add(data)
+        self._fresh[exchange.id] = stream
+        if self._round is None:
+            self._round = self._reactor.callLater(ROUND, self._go_round)
+
+    def finished(self, exchange: Exchange) -> None:
+        """Show an exchange that is over."""
+        if not self.watching:
+            return
+        self._fresh.pop(exchange.id, None)
+        stream = self._streams.pop(exchange.id, None)
+        if stream is not None and stream.pending:
+            stream.read()
+            self._tell_progress(stream)
+        self.tell(event("finished", listed(exchange)))
+
+    def _go_round(self) -> None:
+        self._round = None
+        room = ROUND_BYTES
+        while self._fresh and room > 0:
+            # In the order in which they became fresh: each gets its turn.
+            id = next(iter(self._fresh))
+            stream = self._fresh.pop(id)
+            room -= stream.size
+            stream.read()
+            room -= self._tell_progress(stream)
+        if self._fresh:
+            self._round = self._reactor.callLater(ROUND, self._go_round)
+
+    def _tell_progress(self, stream: _Stream) -> int:
+        listening = [watcher for watcher in self._watchers if not watcher.slow]
+        if not listening:
+            return 0
+        self._quiet = False
+        data = stream.event()
+        for watcher in listening:
+            watcher.send(data, droppable=True)
+        return len(data)
