@@ -10,6 +10,7 @@ answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -201,9 +202,10 @@ class Call:
             else:
                 followed.callback(True)
 
-    async def _follow(self, run: GatewayRun) -> bool:
+    async def _follow(self, run: GatewayRun, begin: Callable[[], None] | None = None) -> bool:
         """Show a run.
 
+        :param begin: starts it, once this call listens.
         :returns: whether it is over; otherwise it waits for its user.
         """
         self._run = run
@@ -211,6 +213,8 @@ class Call:
         followed: Deferred[bool] = Deferred()
         self._followed = followed
         run.attach(self)
+        if begin is not None:
+            begin()
         over: bool = await followed
         return over
 
@@ -239,7 +243,7 @@ class Call:
                 self._end(None)
                 return
             run = provider.dispatch(errand, provider.hello or hello)
-            await self._follow(run)
+            await self._follow(run, run.start)
         finally:
             provider.conversations.keep(conversation)
         self._end(None)
@@ -265,19 +269,25 @@ class Call:
             await self._deny_all(conversation, waiting)
             return True
         decision = next((d for d in first.allowed if d == verdict.value), None)
-        if decision is None:
-            now = self._provider.now()
-            self._note(f"{verdict.name} is not offered for this.\n\n{question(first, now)}")
+        if decision is None or (decision != "deny" and first.id not in conversation.shown):
+            # Nobody allows what they have not seen.
+            lead = f"{verdict.name} is not offered for this.\n\n" if decision is None else ""
+            self._show(conversation, first, lead)
             return False
         approval = await self._provider.approvals.decide(first.id, decision)
         conversation.approvals.remove(first.id)
+        conversation.shown.discard(first.id)
         if approval.standing is Standing.EXPIRED:
             self._note(_became(approval))
         if len(waiting) > 1:
-            self._note(question(waiting[1], self._provider.now()))
+            self._show(conversation, waiting[1])
             return False
         await self._go_on(conversation, errand, approval)
         return False
+
+    def _show(self, conversation: Conversation, approval: Approval, lead: str = "") -> None:
+        self._note(lead + question(approval, self._provider.now()))
+        conversation.shown.add(approval.id)
 
     async def _deny_all(self, conversation: Conversation, waiting: list[Approval]) -> None:
         """The user has spoken of something else: nothing is run, and the agent hears the
@@ -287,6 +297,7 @@ class Call:
             approval = await self._provider.approvals.decide(approval.id, "deny")
             self._note(_became(approval))
         conversation.approvals.clear()
+        conversation.shown.clear()
         if parked is not None:
             # It holds the session: the message would wait until it had spoken to the denial.
             parked.abort()
@@ -316,7 +327,9 @@ class Call:
                 opening=False,
             )
             found = provider.dispatch(go_on, hello)
-        await self._follow(found)
+            await self._follow(found, found.start)
+        else:
+            await self._follow(found)
 
 
 def _became(approval: Approval) -> str:

@@ -26,11 +26,13 @@ class Conversation:
     """One chat.
 
     :ivar approvals: the ids of those the user was asked, or is still to be asked, in order.
+    :ivar shown: the ids of those that were really shown: only these can be allowed by a word.
     :ivar parked: the run that waits, or went on after its approval was decided elsewhere.
     """
 
     key: str
     approvals: list[str] = field(factory=list)
+    shown: set[str] = field(factory=set)
     parked: GatewayRun | None = None
 
     @property

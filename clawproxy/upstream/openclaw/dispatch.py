@@ -95,7 +95,8 @@ def prepare(errand: Errand, hello: Hello, run_id: str) -> Mission:
         params["attachments"] = [a.params() for a in errand.attachments]
     if errand.thinking is not None:
         params["thinking"] = errand.thinking
-    if hello.protocol < 4 and {"chat.send", "chat.abort"} <= hello.methods:
+    abortable = hello.protocol >= 4 and ("agent" in hello.methods or not hello.methods)
+    if not abortable and {"chat.send", "chat.abort"} <= hello.methods:
         # chat.send has no place for instructions: they go before the first message.
         lead = f"[Instructions]\n{errand.system}\n\n[Message]\n" if errand.system else ""
         params["message"] = (lead if errand.opening else "") + errand.message
@@ -235,20 +236,24 @@ class GatewayRun:
         elif state in ("final", "error"):
             self._begin_work(self._conclude)
 
-    def ask(self, approval: Approval, now: float) -> None:
-        """Show an approval to the user: at once, as the end of this answer, if the run waits for
-        it, else under the answer, which goes on.
+    def ask(self, approval: Approval, now: float) -> bool:
+        """Show an approval to the user: at once, as the end of this answer, if the run waits for it,
+        else under the answer, which goes on.
+
+        :returns: whether anybody is there to see it.
         """
+        audience = self._audience
+        if audience is None:
+            return False
         if not self.waits:
             self._translator.postscripts.append(question(approval, now))
-            return
+            return True
         self._deliver(self._translator.note(question(approval, now)))
         self._deliver(self._translator.rest())
         self._translator.resume()
-        self._holding = True
-        audience, self._audience = self._audience, None
-        if audience is not None:
-            audience.parked()
+        self._audience = None
+        audience.parked()
+        return True
 
     # --- the audience
 
@@ -261,7 +266,7 @@ class GatewayRun:
         self._check_audience()
 
     def detach(self) -> None:
-        """Nobody listens any more, nor will: what is said from now on is dropped."""
+        """Nobody listens any more: what is said from now on is dropped."""
         self._audience = None
         self._holding = False
 
@@ -450,9 +455,12 @@ class GatewayRun:
     async def _transcript(self) -> PastTurn:
         params = {"sessionKey": self.mission.session_key, "limit": LIMIT}
         response = await self._connection.request("chat.history", params)
-        if response.error is not None:
+        if response.error is None:
+            return read_turn(response.payload)
+        if self._twice:
             raise failed(response.error.message)
-        return read_turn(response.payload)
+        # The end has been told; only the tokens stay unknown.
+        return PastTurn(answered=True)
 
     async def _underway(self) -> bool:
         """Whether a run of ``chat.send`` goes on although it seemed to end: its provider is asked

@@ -222,6 +222,9 @@ def read_hello(payload: JSON) -> Hello | None:
 _TOKEN_REMEDY = (
     "Set the provider's token (or OPENCLAW_GATEWAY_TOKEN) to the gateway's gateway.auth.token"
 )
+_AUTH_WORDS = ("unauthorized", "token", "device signature", "device nonce", "device identity")
+"""What gateways before 2026.3 say in place of a code."""
+
 _AUTH_REMEDIES = {
     "AUTH_TOKEN_NOT_CONFIGURED": "The gateway has no token: set gateway.auth.token there",
     "DEVICE_AUTH_SIGNATURE_EXPIRED": "Set the clocks of this machine and of the gateway's right",
@@ -253,7 +256,8 @@ def read_refusal(error: GatewayError) -> Refusal:
         )
     if code == "PAIRING_REQUIRED" or (error.code == "NOT_PAIRED" and "identity" not in words):
         return _pairing(error)
-    if code.startswith(("AUTH_", "DEVICE_")) or error.code == "NOT_PAIRED" or "token" in words:
+    worded = any(sign in words for sign in _AUTH_WORDS)
+    if code.startswith(("AUTH_", "DEVICE_")) or error.code == "NOT_PAIRED" or worded:
         return Refusal(
             Obstacle.AUTHENTICATION,
             f"The gateway refuses this proxy: {error.message}",

@@ -202,22 +202,17 @@ class OpenClawProvider(Service):
         )
 
     def dispatch(self, errand: Errand, hello: Hello) -> GatewayRun:
-        """Start a run.
+        """Prepare a run, which its :meth:`~.dispatch.GatewayRun.start` then starts.
 
         :raises ProxyError: the errand does not fit the gateway.
         """
         mission = prepare(errand, hello, str(uuid.uuid4()))
-        run = self._take(mission, errand, hello)
-        run.start()
-        return run
+        return self._take(mission, errand, hello)
 
     def adopt(self, errand: Errand, approval: Approval, hello: Hello) -> GatewayRun | None:
         """Take up the run that waits for an approval, although it was started before this proxy."""
-        if not approval.run_id:
-            return None
-        known = self._runs.get(approval.run_id)
-        if known is not None:
-            return known
+        if not approval.run_id or approval.run_id in self._runs:
+            return self._runs.get(approval.run_id)
         session = approval.session_key or errand.session_key
         run = self._take(Mission("agent", approval.run_id, session, {}), errand, hello)
         run.adopt()
@@ -331,10 +326,11 @@ class OpenClawProvider(Service):
         conversation.approvals.append(approval.id)
         if run is not None and run.waits:
             conversation.parked = run
-        # Kept before the user can see it, and answer.
+        # All is noted before the user can see it, and answer.
         self.conversations.keep(conversation)
-        if run is not None:
-            run.ask(approval, self._clock())
+        conversation.shown.add(approval.id)
+        if run is None or not run.ask(approval, self._clock()):
+            conversation.shown.discard(approval.id)
 
     def _run_in(self, session_key: str) -> GatewayRun | None:
         """The oldest run of a session: a gateway does one at a time there."""

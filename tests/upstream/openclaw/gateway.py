@@ -1,8 +1,8 @@
 """A gateway in memory: the server's end of a WebSocket, joined to the client without a socket.
 
 1. :class:`Wire` carries bytes both ways, in order and at once.
-2. :class:`Gateway` is an endpoint; each connection that it accepts is a :class:`Connection`, on which a test says what
-   the gateway says, and sees what it was asked.
+2. :class:`Gateway` is an endpoint; each connection that it accepts is a :class:`Connection`, on
+   which a test says what the gateway says, and sees what it was asked.
 3. :class:`ObligingGateway` answers the handshake and the small questions by itself.
 """
 

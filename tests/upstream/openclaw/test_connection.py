@@ -237,7 +237,8 @@ class Refusals(ConnectionTestCase):
         self.assertIn("openclaw devices approve req-1", self.refused(gateway).message)
 
     def test_pairing_is_looked_at_again(self) -> None:
-        """A person may have paired the device meanwhile: a caller has it tried again after a minute."""
+        """A person may have paired the device meanwhile: a caller has it tried again after a
+        minute."""
         gateway = RefusingGateway(code="NOT_PAIRED", message="pairing required")
         connection = self.connect(gateway)
         self.clock.advance(3600)
@@ -321,7 +322,8 @@ class Absence(ConnectionTestCase):
         self.assertEqual(gateway.attempts, 2)
 
     def test_a_minute_with_callers(self) -> None:
-        """However many callers come, a minute costs at most twenty attempts, and none of them waits long."""
+        """However many callers come, a minute costs at most twenty attempts, and none of them waits
+        long."""
         gateway = Gateway()
         gateway.reachable = False
         connection = self.connect(gateway)
@@ -437,7 +439,8 @@ class Requests(ConnectionTestCase):
         self.assertEqual([r.payload["status"] for r in heard], ["accepted", "ok"])
 
     def test_too_long(self) -> None:
-        """A frame longer than the gateway takes is not sent: it would cost every run its connection."""
+        """A frame longer than the gateway takes is not sent: it would cost every run its
+        connection."""
         self.gateway.hello = hello(maxPayload=2000)
         self.gateway.last.drop()
         self.clock.advance(5)
