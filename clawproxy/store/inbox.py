@@ -43,6 +43,11 @@ class Inbox:
         """The number of the segment at hand."""
         return self._number
 
+    @property
+    def sealed(self) -> bool:
+        """Whether the segment at hand has been read to its seal."""
+        return self._path is not None and self._sealed
+
     def read(self) -> list[Record]:
         """Give the next records of the segment at hand; none if there are none now.
 

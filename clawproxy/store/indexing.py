@@ -173,7 +173,7 @@ class Indexing:
                 await between()  # a large inheritance must not delay what happens now
             if records:
                 continue
-            if not over:
+            if not (over or inbox.sealed):
                 self._since = None
                 self.progress.behind = 0.0
                 return True

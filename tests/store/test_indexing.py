@@ -1,0 +1,276 @@
+"""Indexing without processes: segments in, exchanges out, whatever comes twice, torn or in the
+wrong hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from clawproxy.store import instance as instances
+from clawproxy.store import segment
+from clawproxy.store.entry import Prepared
+from clawproxy.store.indexing import Indexing
+from clawproxy.store.protocol import Filter, StoreUnavailable
+from clawproxy.store.segment import Kind, Side
+from clawproxy.store.sqlite import SQLiteStore
+from tests.store.logs import captured
+from tests.store.samples import asking, exchange, message
+
+
+def framed(kind: Kind, chunks: list[bytes]) -> bytes:
+    payload = b"".join(chunks)
+    return segment.frame(kind, payload) + payload
+
+
+def whole(number: int, text: str = "hello", **fields: object) -> bytes:
+    request = asking(text)
+    return framed(
+        Kind.WHOLE,
+        segment.whole_payload(
+            exchange(number, request_bytes=len(request), **fields),
+            request,
+            None,
+            segment.block([1.0], [message(text)]),
+            segment.block([], []),
+            False,
+        ),
+    )
+
+
+def start(number: int) -> bytes:
+    running = exchange(number, outcome="running", finished_at=None)
+    return framed(Kind.START, segment.start_payload(running, asking(f"long {number}")))
+
+
+def pieces(number: int, data: bytes, at: float = 1.0) -> bytes:
+    id = exchange(number).id
+    return framed(Kind.PIECES, segment.pieces_payload(id, Side.SENT, [at], [data]))
+
+
+def asked(number: int, data: bytes) -> bytes:
+    return framed(Kind.UPSTREAM_REQUEST, segment.upstream_payload(exchange(number).id, data))
+
+
+def end(number: int, truncated: bool = False) -> bytes:
+    return framed(Kind.END, segment.end_payload(exchange(number), truncated))
+
+
+SEAL = segment.frame(Kind.SEAL, b"")
+
+
+class FlakyStore(SQLiteStore):
+    """A store that fails as told."""
+
+    failing: Exception | None = None
+    poison = ""
+
+    async def ingest(self, batch: Sequence[Prepared]) -> int:
+        if self.failing is not None:
+            raise self.failing
+        if any(prepared.entry.exchange.id == self.poison for prepared in batch):
+            raise OverflowError("too large for any column")
+        return await super().ingest(batch)
+
+
+class IndexingCase(TestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.path = Path(self.mktemp())
+        self.store = FlakyStore(self.path)
+        self.clock = Clock()
+        self.changed: list[str] = []
+        self.indexing = self.made("1-a")
+        await self.store.open()
+        self.addCleanup(self.store.close)
+
+    def made(self, own: str | None) -> Indexing:
+        return Indexing(self.clock, self.store, self.directory, own, changed=self.changed.extend)
+
+    def write(self, number: int, *records: bytes, instance: str = "1-a") -> Path:
+        path = instances.segment_path(self.directory, instance, number)
+        if not path.exists():
+            path.write_bytes(segment.header(instance))
+        with path.open("ab") as file:
+            file.write(b"".join(records))
+        return path
+
+    async def outcomes(self) -> dict[str, str]:
+        page = await self.store.list(Filter(), limit=1000)
+        return {item.exchange.id: item.exchange.outcome for item in page.items}
+
+
+class GrowingTests(IndexingCase):
+    async def test_a_growing_segment_is_read_as_it_grows(self) -> None:
+        path = self.write(1)
+        self.assertTrue(await self.indexing.own())
+        self.write(1, whole(1))
+        self.assertTrue(await self.indexing.own())
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        self.assertEqual(self.changed, ["id000001"])
+        record = whole(2)
+        self.write(1, record[:50])
+        await self.indexing.own()
+        self.write(1, record[50:], whole(3))
+        await self.indexing.own()
+        self.assertEqual(len(await self.outcomes()), 3)
+        self.assertTrue(path.exists())
+        self.write(1, SEAL)
+        await self.indexing.own()
+        self.assertFalse(path.exists())
+
+    async def test_a_stream_across_segments(self) -> None:
+        self.write(1, start(1), pieces(1, b"one,", 1.0), asked(1, b"first try"))
+        await self.indexing.own()
+        self.assertEqual(await self.outcomes(), {"id000001": "running"})
+        self.write(1, SEAL)
+        self.write(2, asked(1, b"second try"), pieces(1, b"two,", 2.0))
+        await self.indexing.own()
+        self.assertEqual(await self.store.body("id000001", "response"), b"one,")
+        self.write(2, SEAL)
+        self.write(3, pieces(1, b"three", 3.0), end(1, truncated=True))
+        await self.indexing.own()
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        events = await self.store.events("id000001")
+        assert events is not None
+        self.assertEqual(events.times, (1.0, 2.0, 3.0))
+        self.assertEqual(events.body, b"one,two,three")
+        self.assertEqual(await self.store.body("id000001", "upstream-request"), b"second try")
+        self.assertEqual(await self.store.body("id000001", "request"), asking("long 1"))
+        detail = await self.store.get("id000001")
+        assert detail is not None
+        self.assertTrue(detail.stored.truncated)
+        self.assertEqual((await self.store.list(Filter(text="long"))).total, 1)
+
+    async def test_killed_between_any_two_segments(self) -> None:
+        """An indexer that begins anew reads what is still there, and nothing comes twice or is
+        lost."""
+        self.write(1, start(1), pieces(1, b"a"), whole(2), SEAL)
+        self.write(2, pieces(1, b"b"), whole(3))
+        first = self.write(1).read_bytes()
+        await self.indexing.own()
+        assert self.indexing._lock is not None
+        self.indexing._lock.release()
+        # As if it had been killed after the commit and before the removal.
+        self.write(1).write_bytes(first)
+        second = self.made("1-a")
+        await second.own()
+        self.write(2, pieces(1, b"c"), end(1))
+        await second.own(ended=True)
+        self.assertEqual(
+            await self.outcomes(), {"id000001": "ok", "id000002": "ok", "id000003": "ok"}
+        )
+        self.assertEqual(await self.store.body("id000001", "response"), b"abc")
+        self.assertEqual(list(self.directory.iterdir()), [])
+
+    async def test_only_one_indexer_reads_a_journal(self) -> None:
+        self.write(1, whole(1))
+        self.assertTrue(await self.indexing.own())
+        self.assertFalse(await self.made("1-a").own())
+
+
+class OrphanTests(IndexingCase):
+    async def test_what_a_dead_proxy_left(self) -> None:
+        (self.directory / ("0-z" + instances.PROXY_SUFFIX)).touch()
+        self.write(1, whole(1), start(2), pieces(2, b"half"), SEAL, instance="0-z")
+        self.write(2, start(3), pieces(2, b"way"), whole(4)[:-3], instance="0-z")
+        with captured() as events:
+            await self.made(None).orphans()
+        self.assertEqual(
+            await self.outcomes(),
+            {"id000001": "ok", "id000002": "interrupted", "id000003": "interrupted"},
+        )
+        self.assertEqual(await self.store.body("id000002", "response"), b"halfway")
+        self.assertEqual(list(self.directory.iterdir()), [])
+        self.assertTrue(any("no whole record" in str(e.get("log_format")) for e in events))
+
+    async def test_running_in_the_store_alone(self) -> None:
+        """All its segments were in already, when the proxy died."""
+        self.write(1, start(1), pieces(1, b"so far"), SEAL, instance="0-z")
+        inherited = self.made("0-z")
+        await inherited.own()
+        assert inherited._lock is not None
+        inherited._lock.release()
+        (self.directory / ("0-z" + instances.PROXY_SUFFIX)).touch()
+        with captured():
+            await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "interrupted"})
+        self.assertEqual(await self.store.body("id000001", "response"), b"so far")
+        self.assertEqual(list(self.directory.iterdir()), [])
+
+    async def test_the_living_are_left_alone(self) -> None:
+        lock = instances.Lock(self.directory / ("0-z" + instances.PROXY_SUFFIX))
+        self.assertTrue(lock.acquire())
+        self.addCleanup(lock.release)
+        path = self.write(1, whole(1), instance="0-z")
+        await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {})
+        self.assertTrue(path.exists())
+
+    async def test_what_is_no_segment_is_put_aside(self) -> None:
+        path = instances.segment_path(self.directory, "0-z", 1)
+        path.write_bytes(b"SQLite format 3\0" * 10)
+        self.write(2, whole(1), instance="0-z")
+        with captured():
+            await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
+
+
+class FailingTests(IndexingCase):
+    async def test_an_absent_store_is_waited_for(self) -> None:
+        self.store.failing = StoreUnavailable("gone fishing")
+        path = self.write(1, whole(1), SEAL)
+        with captured() as events:
+            waiting = ensureDeferred(self.indexing.own())
+            for _ in range(20):
+                self.clock.advance(1.0)
+            self.assertNoResult(waiting)
+            self.assertEqual(self.indexing.progress.state, "waiting")
+            self.assertEqual(self.indexing.progress.error, "gone fishing")
+            self.assertGreater(self.indexing.progress.behind, 10)
+            self.assertTrue(path.exists())
+            self.store.failing = None
+            self.clock.advance(10.0)
+            self.assertTrue(await waiting)
+        self.assertFalse(path.exists())
+        self.assertIsNone(self.indexing.progress.error)
+        self.assertEqual(self.indexing.progress.behind, 0)
+        said = [event for event in events if "wait for the store" in str(event["log_format"])]
+        self.assertEqual(len(said), 1)
+
+    async def test_leaving_while_the_store_is_away(self) -> None:
+        self.store.failing = StoreUnavailable("gone fishing")
+        path = self.write(1, whole(1), SEAL)
+        with captured():
+            waiting = ensureDeferred(self.indexing.own())
+            self.indexing.leave()
+            self.assertFalse(await waiting)
+        self.assertTrue(path.exists())
+
+    async def test_one_that_cannot_be_stored_stops_no_other(self) -> None:
+        self.store.poison = "id000002"
+        self.write(1, whole(1), whole(2), whole(3), SEAL)
+        self.write(2, whole(4), SEAL)
+        with captured():
+            await self.indexing.own()
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        self.assertEqual(set(await self.outcomes()), {"id000001", "id000003", "id000004"})
+        self.assertEqual(self.indexing.progress.rejected, 1)
+        kept = [p.name for p in self.directory.iterdir() if p.suffix == ".rejected"]
+        self.assertEqual(kept, ["1-a-00000001.rejected"])
+
+    async def test_what_cannot_be_read_is_kept_exactly(self) -> None:
+        def enrich(*arguments: object) -> str | None:
+            raise ZeroDivisionError("a fault of ours")
+
+        self.indexing = Indexing(self.clock, self.store, self.directory, "1-a", enrich)
+        self.write(1, whole(1), SEAL)
+        await self.indexing.own()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(await self.store.body("id000001", "request"), asking("hello"))
+        self.assertEqual(await self.store.body("id000001", "response"), message("hello"))
