@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.requesthead import Head, parse
 from clawproxy.sending import send
 
 if TYPE_CHECKING:
@@ -127,6 +128,41 @@ class ProxyChannel(http.HTTPChannel):
 
     # Reading.
 
+    def dataReceived(self, data: bytes) -> None:
+        """Take ordinary requests in one go each; all else goes through Twisted's careful parser."""
+        while self.line_mode and not self._buffer and not self.requests and self.persistent:
+            head = parse(data, MAX_HEAD, self.maxHeaders)
+            if head is None:
+                break
+            self.resetTimeout()
+            self._take(head, data)
+            data = data[head.size + head.length :]
+            if not data or self.refused:
+                return
+        super().dataReceived(data)
+
+    def _take(self, head: Head, data: bytes) -> None:
+        """Do what Twisted does line by line and header by header, all at once."""
+        request = self.requestFactory(self, 0)
+        self.requests.append(request)
+        self._HTTPChannel__first_line = 0
+        self._command, self._path, self._version = head.method, head.target, head.version
+        request.requestHeaders._rawHeaders = head.headers
+        self.length = head.length
+        self.allHeadersReceived()
+        end = head.size + head.length
+        body = data[head.size : end]
+        if len(body) == head.length:
+            if body:
+                request.handleContentChunk(body)
+            self.allContentReceived()
+        elif not self.refused:
+            self._transferDecoder = http._IdentityTransferDecoder(
+                head.length, request.handleContentChunk, self._finishRequestBody
+            )
+            self.setRawMode()
+            self._transferDecoder.dataReceived(body)
+
     def rawDataReceived(self, data: bytes) -> None:
         """Read body bytes, or keep pipelined ones for later and go on noticing a disconnect."""
         super().rawDataReceived(data)
@@ -154,6 +190,15 @@ class ProxyChannel(http.HTTPChannel):
         self.requests[-1].uri = self._path
         self.requests[-1].method = self._command
         super().allHeadersReceived()
+
+    def checkPersistence(self, request: http.Request, version: bytes) -> bool:
+        """Tell whether the connection may outlive the request (RFC 9112 §9.3)."""
+        if version != b"HTTP/1.1":
+            return False
+        values = request.requestHeaders.getRawHeaders(b"connection")
+        return values is None or not any(
+            option.strip().lower() == b"close" for value in values for option in value.split(b",")
+        )
 
     def allContentReceived(self) -> None:
         """Have the request answered, unless it was refused while it was being read."""

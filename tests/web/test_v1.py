@@ -1,0 +1,268 @@
+"""What requests under ``/v1`` meet before anything is forwarded, and how their targets travel."""
+
+from __future__ import annotations
+
+import json
+
+from clawproxy.testing import MemoryCaller, MemoryProxy, MemoryUpstream
+from tests.web.test_site import SiteCase
+from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
+
+
+class V1Case(SiteCase):
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        version: str = "HTTP/1.1",
+    ) -> MemoryCaller:
+        caller = self.proxy.caller()
+        caller.post(path, body, headers, method, version)
+        return caller
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        version: str = "HTTP/1.1",
+    ) -> Reply:
+        caller = self.send(method, path, headers, body, version)
+        data = caller.read()
+        found = replies(data, closed=caller.closed, head_only=method == "HEAD")
+        self.assertEqual(len(found), 1, data)
+        return found[0]
+
+
+class PathTests(V1Case):
+    def test_probe_of_claude_code(self) -> None:
+        reply = self.ask("HEAD", "/")
+        self.assertEqual((reply.status, reply.body), (200, b""))
+
+    def test_front_leads_to_the_dashboard(self) -> None:
+        reply = self.ask("GET", "/")
+        self.assertEqual((reply.status // 100, reply["location"]), (3, "/ui/"))
+
+    def test_unknown_paths(self) -> None:
+        for path in ("/nothing", "/v2/messages", "/nobody/v1/messages", "/v1x", "/anthropic"):
+            for method in ("GET", "POST"):
+                reply = self.ask(method, path, body=ASK if method == "POST" else b"")
+                self.assertEqual(reply.status, 404, path)
+                self.assertIn("error", json.loads(reply.body))
+
+    def test_methods_that_a_known_path_does_not_take(self) -> None:
+        for path, anthropic in (
+            ("/v1/messages", True),
+            ("/v1/messages/count_tokens", True),
+            ("/v1/chat/completions", False),
+            ("/v1/responses", False),
+            ("/anthropic/v1/messages", True),
+        ):
+            for method in ("GET", "PUT", "DELETE", "HEAD", "OPTIONS"):
+                reply = self.ask(method, path)
+                self.assertEqual(reply.status, 405, (method, path))
+                self.assertIn("POST", reply["allow"] or "")
+                if method == "HEAD":
+                    continue
+                error = json.loads(reply.body)
+                if anthropic:
+                    self.assertEqual(error["error"]["type"], "invalid_request_error")
+                    self.assertEqual(error["request_id"], reply["x-request-id"])
+                else:
+                    self.assertEqual(error["error"]["code"], "method_not_allowed")
+
+    def test_websockets_are_refused_at_once(self) -> None:
+        headers = {"Connection": "Upgrade", "Upgrade": "WebSocket", "Sec-WebSocket-Version": "13"}
+        reply = self.ask("GET", "/v1/responses", headers)
+        self.assertEqual(reply.status, 426)
+        self.assertIn("error", json.loads(reply.body))
+
+    def upstream_line(self, method: str, target: str, body: bytes = b"") -> bytes:
+        caller = self.send(method, target, body=body)
+        upstream = self.proxy.upstream()
+        line = upstream.request().partition(b"\r\n")[0]
+        upstream.write(OK)
+        caller.leave()
+        upstream.close()
+        return line
+
+    def test_targets_travel_byte_for_byte(self) -> None:
+        for target, expected in (
+            ("/v1/messages?beta=true", "/v1/messages?beta=true"),
+            ("//v1/messages", "/v1/messages"),
+            ("///v1/messages?a=//v1", "/v1/messages?a=//v1"),
+            ("/v1/messages?a=%20b+c&&x;y=%zz", "/v1/messages?a=%20b+c&&x;y=%zz"),
+            ("/anthropic/v1/messages?k=v", "/v1/messages?k=v"),
+            ("http://proxy:8080/v1/messages?x", "/v1/messages?x"),
+            ("HTTPS://proxy/v1/messages", "/v1/messages"),
+        ):
+            line = self.upstream_line("POST", target, ASK)
+            self.assertEqual(line, f"POST {expected} HTTP/1.1".encode(), target)
+
+    def test_passed_through_paths(self) -> None:
+        for target, expected in (
+            ("/v1/files/a%2Fb%20c/content?x=%26", "/v1/files/a%2Fb%20c/content?x=%26"),
+            ("/v1/files//x/../y/./z", "/v1/files//x/../y/./z"),
+            ("/openai/v1/files/v1/x", "/v1/files/v1/x"),
+        ):
+            line = self.upstream_line("GET", target)
+            self.assertEqual(line, f"GET {expected} HTTP/1.1".encode("latin-1"), target)
+
+    def test_provider_whose_name_begins_like_the_api(self) -> None:
+        proxy = MemoryProxy(
+            "providers.v1x.kind=openai", "providers.v1x.base_url=http://127.0.0.1:3/base"
+        )
+        caller = proxy.caller()
+        caller.post("/v1x/v1/files?q=/v1", b"", method="GET")
+        upstream = proxy.upstream()
+        self.assertTrue(upstream.request().startswith(b"GET /base/v1/files?q=/v1 HTTP/1.1\r\n"))
+        upstream.write(OK)
+        self.assertEqual(proxy.assembly.drain.in_flight, 0)
+
+
+class CORSTests(V1Case):
+    ASKS = {  # noqa: RUF012 - never changed
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-api-key,content-type,anthropic-version",
+    }
+
+    def test_preflight(self) -> None:
+        for path in ("/v1/messages", "/v1/models", "/anthropic/v1/messages", "/v1/anything"):
+            reply = self.ask("OPTIONS", path, self.ASKS)
+            self.assertEqual((reply.status, reply.body), (204, b""))
+            self.assertEqual(reply["access-control-allow-origin"], "*")
+            self.assertIn("POST", reply["access-control-allow-methods"] or "")
+            self.assertEqual(
+                reply["access-control-allow-headers"], "x-api-key,content-type,anthropic-version"
+            )
+            self.assertIsNone(reply["access-control-allow-private-network"])
+        self.assertEqual(self.proxy.reactor.tcpClients, [])
+
+    def test_private_network_preflight(self) -> None:
+        asks = {**self.ASKS, "Access-Control-Request-Private-Network": "true"}
+        reply = self.ask("OPTIONS", "/v1/messages", asks)
+        self.assertEqual(reply["access-control-allow-private-network"], "true")
+
+    def test_answers_and_errors_may_be_read_by_pages(self) -> None:
+        caller = self.send("POST", "/v1/messages", {"Origin": "https://page.example"}, ASK)
+        self.proxy.upstream().write(OK.replace(b"\r\n\r\n", b"\r\nRequest-Id: r\r\n\r\n", 1))
+        reply = replies(caller.read())[0]
+        self.assertEqual(reply.all("access-control-allow-origin"), ["*"])
+        self.assertIn("x-clawproxy-id", reply["access-control-expose-headers"] or "")
+        refused = self.ask("POST", "/v1/messages", {"Origin": "https://page.example"}, b"{")
+        self.assertEqual((refused.status, refused.all("access-control-allow-origin")), (400, ["*"]))
+
+    def test_only_named_origins(self) -> None:
+        self.proxy = MemoryProxy('server.cors.origins=["https://good.example"]')
+        good = self.ask("OPTIONS", "/v1/messages", {**self.ASKS, "Origin": "https://good.example"})
+        self.assertEqual(good["access-control-allow-origin"], "https://good.example")
+        self.assertIn("Origin", good["vary"] or "")
+        bad = self.ask("OPTIONS", "/v1/messages", self.ASKS)
+        self.assertIsNone(bad["access-control-allow-origin"])
+
+    def test_turned_off(self) -> None:
+        self.proxy = MemoryProxy("server.cors.origins=[]")
+        reply = self.ask("OPTIONS", "/v1/messages", self.ASKS)
+        self.assertEqual(reply.status, 405)
+        self.assertIsNone(reply["access-control-allow-origin"])
+
+    def test_preflight_needs_no_key(self) -> None:
+        self.proxy = MemoryProxy('auth.api_keys=["secret"]')
+        self.assertEqual(self.ask("OPTIONS", "/v1/messages", self.ASKS).status, 204)
+        self.assertEqual(self.ask("POST", "/v1/messages", body=ASK).status, 401)
+
+
+class FramingTests(V1Case):
+    """Callers of all ages, and how their requests and answers are framed."""
+
+    def stream(self, upstream: MemoryUpstream) -> None:
+        upstream.write(STREAM_HEAD + chunk(b"data: 1\n\n"))
+        upstream.write(chunk(b"data: 2\n\n") + LAST_CHUNK)
+
+    def test_http_1_0_gets_no_chunks(self) -> None:
+        for headers in ({}, {"Connection": "keep-alive"}):
+            caller = self.send("POST", "/v1/messages", headers, ASK, "HTTP/1.0")
+            upstream = self.proxy.upstream()
+            self.stream(upstream)
+            upstream.close()
+            self.assertTrue(caller.closed)
+            data = caller.read()
+            reply = replies(data, closed=True)[0]
+            self.assertIsNone(reply["transfer-encoding"])
+            self.assertEqual(reply.body, b"data: 1\n\ndata: 2\n\n")
+
+    def test_cut_answer_to_http_1_0(self) -> None:
+        caller = self.send("POST", "/v1/messages", {}, ASK, "HTTP/1.0")
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b"data: 1"))
+        upstream.reset()
+        self.assertTrue(caller.closed)
+        self.assertIn(b"data: 1\n\nevent: error\n", caller.read())
+
+    def test_connection_close_is_honoured(self) -> None:
+        caller = self.send("POST", "/v1/messages", {"Connection": "close"}, ASK)
+        self.stream(self.proxy.upstream())
+        reply = replies(caller.read())[0]
+        self.assertEqual((reply["connection"], reply.whole, caller.closed), ("close", True, True))
+
+    def test_connection_close_among_others_in_any_case(self) -> None:
+        caller = self.send("POST", "/v1/messages", {"Connection": "Keep-Alive,Close"}, ASK)
+        self.stream(self.proxy.upstream())
+        self.assertTrue(replies(caller.read())[0].whole)
+        self.assertTrue(caller.closed)
+
+    def test_chunked_request(self) -> None:
+        head = self.head("Transfer-Encoding: chunked", "X-Api-Key: k")
+        for size in (1, 7, 1000):
+            caller = self.proxy.caller()
+            caller.write(head)
+            for start in range(0, len(ASK), size):
+                caller.write(chunk(ASK[start : start + size]))
+            caller.write(LAST_CHUNK)
+            upstream = self.proxy.upstream()
+            sent_head, _, sent = upstream.request().partition(b"\r\n\r\n")
+            self.assertEqual(sent, ASK)
+            self.assertIn(b"content-length: %d" % len(ASK), sent_head.lower())
+            self.assertNotIn(b"transfer-encoding", sent_head.lower())
+            self.stream(upstream)
+            self.assertTrue(replies(caller.read())[0].whole)
+            upstream.close()
+
+    def test_expectation_is_answered_before_the_body(self) -> None:
+        self.caller.write(self.head(f"Content-Length: {len(ASK)}", "Expect: 100-continue"))
+        self.assertEqual(self.caller.read(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.caller.write(ASK)
+        upstream = self.proxy.upstream()
+        self.assertNotIn(b"expect:", upstream.request().lower())
+        self.stream(upstream)
+        self.assertTrue(self.one().whole)
+
+    def test_head_of_a_passed_through_path(self) -> None:
+        caller = self.send("HEAD", "/v1/files/x")
+        upstream = self.proxy.upstream()
+        self.assertTrue(upstream.request().startswith(b"HEAD /v1/files/x"))
+        upstream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+        data = caller.read()
+        self.assertTrue(data.endswith(b"\r\n\r\n"))
+        self.assertIn(b"content-length: 500", data.lower())
+        self.assertFalse(caller.closed)
+
+    def test_answers_without_a_body(self) -> None:
+        for wire in (
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ):
+            caller = self.send("GET", "/v1/files/x")
+            upstream = self.proxy.upstream()
+            upstream.write(wire)
+            data = caller.read()
+            self.assertTrue(data.endswith(b"\r\n\r\n"), data)
+            self.assertNotIn(b"chunked", data)
+            self.assertEqual(len(replies(data)), 1)
+            self.assertFalse(caller.closed)
+            upstream.close()
