@@ -10,10 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 
 from clawproxy import agents_dir, prices
 from clawproxy.config.model import Config
 from clawproxy.core.subagents import Definition
+from clawproxy.dashboard.dashboard import Dashboard
 from clawproxy.drain import Drain
 from clawproxy.metrics import Collector
 from clawproxy.metrics.lag import LagMeter
@@ -97,15 +99,27 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         lambda: board.circuits,
         lambda: _recorder_numbers(recording),
     )
+    pages: dict[bytes, IResource] = {
+        b"health": Health(drain, reports),
+        b"livez": Livez(drain, reactor),
+        b"metrics": Metrics(collector),
+    }
+    shown: list[Part] = []
+    if config.dashboard.enabled:
+        dashboard = Dashboard(
+            reactor,
+            board,
+            lambda: [gateway.approvals for gateway in providers.gateways.values()],
+            {"health": lambda: {name: report() for name, report in reports.items()}},
+        )
+        board.observers.append(dashboard.live)
+        pages.update(dashboard.pages)
+        shown += dashboard.parts
     models = Models(board, lambda _: [AgentSource(each) for each in providers.gateways.values()])
     tools = Tools(board, providers)
     root = Root(
         board,
-        {
-            b"health": Health(drain, reports),
-            b"livez": Livez(drain, reactor),
-            b"metrics": Metrics(collector),
-        },
+        pages,
         {
             "/v1/models": models.answer,
             "/v1/models/*": models.answer,
@@ -129,6 +143,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         AgentFiles(assembly),
         providers,
         LagMeter(reactor, board.counts),
+        *shown,
     ]
     return assembly
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from clawproxy.dashboard.api_answer import JSON, Answer, Call, NotFound, given
 from clawproxy.dashboard.api_query import (
     DEFAULT,
@@ -11,7 +13,9 @@ from clawproxy.dashboard.api_query import (
     choice,
     parameters,
     read_filter,
-    whole,
+)
+from clawproxy.dashboard.api_query import (
+    whole as whole_number,
 )
 from clawproxy.dashboard.api_record import detailed, listed
 from clawproxy.dashboard.api_record import events as pieces_of
@@ -30,7 +34,7 @@ _SIDES = {"sent": Side.SENT, "received": Side.RECEIVED}
 async def page(call: Call) -> Answer:
     """Answer ``GET /api/requests``."""
     found = parameters(call.query, (*FILTERS, "limit", "cursor"))
-    limit = whole("limit", found["limit"], 1, MOST) if "limit" in found else DEFAULT
+    limit = whole_number("limit", found["limit"], 1, MOST) if "limit" in found else DEFAULT
     filter = read_filter(found, call.now)
     cursor = found.get("cursor")
     try:
@@ -74,8 +78,9 @@ async def delete_all(pool: StorePool, filter: Filter) -> int:
 
 
 async def detail(call: Call) -> Answer:
-    """Answer ``GET /api/requests/{id}``."""
-    parameters(call.query, ())
+    """Answer ``GET /api/requests/{id}``; with ``bodies=0`` without request and response."""
+    found = parameters(call.query, ("bodies",))
+    whole = choice("bodies", found.get("bodies", "1"), ("0", "1")) == "1"
     (id,) = call.names
 
     async def fetch(store: Store) -> tuple[Detail, bytes | None]:
@@ -87,7 +92,10 @@ async def detail(call: Call) -> Answer:
             request = await store.body(detail.stored.exchange.id, "request", decoded=True)
         return detail, request
 
-    return given(detailed(*await call.pool.run(fetch)))
+    detail, request = await call.pool.run(fetch)
+    if not whole:
+        detail, request = evolve(detail, finished=None), None
+    return given(detailed(detail, request))
 
 
 async def body(call: Call) -> Answer:

@@ -7,26 +7,25 @@ from typing import Any
 
 from twisted.web.resource import IResource
 
-from clawproxy.config.model import Config
-from clawproxy.core.record import Exchange
+from clawproxy import __version__
 from clawproxy.dashboard.backstage import Backstage, Local
 from clawproxy.dashboard.gate import Gate
 from clawproxy.dashboard.live import Live
 from clawproxy.dashboard.login import Login
 from clawproxy.dashboard.process import ReaderProcess
+from clawproxy.dashboard.send import Sender
 from clawproxy.dashboard.status import ApprovalCalls, Approvals, Report, Status
+from clawproxy.relay.switchboard import Switchboard
 
 
 class Dashboard:
     """``/api/`` and ``/ui/``.
 
     :param reactor: the proxy's.
-    :param config: gives the configuration in use; only the password may change while it runs.
-    :param running: gives the exchanges under way.
-    :param reports: what ``/api/status`` shows, by member.
+    :param board: the relay's; its configuration is asked anew each time, because a reload may change it.
     :param desks: gives those who have approvals.
-    :param send: answers ``/api/send``, if anything can be sent again.
-    :ivar live: an observer of all exchanges.
+    :param reports: further members of ``/api/status``.
+    :ivar live: an observer of all exchanges; it has to be told of them.
     :ivar pages: resources by first path segment.
     :ivar parts: what has to be started and stopped.
     """
@@ -34,29 +33,43 @@ class Dashboard:
     def __init__(
         self,
         reactor: Any,
-        config: Callable[[], Config],
-        running: Callable[[], Sequence[Exchange]],
+        board: Switchboard,
+        desks: Callable[[], Sequence[Approvals]],
         reports: Mapping[str, Report],
-        desks: Callable[[], Sequence[Approvals]] = list,
-        send: Callable[[ReaderProcess | None], Local] | None = None,
     ) -> None:
-        url = config().storage.url
+        self._board = board
+        url = board.wiring.config.storage.url
         self.reader = None if url == "none" else ReaderProcess(reactor, url)
-        self.live = Live(reactor, running)
-        gate = Gate(reactor, lambda: config().dashboard.password)
-        status = Status({**reports, "dashboard": self._state})
+        self.live = Live(reactor, lambda: [forward.exchange for forward in board.running])
+        gate = Gate(reactor, lambda: board.wiring.config.dashboard.password)
+        status = Status(
+            {
+                "version": lambda: __version__,
+                "draining": lambda: board.drain.draining,
+                "in_flight": lambda: board.drain.in_flight,
+                "providers": self._providers,
+                "dashboard": self._state,
+                **reports,
+            }
+        )
         local: dict[str, Local] = {
             "/api/live": self.live.answer,
             "/api/status": status.answer,
             "/api/approvals": ApprovalCalls(desks).answer,
+            "/api/send": Sender(board, self.reader).answer,
         }
-        if send is not None:
-            local["/api/send"] = send(self.reader)
         backstage = Backstage(gate, Login(gate, reactor), self.reader, local)
         self.pages: dict[bytes, IResource] = {b"api": backstage, b"ui": backstage}
         self.parts: list[Live | ReaderProcess] = [self.live]
         if self.reader is not None:
             self.parts.append(self.reader)
+
+    def _providers(self) -> list[dict[str, object]]:
+        circuits = self._board.circuits
+        return [
+            {"name": name, "kind": each.kind, "circuit": circuits.get(name, "closed")}
+            for name, each in self._board.wiring.config.providers.items()
+        ]
 
     def _state(self) -> dict[str, object]:
         reader = None if self.reader is None else self.reader.state

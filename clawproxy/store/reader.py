@@ -1,10 +1,8 @@
 """The reader's process: ``python -m clawproxy.store.reader``, started and watched by the proxy's.
 
-It serves ``/api/`` and the dashboard's pages on a Unix socket that only the proxy opens, so that
-no query, no JSON and
-no page is ever made in the process that streams. Whoever comes here has been let in already. It
-ends when its
-standard input does: then the proxy is gone.
+It serves ``/api/`` and the dashboard's pages on a Unix socket that only the proxy opens, so that no
+query, no JSON and no page is ever made in the process that streams. Whoever comes here has been let
+in already. It ends when its standard input does: then the proxy is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +22,8 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web.http import Request
-from twisted.web.resource import NoResource, Resource
+from twisted.web.pages import notFound
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from clawproxy.dashboard.api import Api
@@ -61,7 +60,7 @@ def site(reactor: Any, pool: StorePool) -> QuietSite:
     if find_spec(PAGES) is not None:
         root.putChild(b"ui", import_module(PAGES).resource(reactor, pool))
     else:
-        root.putChild(b"ui", NoResource())
+        root.putChild(b"ui", notFound())
     return QuietSite(root, reactor=reactor, parsePOSTFormSubmission=False)
 
 
