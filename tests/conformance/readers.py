@@ -288,8 +288,8 @@ def chat_stream(body: bytes) -> Reading:
     else:
         assert frames[-1][1] == "[DONE]", "the stream says that it is done"
     assert sum(data == "[DONE]" for _, data in frames) <= 1
-    for call in calls.values():
-        reading.calls.append((call["id"], call["name"], arguments_of(call["arguments"])))
+    for found in calls.values():
+        reading.calls.append((found["id"], found["name"], arguments_of(found["arguments"])))
     return reading
 
 
@@ -344,9 +344,9 @@ def response_stream(body: bytes) -> Reading:
             helped = stream.get_final_response()
             assert helped.output_text == final.output_text
     if final is not None:
-        error = reading.error
+        told = reading.error
         reading = _from_response(final)
-        reading.error = error or reading.error
+        reading.error = told or reading.error
     reading.frames = [data for _, data in frames]
     return reading
 

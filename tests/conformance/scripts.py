@@ -9,6 +9,7 @@ version, or :attr:`Answer.upstreams` leaves out the vendor.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal
 
 from attrs import frozen
@@ -132,7 +133,7 @@ def _anthropic_stop(answer: Answer) -> dict[str, Any]:
 def anthropic_frames(answer: Answer) -> bytes:
     """Write a Messages stream."""
     usage = _anthropic_usage(answer)
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_01",
         "type": "message",
         "role": "assistant",
@@ -414,7 +415,9 @@ def responses_frames(answer: Answer) -> bytes:
     return out + event(f"response.{ended['status']}", response=ended)
 
 
-def _words(event: Any, beat: Beat, item: dict[str, Any], at: dict[str, Any]) -> bytes:
+def _words(
+    event: Callable[..., bytes], beat: Beat, item: dict[str, Any], at: dict[str, Any]
+) -> bytes:
     index = at["output_index"]
     if isinstance(beat, Thinking):
         part_at = {**at, "summary_index": 0}

@@ -14,7 +14,7 @@ from typing import Any
 
 import typing_extensions
 
-_SCALARS = {str: str, bool: bool, int: int, float: (int, float)}
+_SCALARS: dict[type, Any] = {str: str, bool: bool, int: int, float: (int, float)}
 _LISTS = (list, collections.abc.Iterable, collections.abc.Sequence)
 
 

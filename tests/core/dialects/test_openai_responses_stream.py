@@ -543,7 +543,9 @@ class WholeAnswersTests(SynchronousTestCase):
         """A failed answer is no answer."""
         fault = ProxyError(Kind.OVERLOADED, "Busy.")
         turn = DIALECT.parse_request(b'{"model": "m", "input": ""}', [])
-        for events in ([StreamFailed(fault)], [MessageStarted(), TextStarted()]):
+        failed: list[Event] = [StreamFailed(fault)]
+        cut: list[Event] = [MessageStarted(), TextStarted()]
+        for events in (failed, cut):
             with self.assertRaises(ProxyError):
                 DIALECT.build_response(events, turn, model="m", response_id="r", created=1)
 
