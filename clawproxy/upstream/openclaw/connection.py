@@ -41,6 +41,7 @@ from clawproxy.upstream.openclaw.handshake import (
     read_rejection,
 )
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
+from clawproxy.upstream.openclaw.pending import PendingRequests
 from clawproxy.upstream.openclaw.session import Connected, GatewaySession, Refused, Say
 from clawproxy.upstream.openclaw.websocket import Ending, WebSocketClient
 
@@ -63,19 +64,6 @@ class GatewayListener(Interface):
 
     def gateway_lost(self, refusal: Refusal) -> None:
         """The connection is gone; every pending request has failed."""
-
-
-@define(eq=False)
-class _Pending:
-    respond: Callable[[Response], None]
-    fail: Callable[[ProxyError], None]
-    repeats: Callable[[Response], bool]
-    method: str
-    timer: IDelayedCall | None = None
-
-    def release(self) -> None:
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
 
 
 @define(eq=False)
@@ -140,7 +128,7 @@ class GatewayConnection(Service):
         self._attempt: _Attempt | None = None
         self._timer: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
-        self._pending: dict[str, _Pending] = {}
+        self._pending = PendingRequests(reactor)
         self._waiting: list[Deferred[Hello]] = []
         self._refusal: Refusal | None = None
         self._since = clock()
@@ -297,27 +285,9 @@ class GatewayConnection(Service):
         if attempt is None or attempt.socket is None or self.hello is None:
             raise unreachable(self._refusal)
         request_id, text = attempt.session.request(method, params)
-        pending = _Pending(respond, fail, repeats, method)
-        if timeout is not None:
-            pending.timer = self._reactor.callLater(timeout, self._unanswered, request_id)
-        self._pending[request_id] = pending
+        forget = self._pending.add(request_id, method, respond, fail, repeats, timeout)
         attempt.socket.send(text)
-
-        def forget() -> None:
-            gone = self._pending.pop(request_id, None)
-            if gone is not None:
-                gone.release()
-
         return forget
-
-    def _unanswered(self, request_id: str) -> None:
-        pending = self._pending.pop(request_id, None)
-        if pending is not None:
-            pending.fail(
-                ProxyError(
-                    Kind.UPSTREAM_TIMEOUT, f"the OpenClaw gateway did not answer {pending.method}"
-                )
-            )
 
     # --- connecting
 
@@ -410,7 +380,7 @@ class GatewayConnection(Service):
                 case Event():
                     self._listener.gateway_event(happening)
                 case Response():
-                    self._respond(happening)
+                    self._pending.respond(happening)
                 case Say(text):
                     if attempt.socket is not None:
                         attempt.socket.send(text)
@@ -419,17 +389,6 @@ class GatewayConnection(Service):
                 case Refused(refusal):
                     # The close that follows says less than this.
                     self._end(attempt, refusal)
-
-    def _respond(self, response: Response) -> None:
-        # Taken out first: who hears the response may stop this service or lose the connection.
-        pending = self._pending.pop(response.id, None)
-        if pending is None:
-            return
-        if pending.repeats(response):
-            self._pending[response.id] = pending
-        else:
-            pending.release()
-        pending.respond(response)
 
     def _connected(self, attempt: _Attempt, hello: Hello) -> None:
         if attempt.timer is not None and attempt.timer.active():
@@ -511,10 +470,7 @@ class GatewayConnection(Service):
         elif self.running:
             self.log.error("no OpenClaw gateway: {refusal}", refusal=str(refusal))
         error = unreachable(refusal)
-        pending, self._pending = self._pending, {}
-        for each in pending.values():
-            each.release()
-            each.fail(error)
+        self._pending.fail(error)
         if was is not None:
             self._listener.gateway_lost(refusal)
         self._dismiss(error)
