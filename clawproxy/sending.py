@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionLost
 from twisted.internet.tcp import Connection
 
 
@@ -35,6 +36,31 @@ def send(transport: Any, data: bytes) -> None:
             data = data[taken:]
         # A lost connection shows itself again in the reactor's own write, which knows what to do.
     transport.write(data)
+
+
+def hear_out(transport: Any) -> None:
+    """Have a socket that can write no more read what came before that, instead of just closing.
+
+    A server may refuse a large request early and close: its answer is here, and yet the next write finds
+    the connection reset. Twisted then drops the socket with the answer unread.
+
+    :param transport: a socket's, or one of TLS above it.
+    """
+    while not isinstance(transport, Connection):
+        transport = getattr(transport, "transport", None)
+        if transport is None:
+            return
+    if "doWrite" in vars(transport):
+        return  # done for an earlier request
+    write = transport.doWrite
+
+    def write_or_hear() -> Any:
+        failed = write()
+        if isinstance(failed, ConnectionLost):
+            transport.doRead()
+        return failed
+
+    transport.doWrite = write_or_hear
 
 
 def unsent(transport: Any) -> bool:

@@ -33,7 +33,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from clawproxy.sending import send
+from clawproxy.sending import hear_out, send
 from clawproxy.upstream.failure import UpstreamFailure, loss_words
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -263,6 +263,7 @@ class H1Connection(Protocol):
         if len(body) < SMALL:
             send(self.transport, head + body if body else head)
         else:
+            hear_out(self.transport)
             self.transport.write(head)  # type: ignore[union-attr]
             self.transport.write(body)  # type: ignore[union-attr]
         self._large = len(body) >= SMALL
