@@ -60,7 +60,7 @@ def hear_out(transport: Any) -> None:
             transport.doRead()
         return failed
 
-    transport.doWrite = write_or_hear
+    transport.doWrite = write_or_hear  # type: ignore[method-assign]
 
 
 def unsent(transport: Any) -> bool:
