@@ -2,10 +2,9 @@
 there.
 
 :meth:`Assembly.take` gets each record; :meth:`Assembly.batch` gives what can go into the store:
-exchanges that are final, and those seen
-for the first time that still run. When a segment has been read to its end, :meth:`Assembly.spill`
-gives the pieces of
-running exchanges, so that the segment can go before they are final.
+exchanges that are final, and those seen for the first time that still run. When a segment has been
+read to its end, :meth:`Assembly.spill` gives the pieces of running exchanges, so that the segment
+can go before they are final.
 
 Everything may happen twice: after a crash the segments that are still there are read from their
 beginning.
@@ -87,7 +86,7 @@ class Assembly:
                 self._at(id).pieces.setdefault(side, []).append(run)
             case segment.End(exchange, truncated):
                 self._end(exchange, truncated)
-            case segment.Seal():
+            case segment.Seal() | segment.Unreadable():
                 pass
 
     def _at(self, id: str) -> _Open:

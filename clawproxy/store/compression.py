@@ -1,10 +1,8 @@
 """Blobs as the store keeps them: compressed where that pays, with one leading byte that says how.
 
 Most blobs are short (a message, the headers of an exchange, a brief stream) and of one of a few
-shapes. Compression
-that starts from a dictionary of those shapes halves them. The dictionary is part of the file
-format: a changed one gets a new
-number and the old one stays readable.
+shapes. Compression that starts from a dictionary of those shapes halves them. The dictionary is
+part of the file format: a changed one gets a new number and the old one stays readable.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from clawproxy.store import instance as instances
 from clawproxy.store import segment
-from clawproxy.store.segment import Record, Seal, SegmentError
+from clawproxy.store.segment import Record, Seal, SegmentError, Unreadable
 
 READ_SIZE = 2 << 20
 """Bytes read of a segment at a time; a larger record is read in one piece all the same."""
@@ -81,6 +81,12 @@ class Inbox:
             self._offset = base + end
             if isinstance(record, Seal):
                 self._sealed = True
+            elif isinstance(record, Unreadable):
+                self._log.error(
+                    "Segment {name} has a record that cannot be read: {reason}",
+                    name=self._path.name if self._path else "",
+                    reason=record.reason,
+                )
             else:
                 found.append(record)
         return found

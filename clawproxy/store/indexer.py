@@ -1,11 +1,9 @@
 """The indexer's process: ``python -m clawproxy.store.indexer``, started and watched by the proxy's.
 
 Everything that recording costs beyond appending to a file happens here, at the lowest priority the
-system has. It hears
-from the proxy on standard input: any byte is a nudge that there is more to read, ``E`` that the
-journal is closed,
-the end of input that the proxy is gone. It tells how it fares on standard output, a JSON object a
-line.
+system has. It hears from the proxy on standard input: any byte is a nudge that there is more to
+read, ``E`` that the journal is closed, the end of input that the proxy is gone. It tells how it
+fares on standard output, a JSON object a line.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """From segments to the store, whatever the store does meanwhile.
 
-:class:`Indexing` is what the indexer's process runs: it reads the segments of its own proxy as
-they grow and takes over those of proxies
-that are gone, brings batches into the store, waits where the store cannot take them, and removes a
-segment once all of
-it is safely in. All of it may be killed at any moment and begun again.
+:class:`Indexing` is what the indexer's process runs: it reads the segments of its own proxy as they
+grow and takes over those of proxies that are gone, brings batches into the store, waits where the
+store cannot take them, and removes a segment once all of it is safely in. All of it may be killed
+at any moment and begun again.
 """
 
 from __future__ import annotations
@@ -127,8 +126,7 @@ class Indexing:
         return True
 
     async def orphans(self) -> None:
-        """Bring in what proxies left that are gone, and call what was running in them
-        interrupted."""
+        """Bring in what proxies left that are gone, and call what was running in them interrupted."""
         for name in instances.instances(self._directory):
             if name == self._own or self._leaving:
                 continue

@@ -2,10 +2,9 @@
 journal directory.
 
 Each proxy process has an *instance*: a name that all its segments carry. The process holds
-``NAME.proxy`` locked while it
-lives; whoever indexes the instance's segments holds ``NAME.indexer``. A lock ends with its
-process, also by ``kill -9``, so an
-instance whose ``.proxy`` can be locked is dead and its segments are anybody's to take over.
+``NAME.proxy`` locked while it lives; whoever indexes the instance's segments holds
+``NAME.indexer``. A lock ends with its process, also by ``kill -9``, so an instance whose ``.proxy``
+can be locked is dead and its segments are anybody's to take over.
 """
 
 from __future__ import annotations

@@ -1,17 +1,14 @@
-"""What the proxy's own process does to record: append to lists, and hand them to a thread ten
-times a second.
+"""What the proxy's own process does to record: append to lists, and hand them to a thread ten times
+a second.
 
-:class:`Journal` is the relay's :class:`~clawproxy.relay.recording.Recorder`. Per piece it costs
-two list appends, per
-exchange one JSON encoding and one CRC; everything else (parsing, hashing, compression, the
-database) is the indexer's, in another
-process, from the segments that :mod:`clawproxy.store.writer` writes.
+:class:`Journal` is the relay's :class:`~clawproxy.relay.recording.Recorder`. Per piece it costs two
+list appends, per exchange one JSON encoding and one CRC; everything else (parsing, hashing,
+compression, the database) is the indexer's, in another process, from the segments that
+:mod:`clawproxy.store.writer` writes.
 
 Memory and disk are bounded. Past :data:`MEMORY_LIMIT` waiting for the disk, or ``budget`` bytes of
-segments waiting for the
-indexer, new exchanges are not recorded and pieces of running ones are left out; both are counted
-and logged
-once a minute. Nothing here ever raises into a stream.
+segments waiting for the indexer, new exchanges are not recorded and pieces of running ones are left
+out; both are counted and logged once a minute. Nothing here ever raises into a stream.
 """
 
 from __future__ import annotations
@@ -230,6 +227,12 @@ class Journal:
         if not kept:
             self._dropped += 1
 
+    def broken(self, recording: JournalRecording) -> None:
+        """Give a recording up whose content cannot be framed: a fault of ours, and none of the
+        stream's."""
+        self._log.failure("Exchange {id} cannot be recorded", id=recording.id)
+        self.ended(recording, False)
+
     def lost_pieces(self, count: int) -> None:
         """Count pieces that were left out."""
         self._dropped_pieces += count
@@ -242,8 +245,11 @@ class Journal:
 
     def _flush(self) -> None:
         self._timer = None
-        for recording in self._open:
-            recording.flush()
+        for recording in list(self._open):
+            try:
+                recording.flush()
+            except Exception:  # noqa: BLE001 - one odd exchange must not end the recording of all
+                self.broken(recording)
         if self._chunks:
             self._writer.put(Batch(self._chunks, self._size, self._ended))
             self._chunks, self._size, self._ended = [], 0, 0
@@ -328,26 +334,37 @@ class JournalRecording:
         if self._size > BUFFER_LIMIT:
             self._spill()
 
+    @property
+    def id(self) -> str:
+        """The exchange's."""
+        return self._exchange.id
+
     def end(self) -> None:
         """Queue the final record. A second call does nothing."""
         journal = self._journal
         if self not in journal._open:
             return
+        try:
+            kept = self._end()
+        except Exception:  # noqa: BLE001 - nothing of a record's may reach the stream
+            journal.broken(self)
+        else:
+            journal.ended(self, kept)
+
+    def _end(self) -> bool:
         if self._started:
             self._spill()
             chunks = segment.end_payload(self._exchange, self._truncated)
-            kept = journal.put(Kind.END, chunks, ends=True)
-        else:
-            chunks = segment.whole_payload(
-                self._exchange,
-                self._request,
-                self._upstream_request,
-                segment.block(self._sent_at, self._sent),
-                segment.block(self._received_at, self._received),
-                self._truncated,
-            )
-            kept = journal.put(Kind.WHOLE, chunks, ends=True)
-        journal.ended(self, kept)
+            return self._journal.put(Kind.END, chunks, ends=True)
+        chunks = segment.whole_payload(
+            self._exchange,
+            self._request,
+            self._upstream_request,
+            segment.block(self._sent_at, self._sent),
+            segment.block(self._received_at, self._received),
+            self._truncated,
+        )
+        return self._journal.put(Kind.WHOLE, chunks, ends=True)
 
     def flush(self) -> None:
         """Frame what has come since the last flush."""

@@ -1,14 +1,13 @@
-"""Which bodies refer to which parts, in a table that grows with a session's length and not with
-its square.
+"""Which bodies refer to which parts, in a table that grows with a session's length and not with its
+square.
 
 The bodies of one session are each the one before plus a little. A *lineage* is such a row of
-bodies, numbered by position,
-and a *span* says: from this position to that one, the bodies of this lineage refer to this part. A
-new turn adds spans for the parts that
-are new and closes those of parts that are gone. What no body's position lies in any more can go.
+bodies, numbered by position, and a *span* says: from this position to that one, the bodies of this
+lineage refer to this part. A new turn adds spans for the parts that are new and closes those of
+parts that are gone. What no body's position lies in any more can go.
 
-This is the memory of the process that writes; it only decides how few rows are written, and after
-a restart it begins empty with new lineages.
+This is the memory of the process that writes; it only decides how few rows are written, and after a
+restart it begins empty with new lineages.
 """
 
 from __future__ import annotations

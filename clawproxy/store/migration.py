@@ -2,8 +2,7 @@
 and a newer one is left alone.
 
 A file ``NNN_name.sql`` is applied once, in the order of its number, within the store's own
-transaction; the database
-knows the last number. Files that were released are never changed.
+transaction; the database knows the last number. Files that were released are never changed.
 """
 
 from __future__ import annotations

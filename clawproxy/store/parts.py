@@ -2,16 +2,14 @@
 message is kept once.
 
 1. :func:`split` cuts a body into *parts* (the system prompt, the tools, each message) and *glue*
-   (what stands between them). It only ever
-   cuts; joined together, the cuts are the body byte for byte, whatever the bytes were. What is not
-   a JSON object, or is broken, is one part.
+   (what stands between them). It only ever cuts; joined together, the cuts are the body byte for
+   byte, whatever the bytes were. What is not a JSON object, or is broken, is one part.
 2. The store keeps each part once, by its :func:`digest`.
 3. :func:`encode_manifest` writes a body as a list of parts' numbers with the glue in between;
    :func:`decode_manifest` reads it.
 
-The scanner is one regular expression over strings and brackets. It does not judge JSON: a body
-that no parser
-takes is cut somewhere and still comes back as it was.
+The scanner is one regular expression over strings and brackets. It does not judge JSON: a body that
+no parser takes is cut somewhere and still comes back as it was.
 """
 
 from __future__ import annotations
@@ -41,8 +39,8 @@ class Part:
     """A piece of a body that is likely to recur.
 
     :ivar data: the bytes, exactly.
-    :ivar member: the top-level member it is of (``messages``, ``system``, …), or ``""`` for a
-        whole body.
+    :ivar member: the top-level member it is of (``messages``, ``system``, …), or ``""`` for a whole
+        body.
     :ivar element: it is one element of the member's array.
     """
 

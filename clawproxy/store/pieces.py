@@ -1,8 +1,8 @@
 """A recorded answer as one blob: the bytes, and when each piece of them came.
 
 Layout before compression: count, data length, then three columns: the deltas of the arrival times
-in hundredths of a millisecond, the pieces'
-lengths, the bytes. Columns of like numbers compress well; times and lengths are varints.
+in hundredths of a millisecond, the pieces' lengths, the bytes. Columns of like numbers compress
+well; times and lengths are varints.
 """
 
 from __future__ import annotations

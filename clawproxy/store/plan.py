@@ -1,10 +1,9 @@
 """From prepared exchanges to rows, the same for every database.
 
-A store's ``ingest`` is: ask :meth:`Planner.question` what has to be looked up, look it up, give
-the answer to :meth:`Planner.plan`, and write the
-:class:`Plan`, all in one transaction that no other writer interleaves with. If it fails, or
-somebody deleted
-(the ``generation`` in the table ``meta``), :meth:`Planner.forget` drops what was remembered.
+A store's ``ingest`` is: ask :meth:`Planner.question` what has to be looked up, look it up, give the
+answer to :meth:`Planner.plan`, and write the :class:`Plan`, all in one transaction that no other
+writer interleaves with. If it fails, or somebody deleted (the ``generation`` in the table
+``meta``), :meth:`Planner.forget` drops what was remembered.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ class StorePool:
     """Lend stores, one caller each; who comes when all are lent waits in line.
 
     A store is opened at its first use, and again after one that failed: a database that is away is
-    tried at
-    every call and not in between.
+    tried at every call and not in between.
 
     :param make: makes a store, not yet open.
     :param size: how many there may be.

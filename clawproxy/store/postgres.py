@@ -1,10 +1,9 @@
 """Records in PostgreSQL, which several proxies may share.
 
 Everything runs in the reactor through one :class:`~clawproxy.store.postgres_link.Link`. Whoever
-writes takes an advisory lock for the
-transaction, so that numbers of exchanges and parts are given out by one at a time; a transaction
-takes
-milliseconds. Tables lie in a schema of their own, ``clawproxy``.
+writes takes an advisory lock for the transaction, so that numbers of exchanges and parts are given
+out by one at a time; a transaction takes milliseconds. Tables lie in a schema of their own,
+``clawproxy``.
 """
 
 from __future__ import annotations
@@ -293,8 +292,7 @@ def _source(filter: p.Filter, where: query.Where, deleting: bool = False) -> tup
     """Choose the table whose order the query follows, and add the conditions of text and tool.
 
     The table ``exchange`` is left out where no condition needs it: the planner does not know how
-    words and rows go
-    together, and with one table it cannot go wrong.
+    words and rows go together, and with one table it cannot go wrong.
 
     :returns: the FROM clause, and the column that is the exchange's number there.
     """

@@ -1,9 +1,8 @@
 """Deleting from PostgreSQL, within a transaction that the caller holds; see
 :mod:`clawproxy.store.sqlite_delete`.
 
-A deletion leaves its space to the next rows; only a rewrite of the tables gives it back to the
-file system. How much that would be is
-estimated from the blobs' bytes, of which ``meta`` keeps count.
+A deletion leaves its space to the next rows; only a rewrite of the tables gives it back to the file
+system. How much that would be is estimated from the blobs' bytes, of which ``meta`` keeps count.
 """
 
 from __future__ import annotations
@@ -87,8 +86,7 @@ async def measure(session: Session) -> tuple[int, int]:
 
 
 async def _calibrate(session: Session) -> None:
-    """Before the first deletion all of the disk is in use: find what a byte of a blob takes
-    there."""
+    """Before the first deletion all of the disk is in use: find what a byte of a blob takes there."""
     meta: dict[str, int] = dict(await session.rows("SELECT name, value FROM meta"))
     if not meta["deleted"]:
         disk, _ = await measure(session)

@@ -1,13 +1,10 @@
 """One connection to PostgreSQL that is made again whenever it is gone.
 
 txpostgres does the protocol; what it leaves open is done here. Its pool hands out dead connections
-and its
-detector knows only some deaths, so a :class:`Link` treats every operational error as the end of
-the connection and the next use
-makes a new one. Its Deferreds must not be cancelled, so time is bounded by the server's
-``statement_timeout`` and, where no
-answer comes at all, by closing the socket. libpq ignores ``connect_timeout`` in asynchronous mode,
-so connecting is timed here.
+and its detector knows only some deaths, so a :class:`Link` treats every operational error as the
+end of the connection and the next use makes a new one. Its Deferreds must not be cancelled, so time
+is bounded by the server's ``statement_timeout`` and, where no answer comes at all, by closing the
+socket. libpq ignores ``connect_timeout`` in asynchronous mode, so connecting is timed here.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import psycopg2
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 from txpostgres import txpostgres  # type: ignore[import-untyped]
@@ -155,6 +152,12 @@ class Link:
                 self.close()
                 raise StoreUnavailable(f"{self.where}: {_words(error)}") from error
             raise
+        except CancelledError:
+            # What txpostgres makes of a statement that the server has cancelled.
+            self.close()
+            raise StoreUnavailable(
+                f"{self.where}: canceling statement due to statement timeout"
+            ) from None
         except (_Silent, ConnectionDone, ConnectionLost) as error:
             self.close()
             raise StoreUnavailable(f"{self.where}: {error}") from None
@@ -186,8 +189,10 @@ class Link:
         try:
             result = await work(session)
         except Exception as error:
-            if self._connection is None or (
-                isinstance(error, psycopg2.Error) and self._passing(error)
+            if (
+                self._connection is None
+                or isinstance(error, CancelledError)
+                or (isinstance(error, psycopg2.Error) and self._passing(error))
             ):
                 self.close()  # the server rolls back what it is cut off from
             else:
@@ -205,8 +210,8 @@ class Link:
         return str(code).startswith(_PASSING)
 
     def timed(self, deferred: Deferred[Any], seconds: float) -> Deferred[Any]:
-        """Wait for a Deferred of txpostgres without ever cancelling it: past the time the socket
-        is closed."""
+        """Wait for a Deferred of txpostgres without ever cancelling it: past the time the socket is
+        closed."""
         outer: Deferred[Any] = Deferred()
 
         def silent() -> None:

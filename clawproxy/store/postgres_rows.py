@@ -73,8 +73,7 @@ async def parts(session: Session, packer: Packer, ids: Iterable[int]) -> Mapping
 
 def plain(text: str) -> str:
     """Give text as words alone, so that PostgreSQL's parser finds no host names, paths and numbers
-    in it
-    but the words that a search for them consists of, too.
+    in it but the words that a search for them consists of, too.
     """
     words = " ".join(_WORDS.findall(text))
     return words.encode("utf-8", "replace")[:WORDS_LIMIT].decode("utf-8", "ignore")

@@ -2,8 +2,8 @@
 bodies.
 
 It runs in the indexer's process, beside no stream, and bounded: a content coding that decodes to
-more than
-:data:`DECODED_LIMIT`, or a body that nobody can read, leaves the exact bytes and nothing else.
+more than :data:`DECODED_LIMIT`, or a body that nobody can read, leaves the exact bytes and nothing
+else.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ DECODED_LIMIT = 64 << 20
 
 Enrich = Callable[[Exchange, bytes | None, Finished | None], str | None]
 """What else is to be known of a final exchange: it may set ``conversation_id``, ``session_id``,
-``agent_id``, ``cost_usd``
-on the exchange, and returns what kind of side call it is, ``None`` for a turn of the
-conversation."""
+``agent_id``, ``cost_usd`` on the exchange, and returns what kind of side call it is, ``None`` for a
+turn of the conversation."""
 
 
 def prepare(entry: Entry, request: bytes | None = None, enrich: Enrich | None = None) -> Prepared:

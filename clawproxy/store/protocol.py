@@ -2,10 +2,8 @@
 other.
 
 A store is one file with one class that has :class:`Store`'s methods; the conformance suite runs
-over each.
-Every method is a coroutine, and every failure that may pass by itself (locked, full, away) is a
-:class:`StoreUnavailable`,
-upon which the caller waits and tries again.
+over each. Every method is a coroutine, and every failure that may pass by itself (locked, full,
+away) is a :class:`StoreUnavailable`, upon which the caller waits and tries again.
 """
 
 from __future__ import annotations

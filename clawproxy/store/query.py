@@ -1,5 +1,4 @@
-"""Filters as SQL, the same for every database but for the mark of a parameter and the search
-index."""
+"""Filters as SQL, the same for every database but for the mark of a parameter and the search index."""
 
 from __future__ import annotations
 

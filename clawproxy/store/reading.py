@@ -56,8 +56,8 @@ def header(headers: Sequence[tuple[str, str]], name: str) -> str:
 
 
 def undo(body: bytes, coding: str) -> bytes:
-    """Undo content codings as far as they can be undone: a body that was cut or is corrupt is
-    given as it is."""
+    """Undo content codings as far as they can be undone: a body that was cut or is corrupt is given
+    as it is."""
     if not coding:
         return body
     try:

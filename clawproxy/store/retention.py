@@ -1,5 +1,5 @@
-"""How long records stay: by age and by the bytes they take, the oldest first, in steps too small
-to notice."""
+"""How long records stay: by age and by the bytes they take, the oldest first, in steps too small to
+notice."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 1. A segment begins with :func:`header`, then come framed records: length, CRC-32, kind, payload.
 2. :func:`frame` seals one payload; the ``*_payload`` functions build them.
 3. A reader gives what it has read of a file to :func:`scan` and gets whole records and the offset
-   of the first one that is
-   not whole yet. A torn tail (``kill -9``, full disk) is simply a record that never becomes whole.
+   of the first one that is not whole yet. A torn tail (``kill -9``, full disk) is simply a record
+   that never becomes whole.
 
 No I/O here: bytes in, bytes out. All integers are little-endian. Arrival times are 64-bit floats,
 milliseconds after the exchange's start.
@@ -37,7 +37,7 @@ FRAME_SIZE = _FRAME.size
 MAX_PAYLOAD = 0x7FFFFFFF
 """What the length field may say; more is a torn or foreign file."""
 
-encode_exchange = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 decode_exchange = msgspec.json.Decoder(Exchange).decode
 
 
@@ -68,8 +68,7 @@ class SegmentError(ValueError):
 
 @frozen
 class Pieces:
-    """Pieces of one side of an answer, with their arrival times in ms after the exchange's
-    start."""
+    """Pieces of one side of an answer, with their arrival times in ms after the exchange's start."""
 
     times: tuple[float, ...] = ()
     data: tuple[bytes, ...] = ()
@@ -137,7 +136,35 @@ class Seal:
     """Nothing follows in this segment."""
 
 
-Record = Start | UpstreamRequest | PieceRun | End | Whole | Seal
+@frozen
+class Unreadable:
+    """A whole record whose content nobody can read: a fault of whoever wrote it.
+
+    :ivar reason: what is wrong with it.
+    """
+
+    reason: str
+
+
+Record = Start | UpstreamRequest | PieceRun | End | Whole | Seal | Unreadable
+
+
+def encode_exchange(exchange: Exchange) -> bytes:
+    """Give an exchange as JSON, whatever its strings hold: a header may be any bytes."""
+    try:
+        return _encode(exchange)
+    except (UnicodeEncodeError, TypeError, msgspec.MsgspecError):
+        return _encode(_clean(msgspec.to_builtins(exchange)))
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {name: _clean(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    return value
 
 
 def header(instance: str) -> bytes:
@@ -315,8 +342,8 @@ def read_record(kind: int, data: memoryview) -> Record:
 
 
 def scan(data: bytes, offset: int = 0) -> Iterator[tuple[Record, int]]:
-    """Give each whole record with the offset behind it, and stop at the first that is not whole
-    (or whose CRC is wrong).
+    """Give each whole record with the offset behind it, and stop at the first that is not whole (or
+    whose CRC is wrong).
 
     :param data: what has been read of the file.
     :param offset: where a record begins.
@@ -332,4 +359,10 @@ def scan(data: bytes, offset: int = 0) -> Iterator[tuple[Record, int]]:
         if crc32(payload, kind) != crc:
             return
         offset = begin + size
-        yield read_record(kind, payload), offset
+        try:
+            record = read_record(kind, payload)
+        except (msgspec.MsgspecError, struct.error, ValueError, IndexError) as error:
+            if isinstance(error, SegmentError):
+                raise
+            record = Unreadable(str(error))
+        yield record, offset

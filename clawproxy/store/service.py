@@ -19,8 +19,8 @@ from clawproxy.store.sqlite import SQLiteStore
 from clawproxy.store.supervisor import Supervisor
 
 STOP_WITHIN = 10.0
-"""Seconds that the indexer may take at the end to bring in what is on disk; the rest waits
-there."""
+"""Seconds that the indexer may take at the end to bring in what is on disk; the rest waits there.
+"""
 
 
 class StorageSettings(Protocol):
@@ -75,8 +75,7 @@ class RecordingService:
     :param reactor: the process's.
 
     :ivar recorder: what the relay records with; a :class:`~clawproxy.relay.recording.NullRecorder`
-        until :meth:`start`
-        and where nothing is to be recorded.
+        until :meth:`start` and where nothing is to be recorded.
     :ivar instance: this process's name in the journal and in the store.
     """
 

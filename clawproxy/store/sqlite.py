@@ -1,19 +1,18 @@
 """Records in an SQLite file: the default, with nothing to install or run beside it.
 
-One writer (the indexer) and any number of readers share the file in WAL mode. Each process opens
-it by a
-:class:`SQLiteStore` of its own; :mod:`clawproxy.store.sqlite_ingest` and
-:mod:`clawproxy.store.sqlite_delete` hold what happens
-inside a writing transaction. Queries run where ``run`` says: at once in the indexer, which serves
-nobody, and in
-a thread in a process that serves pages.
+One writer (the indexer) and any number of readers share the file in WAL mode. Each process opens it
+by a :class:`SQLiteStore` of its own; :mod:`clawproxy.store.sqlite_ingest` and
+:mod:`clawproxy.store.sqlite_delete` hold what happens inside a writing transaction. Queries run
+where ``run`` says: at once in the indexer, which serves nobody, and in a thread in a process that
+serves pages.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -81,6 +80,7 @@ class SQLiteStore:
                 f" {'.'.join(map(str, OLDEST_SQLITE))} or newer"
             )
         with self._lock, self._errors():
+            self._touch()
             db = sqlite3.connect(
                 self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
@@ -90,6 +90,12 @@ class SQLiteStore:
                 db.close()
                 raise
             self._db = db
+
+    def _touch(self) -> None:
+        """Make the file readable by its owner alone: it holds what people said. SQLite's other
+        files follow it."""
+        with suppress(OSError):  # SQLite says better what is wrong
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     def _set_up(self, db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
@@ -107,6 +113,7 @@ class SQLiteStore:
         if version == 0 and tables:
             raise p.StoreRefused(
                 f"{self._path} is an SQLite database of another program; name another file"
+                + _importable(db, self._path)
             )
         steps = pending("sqlite", version, self._path)
         if not steps:
@@ -408,6 +415,11 @@ class SQLiteStore:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             (free,) = db.execute("PRAGMA freelist_count").fetchone()
             return bool(free)
+
+
+def _importable(db: sqlite3.Connection, path: str) -> str:
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone()
+    return f", and bring its requests in by: clawproxy import {path}" if found else ""
 
 
 def _source(filter: p.Filter, where: query.Where) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """Deleting from SQLite, within a transaction that the caller holds: rows, the words of the search
-index, and parts that nobody
-refers to any more.
+index, and parts that nobody refers to any more.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 agent.
 
 The statements are plain SQL that every store understands
-(:meth:`clawproxy.store.protocol.Store.rows`).
-Percentiles are by nearest rank: a figure that some exchange really had.
+(:meth:`clawproxy.store.protocol.Store.rows`). Percentiles are by nearest rank: a figure that some
+exchange really had.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class Figures:
     """What a group of exchanges amounts to.
 
     :ivar key: what they have in common: a model, a provider, an agent, or the milliseconds since
-        the epoch at
-        which the hour or day began; ``None`` where they have none, or for all.
+        the epoch at which the hour or day began; ``None`` where they have none, or for all.
     :ivar cost_usd: of those whose cost is known.
     :ivar unpriced: how many used tokens at a cost that is not known.
     :ivar ttft_ms: milliseconds to the first byte, by percent; empty where nothing was measured.

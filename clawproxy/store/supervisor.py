@@ -31,8 +31,8 @@ class Supervisor:
     """Keep a Python module running as a child process.
 
     The child reads standard input, whose end tells it that its parent is gone, and writes JSON
-    lines: ``{"status": …}``, kept in
-    :attr:`status`, and ``{"log": level, "text": …}``, which go into this process's log.
+    lines: ``{"status": …}``, kept in :attr:`status`, and ``{"log": level, "text": …}``, which go
+    into this process's log.
 
     :param reactor: runs the process.
     :param name: what to call it in the log.

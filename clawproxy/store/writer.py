@@ -1,14 +1,12 @@
 """The journal's thread: the one place where the proxy's process waits for a disk.
 
 :class:`Writer` takes batches of framed records through a queue and appends them to segments.
-Between two system calls
-it does next to no work in Python, so that it hardly ever holds the interpreter's lock against the
-reactor.
+Between two system calls it does next to no work in Python, so that it hardly ever holds the
+interpreter's lock against the reactor.
 
 A write that fails (full disk) leaves no half record behind: the file is cut back to its last whole
-one and the batch is tried again
-until it succeeds or :meth:`Writer.close` gives up on it. What waits meanwhile is bounded by the
-journal, which looks at :attr:`Writer.queued`.
+one and the batch is tried again until it succeeds or :meth:`Writer.close` gives up on it. What
+waits meanwhile is bounded by the journal, which looks at :attr:`Writer.queued`.
 """
 
 from __future__ import annotations
@@ -32,8 +30,7 @@ SEGMENT_AGE = 2.0
 """Seconds after which a segment is sealed, as long as the indexer keeps up."""
 KEEPING_UP = 3
 """So many segments on disk, the growing one included, mean that the indexer keeps up. If it does
-not, age
-seals nothing: an absent database must not leave a file for every two seconds."""
+not, age seals nothing: an absent database must not leave a file for every two seconds."""
 RETRY_DELAY = 1.0
 """Seconds between two tries of a write that failed."""
 LAST_TRIES = 3

@@ -1,5 +1,4 @@
-"""What every store has to do, as a mixin: each store's tests add it to a case that makes the
-store."""
+"""What every store has to do, as a mixin: each store's tests add it to a case that makes the store."""
 
 from __future__ import annotations
 

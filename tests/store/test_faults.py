@@ -22,7 +22,7 @@ from tests.store.recording import ServiceCase, Streams, answer, pause, until
 from tests.store.samples import exchange
 
 COUNT = 100
-SECONDS = 3.0
+SECONDS = 1.5
 PATIENCE = 0.25
 """The longest that one call of the recorder may take, with an indexer and a database on the same
 two cores."""
@@ -36,7 +36,7 @@ class FaultCase(ServiceCase):
         with captured():
             streams = Streams(service)
             running = ensureDeferred(streams.run(COUNT, SECONDS))
-            await pause(0.6)
+            await pause(0.4)
             await fault()
             await running
             self.assertEqual(streams.ended, COUNT)
@@ -67,7 +67,7 @@ class SQLiteFaultTests(FaultCase):
         async def lock() -> None:
             holder = sqlite3.connect(self.path, isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
-            await pause(3.5)
+            await pause(2.0)
             holder.execute("COMMIT")
             holder.close()
 
@@ -154,13 +154,13 @@ class PostgresFaultTests(FaultCase):
         service, store = await self.begin()
         server.execute(
             "CREATE FUNCTION clawproxy.slow() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;"
+            " $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;"
             " CREATE TRIGGER slow BEFORE INSERT ON clawproxy.record"
             " FOR EACH STATEMENT EXECUTE FUNCTION clawproxy.slow()"
         )
 
         async def hang() -> None:
-            await pause(3.0)
+            await pause(2.0)
             server.execute("DROP TRIGGER slow ON clawproxy.record")
 
         await self.survive(service, store, hang)
@@ -169,7 +169,7 @@ class PostgresFaultTests(FaultCase):
         service, store = await self.begin()
 
         async def cut() -> None:
-            for _ in range(15):
+            for _ in range(10):
                 server.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"

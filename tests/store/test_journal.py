@@ -239,6 +239,31 @@ class JournalTests(TestCase):
         for *_, path in instances.segments(self.directory):
             self.assertTrue(path.read_bytes().endswith(segment.frame(segment.Kind.SEAL, b"")))
 
+    async def test_strings_that_are_no_text(self) -> None:
+        journal = self.journal()
+        record = Exchange("x", path="/v1/\udcff", request_headers=[("user-agent", "\udc80 ok")])
+        journal.begin(record, b"").end()
+        await journal.close()
+        [read] = records(self.directory)
+        assert isinstance(read, segment.Whole)
+        self.assertEqual(read.exchange.request_headers, [("user-agent", "? ok")])
+
+    async def test_what_cannot_be_framed_harms_nobody_else(self) -> None:
+        journal = self.journal()
+        odd = journal.begin(Exchange("odd"), b"")
+        odd.sent("not bytes", 1.0)  # type: ignore[arg-type]
+        odd.end()
+        running = journal.begin(Exchange("odd too"), b"")
+        running.sent("nor these", 1.0)  # type: ignore[arg-type]
+        journal.begin(Exchange("sound"), b"").end()
+        await pause(0.25)
+        running.end()
+        await journal.close()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+        kept = [r.exchange.id for r in records(self.directory) if isinstance(r, segment.Whole)]
+        self.assertEqual(kept, ["sound"])
+        self.assertEqual(journal.state.dropped, 2)
+
     async def test_close_twice(self) -> None:
         journal = self.journal()
         journal.begin(Exchange("x"), b"").end()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
+from typing import cast
 
 import psycopg2
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
-from clawproxy.store import postgres_delete
+from clawproxy.store import postgres_delete, postgres_link
 from clawproxy.store.postgres import PostgresStore
+from clawproxy.store.postgres_ingest import CHANNEL
+from clawproxy.store.postgres_link import Link
 from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
 from tests.store import server
 from tests.store.conformance import Conformance
@@ -94,6 +100,50 @@ class PostgresTests(PostgresCase):
         )
         self.assertEqual((await self.store.list(Filter())).total, 40)
         self.assertEqual(await self.count("part"), 1)
+
+    async def test_others_are_told(self) -> None:
+        """What one proxy brings in is notified to all who listen, with ids and outcomes."""
+        heard: list[str] = []
+        link = Link(reactor, self.url)
+        self.addCleanup(link.close)
+        await link.query(lambda session: session.rows("SELECT 1"))
+        await link.listen(CHANNEL, heard.append)
+        await self.store.ingest([stored(1), stored(2, outcome="error")])
+        for _ in range(40):
+            if heard:
+                break
+            await deferLater(reactor, 0.05)
+        self.assertEqual(json.loads(heard[0]), [["id000001", "ok"], ["id000002", "error"]])
+
+    async def test_a_server_that_says_nothing_is_left(self) -> None:
+        """It takes connections and never answers: libpq itself would wait for ever."""
+        self.patch(postgres_link, "CONNECT_TIMEOUT", 0.3)
+        factory = cast(ServerFactory, ServerFactory.forProtocol(Protocol))
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        number = cast(IPv4Address, port.getHost()).port
+        store = PostgresStore(f"postgresql://x@127.0.0.1:{number}/x", reactor)
+        with self.assertRaises(StoreUnavailable) as caught:
+            await store.open()
+        self.assertIn("no answer within 0.3 s", str(caught.exception))
+        await deferLater(reactor, 0.1)
+
+    async def test_a_statement_that_takes_too_long(self) -> None:
+        self.patch(postgres_link, "STATEMENT_TIMEOUT", 0.3)
+        link = Link(reactor, self.url)
+        self.addCleanup(link.close)
+        with self.assertRaises(StoreUnavailable) as caught:
+            await link.query(lambda session: session.rows("SELECT pg_sleep(5)"))
+        self.assertIn("statement timeout", str(caught.exception))
+        self.assertEqual(await link.query(lambda session: session.rows("SELECT 1")), [(1,)])
+
+    async def test_an_odd_one_among_many(self) -> None:
+        """What cannot be stored is no reason to call the database unavailable, and leaves nothing
+        behind."""
+        with self.assertRaises(psycopg2.Error):
+            await self.store.ingest([stored(1), stored(2, status=2**70)])
+        self.assertEqual(await self.count("exchange"), 0)
+        self.assertEqual(await self.store.ingest([stored(1)]), 1)
 
     async def test_the_tables_shrink(self) -> None:
         self.patch(postgres_delete, "REWRITE_BYTES", 1 << 20)

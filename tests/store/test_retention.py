@@ -38,8 +38,7 @@ class RetentionTests(TestCase):
         self.assertEqual((await self.store.list(Filter())).total, 1)
 
     async def test_by_size(self) -> None:
-        """30 MB under a cap of 3 MB: the newest stay, the file keeps near the cap, and reads go
-        on."""
+        """30 MB under a cap of 3 MB: the newest stay, the file keeps near the cap, and reads go on."""
         cap = 3_000_000
         retention = Retention(max_bytes=cap)
         rng = random.Random(3)

@@ -115,6 +115,14 @@ class SegmentTests(SynchronousTestCase):
     def test_seal(self) -> None:
         self.assertEqual([r for r, _ in segment.scan(framed(segment.Seal()))], [segment.Seal()])
 
+    def test_content_that_cannot_be_read_hides_nothing_behind_it(self) -> None:
+        payload = b'\0{"id": 7}'
+        odd = segment.frame(Kind.END, payload) + payload
+        found = [r for r, _ in segment.scan(odd + framed(segment.End(EXCHANGE, False)))]
+        assert isinstance(found[0], segment.Unreadable)
+        self.assertIn("Expected `str`", found[0].reason)
+        self.assertEqual(found[1], segment.End(EXCHANGE, False))
+
     def test_unknown_kind(self) -> None:
         data = segment.frame(cast(Kind, 99), b"")
         self.assertRaises(segment.SegmentError, list, segment.scan(data))

@@ -150,6 +150,55 @@ class ServiceTests(ServiceCase):
             await second.stop()
         self.assertEqual(list(self.journal.iterdir()), [])
 
+    async def test_two_proxies_share_a_journal(self) -> None:
+        """A restart beside a proxy that still drains: each brings in its own, and neither the
+        other's."""
+        first, second = await self.started(), await self.started()
+        store = await self.opened()
+        draining = exchange(100, outcome="running", finished_at=None)
+        stream = first.recorder.begin(draining, asking("draining"))
+        stream.sent(b"still ", 1.0)
+        for number in range(10):
+            for at, service in enumerate((first, second)):
+                service.recorder.begin(exchange(number * 2 + at), asking("hello")).end()
+
+        async def there() -> bool:
+            return (await store.list(Filter(outcome="ok"))).total == 20
+
+        self.assertTrue(await until(there))
+        await second.stop()
+        third = await self.started()
+
+        async def running() -> bool:
+            return (await store.list(Filter(outcome="running"))).total == 1
+
+        self.assertTrue(await until(running))
+        stream.sent(b"here", 2.0)
+        draining.outcome = "ok"
+        stream.end()
+        await first.stop()
+        await third.stop()
+        self.assertEqual(await store.body("id000100", "response"), b"still here")
+        self.assertEqual((await store.list(Filter(outcome="ok"))).total, 21)
+        self.assertEqual(list(self.journal.iterdir()), [])
+
+    async def test_no_text_is_kept_of_metadata(self) -> None:
+        service = await self.started(bodies="metadata")
+        record = exchange(1, request_bytes=30)
+        recording = service.recorder.begin(record, asking("PROMPT"))
+        recording.sent(message("ANSWER"), 1.0)
+        recording.end()
+        await service.stop()
+        store = await self.opened()
+        detail = await store.get("id000001")
+        assert detail is not None
+        self.assertEqual(detail.stored.exchange, record)
+        self.assertIsNone(detail.request)
+        self.assertIsNone(detail.finished)
+        self.assertIsNone(await store.body("id000001", "response"))
+        for word in (b"PROMPT", b"ANSWER"):
+            self.assertNotIn(word, self.path.read_bytes())
+
     async def test_nothing_is_recorded_without_a_store(self) -> None:
         service = await self.started(url="none")
         service.recorder.begin(exchange(1), b"").end()

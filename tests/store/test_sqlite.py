@@ -69,10 +69,16 @@ class SQLiteTests(SQLiteCase):
         with self.assertRaises(StoreRefused) as caught:
             await SQLiteStore(path).open()
         self.assertIn("another program", str(caught.exception))
+        self.assertIn(f"clawproxy import {path}", str(caught.exception))
 
     async def test_a_directory_that_is_not_there(self) -> None:
         with self.assertRaises(StoreUnavailable):
             await SQLiteStore("/nowhere/at/all.db").open()
+
+    async def test_others_may_not_read_it(self) -> None:
+        await self.store.ingest([stored(1)])
+        for file in self.path.parent.glob(self.path.name + "*"):
+            self.assertEqual(file.stat().st_mode & 0o077, 0, file.name)
 
     async def test_the_file_shrinks(self) -> None:
         rng = random.Random(1)
