@@ -303,3 +303,75 @@ class ObligingGateway(Gateway):
             connection.answer(frame, self.hello)
         elif method in self.answers:
             connection.answer(frame, self.answers[method])
+
+
+class AgentGateway(ObligingGateway):
+    """A gateway whose runs a test plays, event by event."""
+
+    def __init__(self, protocol: int = 4, **granted: Any) -> None:
+        super().__init__()
+        self.hello = hello(protocol, **granted)
+
+    def runs(self, method: str = "agent") -> list[JSONObject]:
+        """The requests that started runs, on all connections."""
+        return [r for c in self.connections for r in c.asked(method)]
+
+    @staticmethod
+    def run_id(request: JSONObject) -> str:
+        """The run that a request started."""
+        return str(request["params"]["idempotencyKey"])
+
+    def accepted(self, request: JSONObject) -> None:
+        """Accept a run."""
+        status = "accepted" if request["method"] == "agent" else "started"
+        self.last.answer(request, {"runId": self.run_id(request), "status": status})
+
+    def tell(self, request: JSONObject, stream: str, **data: Any) -> None:
+        """Send an ``agent`` event of a run."""
+        payload = {
+            "runId": self.run_id(request),
+            "sessionKey": request["params"]["sessionKey"],
+            "stream": stream,
+            "data": data,
+        }
+        self.last.event("agent", payload)
+
+    def chat(self, request: JSONObject, state: str, **members: Any) -> None:
+        """Send a ``chat`` event of a run."""
+        self.last.event("chat", {"runId": self.run_id(request), "state": state, **members})
+
+    def says(self, request: JSONObject, *words: str, item: str | None = None) -> None:
+        """Stream a segment of text."""
+        whole = ""
+        for word in words:
+            whole += word
+            named = {"itemId": item} if item else {}
+            self.tell(request, "assistant", text=whole, delta=word, **named)
+
+    def finished(self, request: JSONObject, *payloads: str, usage: bool = True) -> None:
+        """End a run well."""
+        meta: JSONObject = {"agentMeta": {"usage": {"input": 11, "output": 7} if usage else {}}}
+        result = {"payloads": [{"text": p} for p in payloads], "meta": meta}
+        self.last.answer(request, {"runId": self.run_id(request), "status": "ok", "result": result})
+
+    def play(self, request: JSONObject, *words: str) -> None:
+        """A whole run."""
+        self.accepted(request)
+        self.tell(request, "lifecycle", phase="start")
+        self.says(request, *words)
+        self.finished(request, "".join(words))
+
+    def wants(self, request: JSONObject, approval: str = "ap-1", **members: Any) -> None:
+        """Ask for an approval on behalf of a run."""
+        asked = {
+            "command": "rm -rf /tmp/x",
+            "cwd": "/home/agent",
+            "host": "gateway",
+            "agentId": "main",
+            "sessionKey": request["params"]["sessionKey"],
+            "allowedDecisions": ["allow-once", "allow-always", "deny"],
+            **({"runId": self.run_id(request)} if self.hello["protocol"] == 4 else {}),
+            **members,
+        }
+        payload = {"id": approval, "request": asked, "createdAtMs": 1000, "expiresAtMs": 121000}
+        self.last.event("exec.approval.requested", payload)
