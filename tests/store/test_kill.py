@@ -29,7 +29,7 @@ KILLED = """
     async def main(url, journal, first):
         service = RecordingService(Settings(url, journal), reactor)
         await service.start()
-        running = exchange(first + 900, outcome="running", finished_at=None)
+        running = exchange(first + 90000, outcome="running", finished_at=None)
         stream = service.recorder.begin(running, asking("stream"))
         stream.sent(b"so far", 1.0)
         for number in range(first, first + 50):
@@ -80,7 +80,7 @@ class KillTests(ServiceCase):
         page = await store.list(Filter(outcome="ok"), limit=1000)
         self.assertEqual(page.total, 50 * rounds)
         self.assertEqual((await store.list(Filter(outcome="running"))).total, 0)
-        self.assertEqual(await store.body("id000900", "response"), b"so far")
+        self.assertEqual(await store.body("id090000", "response"), b"so far")
         answer = await store.get("id000049")
         assert answer is not None
         self.assertEqual(json.loads(answer.finished or b"{}"), json.loads(message("there")))
