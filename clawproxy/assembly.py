@@ -139,6 +139,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
     assembly = Assembly(reactor, board, drain, site, providers, recording)
     known.append(assembly)
     assembly.parts = [
+        Prices(board, reactor, config.storage.prices),
         Recording(recording, board),
         AgentFiles(assembly),
         providers,
