@@ -59,8 +59,8 @@ def parameters(query: str, known: Sequence[str], *, strict: bool = False) -> dic
     for name, value in pairs:
         if name not in known:
             near = get_close_matches(name, known, 1)
-            hint = f"{near[0]} (perhaps), or " if near else ""
-            raise BadParameter("unknown parameter", name[:100], hint + "one of " + ", ".join(known))
+            expected = f"{near[0]}, or another of " if near else "one of "
+            raise BadParameter("a parameter's name", name[:100], expected + ", ".join(known))
         if name in found:
             raise BadParameter(name, f"{found[name]} and {value}"[:100], "one value")
         if "\0" in value:

@@ -33,6 +33,9 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from clawproxy import prices
+from clawproxy.core.pricing import PriceTable
+from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.indexing import Indexing
 from clawproxy.store.opening import URL_VARIABLE, open_store
 from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
@@ -217,10 +220,20 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--instance", help="the proxy that this indexer belongs to")
     parser.add_argument("--retention-days", type=float, default=0.0)
     parser.add_argument("--max-bytes", type=int, default=0)
+    parser.add_argument("--prices", help="a price table to put in front of the built-in one")
     found = parser.parse_args(argv)
     if not found.store:
         parser.error(f"--store or ${URL_VARIABLE} is needed")
     return found
+
+
+def prices_of(path: str | None) -> PriceTable:
+    """Read the price table; where the operator's own is wrong, the built-in one does."""
+    try:
+        return prices.load(path)
+    except (prices.PriceError, OSError) as error:
+        _log.error("storage.prices is not used: {error}", error=str(error))
+        return prices.load()
 
 
 def main(reactor: Any, argv: list[str]) -> None:
@@ -228,7 +241,10 @@ def main(reactor: Any, argv: list[str]) -> None:
     options = arguments(argv)
     lower_priority()
     store = open_store(options.store, reactor)
-    indexing = Indexing(reactor, store, options.journal, options.instance)
+    enrichment = Enrichment(prices_of(options.prices))
+    indexing = Indexing(
+        reactor, store, options.journal, options.instance, enrichment, recall=enrichment.recall
+    )
     retention = Retention(options.retention_days, options.max_bytes)
     indexer = Indexer(reactor, store, indexing, retention)
     StandardIO(indexer.line, reactor=reactor)

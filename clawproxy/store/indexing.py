@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from clawproxy.core.record import Exchange
 from clawproxy.store import instance as instances
 from clawproxy.store.assembly import Assembly, Work
 from clawproxy.store.entry import Entry, Prepared
@@ -28,6 +29,7 @@ from clawproxy.store.segment import Pieces, SegmentError, Side
 
 BATCH = 200
 """Exchanges brought in by one transaction."""
+Recall = Callable[[Store, Exchange, bytes | None], Awaitable[None]]
 FIRST_DELAY = 0.2
 """Seconds until a store that did not take a batch is asked again."""
 LAST_DELAY = 5.0
@@ -63,6 +65,8 @@ class Indexing:
         over others'.
     :param enrich: see :data:`~clawproxy.store.preparation.Enrich`.
     :param changed: called with ids of exchanges that are new or became final, once they are in.
+    :param recall: called before ``enrich`` with the store, the exchange and the caller's body, to look up what
+        ``enrich`` will need.
     """
 
     _log = Logger()
@@ -75,6 +79,7 @@ class Indexing:
         own: str | None,
         enrich: Enrich | None = None,
         changed: Callable[[list[str]], None] = lambda ids: None,
+        recall: Recall | None = None,
     ) -> None:
         self.progress = Progress()
         self._reactor = reactor
@@ -83,6 +88,7 @@ class Indexing:
         self._own = own
         self._enrich = enrich
         self._changed = changed
+        self._recall = recall
         self._opened = False
         self._leaving = False
         self._sleep: Deferred[None] | None = None
@@ -231,6 +237,13 @@ class Indexing:
             work.continued = False
         if work.request is None and entry.request is None and entry.final:
             work.request = await self._store.body(entry.exchange.id, "request")
+        if self._recall is not None and entry.final:
+            try:
+                await self._recall(self._store, entry.exchange, work.request or entry.request)
+            except (StoreUnavailable, StoreRefused):
+                raise
+            except Exception:  # noqa: BLE001 - one odd exchange must not stop all others
+                self._log.failure("Exchange {id} is not looked up", id=entry.exchange.id)
 
     def _prepare(self, work: Work) -> Prepared:
         try:

@@ -43,6 +43,10 @@ class StorageSettings(Protocol):
         """Size at which the oldest records go; 0 is any."""
 
     @property
+    def prices(self) -> str | None:
+        """An operator's price table."""
+
+    @property
     def journal_directory(self) -> str:
         """Where segments wait."""
 
@@ -133,6 +137,7 @@ class RecordingService:
                 f"--instance={self.instance}",
                 f"--retention-days={self._settings.retention_days}",
                 f"--max-bytes={self._settings.max_bytes}",
+                *([f"--prices={self._settings.prices}"] if self._settings.prices else []),
             ],
             {URL_VARIABLE: self._settings.url},
         )

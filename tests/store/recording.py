@@ -31,6 +31,7 @@ class Settings:
     bodies: Any = "full"
     max_bytes: int = 0
     journal_budget: int = 1 << 30
+    prices: str | None = None
 
 
 def pause(seconds: float) -> Deferred[None]:

@@ -184,7 +184,7 @@ class ServiceTests(ServiceCase):
 
     async def test_no_text_is_kept_of_metadata(self) -> None:
         service = await self.started(bodies="metadata")
-        record = exchange(1, request_bytes=30)
+        record = exchange(1, request_bytes=30, routed_model="of no known price")
         recording = service.recorder.begin(record, asking("PROMPT"))
         recording.sent(message("ANSWER"), 1.0)
         recording.end()

@@ -1,0 +1,156 @@
+"""Which conversation an exchange belongs to, where no session says so: by what it repeats.
+
+A request holds the history of its conversation, and so the messages of an earlier request and the answer to it.
+:class:`Threads` remembers the histories seen lately, as chains of digests, and finds the longest one that a request
+goes on from:
+
+1. one that ends in an answer (or in the answer's id, where the API keeps the history): there is no doubt;
+2. the request itself once more: a retry, if it is the same caller's and soon;
+3. its last answer alone, where the beginning of the history was cut off or summed up;
+4. one that ends in the question before, of the same caller: the client has rewritten the answer.
+
+An edited message shares the history before it, so it is a branch of the same conversation.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from clawproxy.store.conversation import ROOT, Said, chain, digest, history
+
+REMEMBERED = 100_000
+"""Histories."""
+RETRY_WITHIN = 600_000
+"""Milliseconds within which the same first request of the same caller is a retry."""
+RETRIES = 20
+"""How often it can be one: a program that asks the same thing all day has no conversation."""
+REWRITTEN_WITHIN = 86_400_000
+"""Milliseconds within which a question is recognised although its answer is not."""
+TELLING = 40
+"""Characters of an answer from which on it is recognised by itself."""
+
+
+@frozen
+class Asked:
+    """A request's messages, as far as they count.
+
+    :ivar messages: those of the history, the new ones included.
+    :ivar caller: what tells callers apart that have no session.
+    :ivar scope: callers of different keys never share a conversation.
+    :ivar at: milliseconds since the epoch.
+    :ivar follows: ids of answers that the request says it goes on from.
+    """
+
+    messages: list[Said]
+    caller: str
+    scope: str
+    at: int
+    follows: tuple[str, ...] = ()
+
+    def chains(self) -> list[int]:
+        """Give the digest of each beginning of the history, the longest last."""
+        found, at = [], digest(["scope", self.scope]) if self.scope else ROOT
+        for message in self.messages:
+            at = chain(at, message.digest)
+            found.append(at)
+        return found
+
+    @property
+    def continues(self) -> bool:
+        """Whether somebody has answered before."""
+        return any(message.role == "assistant" for message in self.messages)
+
+
+@frozen
+class _Seen:
+    conversation: str
+    caller: str
+    at: int
+    times: int = 1
+
+
+class Threads:
+    """Histories and the conversations they are of."""
+
+    def __init__(self, remembered: int = REMEMBERED) -> None:
+        self._most = remembered
+        self._seen: OrderedDict[int, _Seen] = OrderedDict()
+
+    def find(self, asked: Asked) -> str | None:
+        """Find the conversation that a request goes on with."""
+        for id in asked.follows:
+            if seen := self._get(_id_digest(asked.scope, id)):
+                return seen.conversation
+        chains = asked.chains()
+        answered = [message.role == "assistant" for message in asked.messages]
+        for at in reversed(range(len(chains))):
+            seen = self._get(chains[at])
+            if seen is None:
+                continue
+            if any(answered[: at + 1]):
+                return seen.conversation
+            retried = at == len(chains) - 1
+            within = RETRY_WITHIN if retried else REWRITTEN_WITHIN
+            if seen.caller != asked.caller or abs(asked.at - seen.at) > within:
+                continue
+            if not (retried and seen.times > RETRIES):
+                return self._by_answer(asked) or seen.conversation
+        return self._by_answer(asked)
+
+    def _by_answer(self, asked: Asked) -> str | None:
+        for message in reversed(asked.messages):
+            if message.role == "assistant" and len(message.text) >= TELLING:
+                seen = self._get(_answer_digest(asked.scope, message))
+                return seen.conversation if seen else None
+        return None
+
+    def _get(self, key: int) -> _Seen | None:
+        seen = self._seen.get(key)
+        if seen is not None:
+            self._seen.move_to_end(key)
+        return seen
+
+    def note(
+        self,
+        asked: Asked,
+        conversation: str,
+        answer: Sequence[Said] = (),
+        answer_ids: Sequence[str] = (),
+    ) -> None:
+        """Remember a request of a conversation, and the answer it got.
+
+        :param answer_ids: by which a later request may name it.
+        """
+        seen = _Seen(conversation, asked.caller, asked.at)
+        chains = asked.chains()
+        at = chains[-1] if chains else ROOT
+        if chains:
+            before = self._seen.get(at)
+            if before is not None and before.conversation == conversation:
+                self._put(at, evolve(before, times=before.times + 1))
+            else:
+                self._put(at, seen)
+        for message in history(answer):
+            at = chain(at, message.digest)
+            self._put(at, seen)
+            if len(message.text) >= TELLING:
+                self._put(_answer_digest(asked.scope, message), seen)
+        for id in answer_ids:
+            self._put(_id_digest(asked.scope, id), seen)
+
+    def _put(self, key: int, seen: _Seen) -> None:
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        while len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+
+
+def _answer_digest(scope: str, message: Said) -> int:
+    return digest(["answer", scope, message.digest])
+
+
+def _id_digest(scope: str, id: str) -> int:
+    return digest(["id", scope, id])
