@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.error import (
     ConnectError,
     ConnectionDone,
@@ -69,6 +70,10 @@ def connect_failure(reason: Failure, host: str, port: int) -> UpstreamFailure:
         return UpstreamFailure("connect", f"connection to {where} was refused")
     if isinstance(error, SSL.Error):
         return UpstreamFailure("connect", f"TLS with {where} failed: {tls_reason(error)}")
+    if isinstance(error, VerificationError):
+        return UpstreamFailure(
+            "connect", f"TLS with {where} failed: its certificate is not one of {host!r}"
+        )
     if isinstance(error, ConnectError | ConnectionLost | ConnectionDone):
         return UpstreamFailure("connect", f"connection to {where} failed: {error}")
     return UpstreamFailure(

@@ -50,6 +50,8 @@ class ProxyH2Connection(H2Connection):
         """Take leave (GOAWAY) and close after what was written."""
         self.conn.close_connection()
         self.transport.write(self.conn.data_to_send())
+        # TLS says no goodbye as long as somebody is registered who may write more.
+        self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def break_off(self, stream_id: int) -> None:
