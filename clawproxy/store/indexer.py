@@ -40,6 +40,7 @@ from clawproxy.store.indexing import Indexing
 from clawproxy.store.opening import URL_VARIABLE, open_store
 from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
 from clawproxy.store.retention import Retention
+from clawproxy.store.supervisor import detach
 
 ORPHANS_EVERY = 10.0
 """Seconds between two looks for what dead proxies left."""
@@ -129,6 +130,7 @@ class Indexer:
     async def run(self) -> None:
         """Index until the proxy is gone and nothing of it is left to do."""
         self._say()
+        await self._indexing.open()
         orphans_at = retention_at = self._reactor.seconds()
         while True:
             done = await self._indexing.own(self._ended)
@@ -203,13 +205,8 @@ class LineObserver:
 
 
 def lower_priority() -> None:
-    """Make way for every process that has anything to do."""
+    """Make way for every process that has anything to do; some of the processor is left to it all the same."""
     os.nice(19)
-    if hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_IDLE"):
-        try:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        except OSError as error:
-            _log.debug("No idle scheduling here: {error}", error=error)
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -238,6 +235,7 @@ def prices_of(path: str | None) -> PriceTable:
 
 def main(reactor: Any, argv: list[str]) -> None:
     """Run the process until it is no longer needed."""
+    detach()
     options = arguments(argv)
     lower_priority()
     store = open_store(options.store, reactor)

@@ -254,6 +254,17 @@ class Indexing:
             )
             return bare(work.entry)
 
+    async def open(self) -> bool:
+        """Open the store, and so bring its schema up to date, before the first record comes.
+
+        :returns: false if that was given up because the process is leaving.
+        """
+
+        async def nothing() -> None:
+            pass
+
+        return await self._persist(nothing)
+
     async def _attempt(self, prepared: list[Prepared]) -> None:
         try:
             self.progress.stored += await self._store.ingest(prepared)

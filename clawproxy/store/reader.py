@@ -31,6 +31,7 @@ from clawproxy.store.indexer import Line, LineObserver
 from clawproxy.store.opening import URL_VARIABLE, open_store
 from clawproxy.store.pool import StorePool
 from clawproxy.store.protocol import Store
+from clawproxy.store.supervisor import detach
 
 CONNECTIONS = 3
 """Queries that run at a time."""
@@ -102,6 +103,7 @@ def main(reactor: Any, argv: list[str]) -> None:
     """Run the process until the proxy is gone."""
     from twisted.internet.defer import ensureDeferred
 
+    detach()
     options = arguments(argv)
     os.nice(NICE)
 

@@ -27,6 +27,16 @@ LINE_LIMIT = 1 << 20
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
 
 
+def detach() -> None:
+    """Leave the parent's process group, as the first thing that a child does.
+
+    A Ctrl-C in a terminal goes to the whole group; the children have to outlive the parent's drain, and
+    go by themselves when their standard input ends.
+    """
+    with suppress(OSError):  # a session leader already has a group of its own
+        os.setpgid(0, 0)
+
+
 class Supervisor:
     """Keep a Python module running as a child process.
 
@@ -60,7 +70,7 @@ class Supervisor:
         self.restarts = 0
         self._reactor = reactor
         self._name = name
-        self._argv = [sys.executable, "-m", module, *arguments]
+        self._argv = [sys.executable, "-P", "-m", module, *arguments]
         self._environment = {**os.environ, **(environment or {})}
         self._said = said
         self._child: _Child | None = None
