@@ -1,0 +1,167 @@
+"""Reading JSON that may be anything: what is not of the expected type is empty, never an error."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import msgspec
+from attrs import evolve
+
+from clawproxy.core.jsonread import JSONError, read
+from clawproxy.dashboard.view import IMAGE_WEIGHT, Aside, Image, Other, Part, Text, Thinking
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(;base64)?,", re.ASCII)
+_ASIDE = re.compile(
+    r"<(system-reminder|ide_opened_file|ide_selection|local-command-stdout|local-command-caveat"
+    r"|command-name|command-message|command-args|environment_context|user_instructions"
+    r"|permissions instructions|bash-input|bash-stdout|bash-stderr|task-notification)"
+    r"[^<>]{0,200}>(.*?)</\1>\s*",
+    re.DOTALL,
+)
+_THINK = re.compile(r"\s*<think(?:ing)?>(.*?)(?:</think(?:ing)?>\s*|\Z)", re.DOTALL)
+
+
+def members(value: object) -> dict[str, object]:
+    """Give an object's members."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[object]:
+    """Give an array's items."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """Give a string."""
+    return value if isinstance(value, str) else ""
+
+
+def words(value: object) -> str:
+    """Give a scalar as people read it, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return str(value)
+    return compact(value)
+
+
+def compact(value: object) -> str:
+    """Give JSON on one line."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def pretty(value: object) -> str:
+    """Give JSON on many lines; strings keep their own characters."""
+    try:
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def parsed(source: str) -> object:
+    """Read arguments that came as text; ``None`` for what is no JSON."""
+    try:
+        return read(source.encode("utf-8", "replace"))
+    except JSONError:
+        return None
+
+
+def weight(value: object) -> int:
+    """Estimate how many characters a model reads of a value: those of its strings and numbers."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + 4 + weight(item) for key, item in value.items())
+    if isinstance(value, list):
+        return sum(weight(item) for item in value)
+    return 4
+
+
+def lifetime(value: object) -> str:
+    """Give the lifetime that a ``cache_control`` asks for (five minutes where it does not say)."""
+    control = members(value).get("cache_control")
+    if not isinstance(control, dict):
+        return ""
+    return text(control.get("ttl")) or "5m"
+
+
+def data_url(url: str) -> tuple[str, bool] | None:
+    """Read the head of a ``data:`` URL (RFC 2397): media type, and whether it is base64.
+
+    :returns: ``None`` for any other URL.
+    """
+    match = _DATA_URL.match(url[:200])
+    if match is None:
+        return None
+    return match[1] or "text/plain", bool(match[2])
+
+
+def image_of(url: object, pointer: str, alt: str = "") -> Image:
+    """Make an image of a URL, which may hold it."""
+    address = text(url)
+    held = data_url(address)
+    if held is None:
+        return Image(pointer=pointer, url=address[:2000], alt=alt, weight=IMAGE_WEIGHT)
+    size = max(0, len(address) - address.find(",") - 1) * 3 // 4
+    return Image(
+        pointer=pointer, media=held[0][:100], embedded=True, size=size, alt=alt, weight=IMAGE_WEIGHT
+    )
+
+
+def texts(content: str, pointer: str, breakpoint: str = "") -> Iterator[Part]:
+    """Cut a user's text where a client's program put words of its own into it.
+
+    The parts' weights add up to the text's; the last one has the breakpoint.
+    """
+    found: list[Part] = []
+    at = 0
+    if "<" in content:
+        for match in _ASIDE.finditer(content):
+            before = content[at : match.start()]
+            if before.strip():
+                found.append(Text(text=before, pointer=pointer, weight=len(before)))
+            body = match[2].strip("\n")
+            found.append(Aside(name=match[1], text=body, pointer=pointer, weight=len(match[0])))
+            at = match.end()
+    rest = content[at:]
+    if rest.strip() or not found:
+        found.append(Text(text=rest, pointer=pointer, weight=len(rest)))
+    yield from found[:-1]
+    yield evolve(found[-1], breakpoint=breakpoint) if breakpoint else found[-1]
+
+
+def answered_text(content: str, pointer: str) -> Iterator[Part]:
+    """Cut an answer's text where a model without a place for thoughts wrote ``<think>``."""
+    match = _THINK.match(content)
+    if match is not None:
+        yield Thinking(text=match[1].strip("\n"), pointer=pointer, weight=len(match[0]))
+        content = content[match.end() :]
+        if not content:
+            return
+    yield Text(text=content, pointer=pointer, weight=len(content))
+
+
+def other(value: object, pointer: str) -> Other:
+    """Wrap what nobody knows."""
+    name = text(members(value).get("type")) or type(value).__name__
+    return Other(
+        name=name[:100],
+        value=value,
+        pointer=pointer,
+        weight=weight(value),
+        breakpoint=lifetime(value),
+    )
+
+
+def rest_of(body: dict[str, object], known: frozenset[str]) -> tuple[tuple[str, object], ...]:
+    """Give the members that nobody has read, in order."""
+    return tuple((name, value) for name, value in body.items() if name not in known)

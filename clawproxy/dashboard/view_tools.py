@@ -1,0 +1,280 @@
+"""Tool calls as people read them: an edit as a difference, a plan as a list, a command as a command.
+
+What a call is, is told by the members of its arguments and not by the tool's name: Claude Code,
+Codex, OpenClaw and the editors' own tools use the same few shapes under many names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from attrs import field, frozen
+
+from clawproxy.dashboard import diff
+from clawproxy.dashboard.diff import Line
+from clawproxy.dashboard.view import Call
+from clawproxy.dashboard.view_json import items, members, pretty, text, words
+
+LONG = 80
+"""Characters from which on an argument stands on its own."""
+MOST_LINES = 2000
+"""Lines of one difference that are shown."""
+
+_PATHS = ("file_path", "path", "notebook_path", "filename", "file", "target_file", "filePath")
+_OLD = ("old_string", "old_str", "oldText", "old_text", "search")
+_NEW = ("new_string", "new_str", "newText", "new_text", "replace")
+_WHOLE = ("content", "file_text", "contents", "new_source")
+_DONE = {
+    "completed": "done",
+    "complete": "done",
+    "done": "done",
+    "in_progress": "doing",
+    "in-progress": "doing",
+    "doing": "doing",
+    "cancelled": "dropped",
+    "canceled": "dropped",
+}
+_PATCH = re.compile(r"^\*\*\* Begin Patch$.*?(?:^\*\*\* End Patch|\Z)", re.MULTILINE | re.DOTALL)
+_LANGUAGES = {"command": "bash", "cmd": "bash", "script": "bash", "code": "python"}
+_PROSE = frozenset({"prompt", "plan", "description", "message", "question", "task", "instructions"})
+
+
+@frozen(kw_only=True)
+class Pane:
+    """A piece of what a call says.
+
+    :cvar kind: what templates tell panes apart by.
+    """
+
+    kind: ClassVar[str] = "pane"
+
+    title: str = ""
+
+
+@frozen(kw_only=True)
+class Difference(Pane):
+    """Lines put in and taken out.
+
+    :ivar left_out: lines that are too many to show.
+    """
+
+    kind: ClassVar[str] = "diff"
+
+    lines: tuple[Line, ...]
+    added: int = 0
+    removed: int = 0
+    left_out: int = 0
+
+
+@frozen(kw_only=True)
+class Todo(Pane):
+    """A list of things to do.
+
+    :ivar entries: each one's state (``done``, ``doing``, ``open``, ``dropped``) and words.
+    """
+
+    kind: ClassVar[str] = "todo"
+
+    entries: tuple[tuple[str, str], ...]
+
+
+@frozen(kw_only=True)
+class Code(Pane):
+    """Code or a command.
+
+    :ivar language: a name or a file's name to guess it from.
+    """
+
+    kind: ClassVar[str] = "code"
+
+    text: str
+    language: str = ""
+
+
+@frozen(kw_only=True)
+class Prose(Pane):
+    """Markdown."""
+
+    kind: ClassVar[str] = "prose"
+
+    text: str
+
+
+@frozen(kw_only=True)
+class Fields(Pane):
+    """Short arguments by name."""
+
+    kind: ClassVar[str] = "fields"
+
+    entries: tuple[tuple[str, str], ...]
+
+
+@frozen
+class Shown:
+    """A call.
+
+    :ivar gist: the one argument that says most, for a line.
+    """
+
+    gist: str = ""
+    panes: tuple[Pane, ...] = field(default=())
+
+
+def shown(call: Call) -> Shown:
+    """Say what a call does."""
+    arguments = call.arguments
+    if not isinstance(arguments, dict):
+        if not call.raw and arguments is not None:
+            return Shown("", (Code(text=pretty(arguments), language="json"),))
+        return _freeform(call.raw)
+    rest = dict(arguments)
+    panes: list[Pane] = []
+    path = next((text(rest[name]) for name in _PATHS if text(rest.get(name))), "")
+    _take_edits(rest, path, panes)
+    _take_patch(rest, panes)
+    _take_whole(rest, path, panes)
+    _take_todos(rest, panes)
+    gist = path or _gist(arguments)
+    fields, long = _others(rest, path)
+    found = ([Fields(entries=tuple(fields))] if fields else []) + panes + long
+    return Shown(_line(gist), tuple(found))
+
+
+def _line(gist: str) -> str:
+    line = next((line.strip() for line in gist.splitlines() if line.strip()), "")
+    return line if len(line) <= 160 else line[:159] + "…"
+
+
+def _freeform(raw: str) -> Shown:
+    if not raw:
+        return Shown()
+    match = _PATCH.search(raw)
+    if match is not None:
+        pane = difference(diff.read_patch(match[0]))
+        first = next((line.text for line in pane.lines if line.sign == "@"), "")
+        return Shown(_line(first), (pane,))
+    return Shown(_line(raw), (Code(text=raw),))
+
+
+def difference(lines: Sequence[Line], title: str = "") -> Difference:
+    """Make a difference that is not too long to show."""
+    added, removed = diff.counts(lines)
+    return Difference(
+        title=title,
+        lines=tuple(lines[:MOST_LINES]),
+        added=added,
+        removed=removed,
+        left_out=max(0, len(lines) - MOST_LINES),
+    )
+
+
+def _pair(edit: dict[str, object]) -> tuple[str, str, str, str] | None:
+    for old, new in zip(_OLD, _NEW, strict=True):
+        if isinstance(edit.get(old), str) and isinstance(edit.get(new, ""), str):
+            return old, new, text(edit[old]), text(edit.get(new))
+    return None
+
+
+def _take_edits(rest: dict[str, object], path: str, panes: list[Pane]) -> None:
+    pair = _pair(rest)
+    if pair is not None:
+        old, new, before, after = pair
+        panes.append(difference(diff.compare(before, after), path))
+        rest.pop(old, None)
+        rest.pop(new, None)
+    edits = items(rest.get("edits"))
+    found = [_pair(members(edit)) for edit in edits]
+    if edits and all(found):
+        for number, each in enumerate(found):
+            assert each is not None
+            more = " every time" if members(edits[number]).get("replace_all") is True else ""
+            title = f"edit {number + 1} of {len(found)}{more}"
+            panes.append(difference(diff.compare(each[2], each[3]), title))
+        del rest["edits"]
+
+
+def _take_patch(rest: dict[str, object], panes: list[Pane]) -> None:
+    for name, value in list(rest.items()):
+        if name == "diff" and isinstance(value, str) and value:
+            panes.append(difference(diff.read_patch(value)))
+            del rest[name]
+            continue
+        source = value if isinstance(value, str) else " ".join(map(text, items(value)))
+        match = _PATCH.search(source) if "*** Begin Patch" in source else None
+        if match is not None:
+            panes.append(difference(diff.read_patch(match[0])))
+            around = (source[: match.start()] + source[match.end() :]).strip()
+            if name in ("patch", "input") or around in ("", "apply_patch"):
+                del rest[name]
+            else:
+                rest[name] = around
+
+
+def _take_whole(rest: dict[str, object], path: str, panes: list[Pane]) -> None:
+    if not path:
+        return
+    for name in _WHOLE:
+        value = rest.get(name)
+        if isinstance(value, str) and value:
+            panes.append(difference(diff.all_added(value), path))
+            del rest[name]
+            return
+
+
+def _take_todos(rest: dict[str, object], panes: list[Pane]) -> None:
+    for name in ("todos", "plan", "items", "tasks"):
+        entries = items(rest.get(name))
+        found = [_todo(members(entry)) for entry in entries]
+        if entries and all(found):
+            panes.append(Todo(entries=tuple(each for each in found if each)))
+            del rest[name]
+            return
+
+
+def _todo(entry: dict[str, object]) -> tuple[str, str] | None:
+    words = next(
+        (text(entry[name]) for name in ("content", "step", "text", "title") if entry.get(name)), ""
+    )
+    status = text(entry.get("status")) or text(entry.get("state"))
+    if not words or not status:
+        return None
+    return _DONE.get(status, "open"), words
+
+
+def _gist(arguments: dict[str, object]) -> str:
+    for name in ("description", "command", "cmd", "pattern", "query", "url", "prompt", "name"):
+        value = arguments.get(name)
+        if isinstance(value, str) and value.strip():
+            return value
+        if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+            return " ".join(map(text, value))
+    values = [words(value) for value in arguments.values() if isinstance(value, str | int | float)]
+    return ", ".join(value for value in values[:3] if value)
+
+
+def _others(rest: dict[str, object], path: str) -> tuple[list[tuple[str, str]], list[Pane]]:
+    fields: list[tuple[str, str]] = []
+    panes: list[Pane] = []
+    for name, value in rest.items():
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            value = " ".join(map(text, value)) if name in _LANGUAGES else value
+        if isinstance(value, str):
+            if name in _LANGUAGES:
+                panes.append(Code(title=name, text=value, language=_LANGUAGES[name]))
+            elif len(value) <= LONG and "\n" not in value:
+                fields.append((name, value))
+            elif name in _PROSE:
+                panes.append(Prose(title=name, text=value))
+            else:
+                panes.append(Code(title=name, text=value))
+        elif isinstance(value, dict | list) and value:
+            written = words(value)
+            if len(written) <= LONG:
+                fields.append((name, written))
+            else:
+                panes.append(Code(title=name, text=pretty(value), language="json"))
+        else:
+            fields.append((name, words(value) or "null"))
+    return fields, panes
