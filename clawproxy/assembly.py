@@ -24,6 +24,7 @@ from clawproxy.store.service import RecordingService
 from clawproxy.upstream.providers import Providers
 from clawproxy.web.gateways import AgentSource, Tools
 from clawproxy.web.models import Models
+from clawproxy.web.openapi import OpenAPI
 from clawproxy.web.operations import Health, Livez, Metrics, Report
 from clawproxy.web.root import Root, counts_of
 from clawproxy.web.site import ProxySite
@@ -103,6 +104,8 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         b"health": Health(drain, reports),
         b"livez": Livez(drain, reactor),
         b"metrics": Metrics(collector),
+        b"openapi.json": OpenAPI(reactor, "json", lambda: board.wiring.cors),
+        b"openapi.yaml": OpenAPI(reactor, "yaml", lambda: board.wiring.cors),
     }
     shown: list[Part] = []
     if config.dashboard.enabled:

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web import server
 from twisted.web.resource import Resource
 
+from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.drain import Drain
 from clawproxy.metrics.collector import CONTENT_TYPE, Collector
@@ -17,6 +18,20 @@ Report = Callable[[], Mapping[str, object]]
 """Gives what a part of the program has to say of its health, under names of its own."""
 
 _UNCACHED = [(b"Cache-Control", b"no-store")]
+
+
+def refuse_method(request: ProxyRequest) -> bool:
+    """Refuse whatever is neither GET nor HEAD.
+
+    :return: whether it was refused.
+    """
+    if request.method in (b"GET", b"HEAD"):
+        return False
+    path = request.path.decode("latin-1")[:200]
+    words = f"{path} takes GET and HEAD, not {request.method.decode('latin-1')[:40]}"
+    allow = (("Allow", "GET, HEAD"),)
+    request.site.refuse(request, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
+    return True
 
 
 class Health(Resource):
@@ -34,8 +49,7 @@ class Health(Resource):
 
     def render(self, request: ProxyRequest) -> int:
         """Answer GET and HEAD."""
-        if request.method not in (b"GET", b"HEAD"):
-            request.answer_json(405, {"error": "GET or HEAD"}, [(b"Allow", b"GET, HEAD")])
+        if refuse_method(request):
             return server.NOT_DONE_YET
         draining = self._drain.draining
         facts: dict[str, object] = {
@@ -59,6 +73,8 @@ class Metrics(Resource):
 
     def render(self, request: ProxyRequest) -> int:
         """Answer GET and HEAD."""
+        if refuse_method(request):
+            return server.NOT_DONE_YET
         body = self._collector.render()
         lines = [(b"Content-Type", CONTENT_TYPE), (b"Content-Length", b"%d" % len(body))]
         request.send_head(200, b"OK", lines + _UNCACHED)
@@ -79,6 +95,8 @@ class Livez(Resource):
 
     def render(self, request: ProxyRequest) -> int:
         """Answer GET and HEAD."""
+        if refuse_method(request):
+            return server.NOT_DONE_YET
         draining = self._drain.draining
         facts = {
             "status": "draining" if draining else "ok",

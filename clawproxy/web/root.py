@@ -10,6 +10,7 @@ from twisted.web.resource import IResource, Resource
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.relay.switchboard import Switchboard
+from clawproxy.web.operations import refuse_method
 from clawproxy.web.site import ProxyRequest
 from clawproxy.web.v1 import Local, V1Resource, refuse
 
@@ -58,7 +59,9 @@ class Front(Resource):
     isLeaf = True
 
     def render(self, request: ProxyRequest) -> int:
-        """Answer HEAD with 200 and lead everybody else to ``/ui/``."""
+        """Answer HEAD with 200 and lead GET to ``/ui/``."""
+        if refuse_method(request):
+            return server.NOT_DONE_YET
         if request.method == b"HEAD":
             request.send_head(200, b"OK", [(b"Content-Length", b"0")])
         else:
