@@ -50,6 +50,7 @@ class Drain:
         self._waiting: list[Deferred[bool]] = []
         self._call: IDelayedCall | None = None
         self._outcome: bool | None = None
+        self._impatient = False
         self.in_flight = 0
         self.draining = False
 
@@ -103,18 +104,23 @@ class Drain:
         return waiting
 
     def give_up(self) -> None:
-        """Wait no longer: cut what is left now."""
+        """Wait no longer: cut what is left now, or as soon as the drain begins.
+
+        Of two signals that come together, the second is heard before the first one's drain has begun.
+        """
+        self._impatient = True
         if self.draining and self._outcome is None:
-            self._end(whole=False)
+            self._look()
 
     def _look(self) -> None:
-        self._call = None
+        if self._call is not None and self._call.active():
+            self._call.cancel()
         now = self._reactor.seconds()
         passed = now - self._started
         if self.in_flight == 0 and passed >= self.settle and not self._unsent():
             self._end(whole=True)
             return
-        if passed >= self.timeout:
+        if passed >= self.timeout or self._impatient:
             self._end(whole=False)
             return
         if now - self._logged >= self.log_every:
@@ -128,8 +134,6 @@ class Drain:
         self._call = self._reactor.callLater(min(LOOK_EVERY, max(left, 0.01)), self._look)
 
     def _end(self, *, whole: bool) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
         self._outcome = whole
         seconds = self._reactor.seconds() - self._started
         if whole:

@@ -92,8 +92,6 @@ class DrainTests(SynchronousTestCase):
 
     def test_giving_up_does_not_wait_for_the_ceiling(self) -> None:
         drain = self.drain()
-        drain.give_up()
-        self.assertEqual(self.cut, 0, "there was nothing to give up yet")
         drain.enter()
         waiting = drain.start()
         drain.give_up()
@@ -101,6 +99,21 @@ class DrainTests(SynchronousTestCase):
         self.clock.advance(CUT_GRACE)
         self.assertFalse(self.successResultOf(waiting))
         self.assertEqual(self.cut, 1)
+
+    def test_given_up_before_it_began(self) -> None:
+        drain = self.drain()
+        drain.enter()
+        drain.give_up()
+        self.assertEqual(self.cut, 0)
+        waiting = drain.start()
+        self.assertEqual(self.cut, 1)
+        self.clock.advance(CUT_GRACE)
+        self.assertFalse(self.successResultOf(waiting))
+
+    def test_given_up_with_nothing_in_flight_is_a_whole_drain(self) -> None:
+        drain = self.drain()
+        drain.give_up()
+        self.assertTrue(self.successResultOf(drain.start()))
 
     def test_several_may_wait_for_the_same_drain(self) -> None:
         drain = self.drain()
