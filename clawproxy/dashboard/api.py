@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
@@ -92,14 +93,16 @@ async def answer(call: Call) -> Answer:
 class Api(Resource):
     """The resource of ``/api/``.
 
+    :param reactor: gives others their turn.
     :param pool: the stores to ask.
     """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, pool: StorePool) -> None:
+    def __init__(self, reactor: Any, pool: StorePool) -> None:
         super().__init__()
+        self._reactor = reactor
         self._pool = pool
 
     def render(self, request: Any) -> int:
@@ -107,7 +110,7 @@ class Api(Resource):
         path = "/".join(part.decode("utf-8", "replace") for part in request.postpath)
         query: bytes = request.uri.partition(b"?")[2]
         method = request.method.decode("latin-1")
-        call = Call(self._pool, method, path, query.decode("latin-1"), time())
+        call = Call(self._pool, method, path, query.decode("latin-1"), time(), self._pause)
         working = Deferred.fromCoroutine(answer(call))
 
         def gone(_: Failure) -> None:
@@ -117,6 +120,9 @@ class Api(Resource):
         working.addErrback(self._broken, path)
         working.addCallback(self._send, request)
         return server.NOT_DONE_YET
+
+    async def _pause(self) -> None:
+        await deferLater(self._reactor, 0)
 
     def _broken(self, failure: Failure, path: str) -> Answer | None:
         if failure.check(CancelledError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -25,6 +25,7 @@ class Call:
     :ivar query: behind the ``?``, as it came.
     :ivar now: seconds since the epoch.
     :ivar names: what the path names, e.g. an exchange's id.
+    :ivar pause: lets others have their turn in the middle of something long.
     """
 
     pool: StorePool
@@ -32,6 +33,7 @@ class Call:
     path: str
     query: str
     now: float
+    pause: Callable[[], Awaitable[None]]
     names: tuple[str, ...] = ()
 
     def named(self, names: Sequence[str]) -> Call:

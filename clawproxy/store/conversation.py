@@ -20,6 +20,8 @@ from clawproxy.core.dialects import DialectName
 
 ROOT = 0
 """The chain of a history without messages."""
+MEMBERS = ("messages", "input", "contents")
+"""Where requests have their messages."""
 TEXT_LIMIT = 4000
 """Characters of a message's text that are kept for people."""
 
@@ -75,7 +77,7 @@ class Said:
 
 def messages(body: Mapping[str, object]) -> list[object]:
     """Give a request's messages, whichever dialect it is in."""
-    for name in ("messages", "input", "contents"):
+    for name in MEMBERS:
         found = body.get(name)
         if isinstance(found, list):
             return found

@@ -57,7 +57,7 @@ def site(reactor: Any, pool: StorePool) -> QuietSite:
     ``/ui/``.
     """
     root = Resource()
-    root.putChild(b"api", Api(pool))
+    root.putChild(b"api", Api(reactor, pool))
     if find_spec(PAGES) is not None:
         root.putChild(b"ui", import_module(PAGES).resource(reactor, pool))
     else:
