@@ -28,7 +28,7 @@ from clawproxy.web.openapi import OpenAPI
 from clawproxy.web.operations import Health, Livez, Metrics, Report
 from clawproxy.web.root import Root, counts_of
 from clawproxy.web.site import ProxySite
-from clawproxy.web.v1 import refusal
+from clawproxy.web.v1 import refusal, stamping
 
 if TYPE_CHECKING:
     from clawproxy.service import Part
@@ -137,6 +137,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         config.server.idle_timeout,
         counts_of(board),
         refusal(board),
+        stamping(board),
     )
     drain.leaves(cut=board.cut, begun=site.close_idle)
     assembly = Assembly(reactor, board, drain, site, providers, recording)

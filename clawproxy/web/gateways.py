@@ -16,7 +16,7 @@ from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.openclaw.provider import OpenClawProvider
 from clawproxy.upstream.providers import Providers
 from clawproxy.web.site import ProxyRequest
-from clawproxy.web.v1 import refuse
+from clawproxy.web.v1 import refuse, refuse_method
 
 
 class AgentSource:
@@ -59,9 +59,10 @@ class Tools:
         self._providers = providers
 
     def answer(self, request: ProxyRequest, target: bytes) -> bool:
-        """Answer, or let a request that is none of ours pass through."""
-        if request.method not in (b"GET", b"HEAD") or not self._providers.gateways:
-            return False
+        """Answer GET and HEAD."""
+        if request.method not in (b"GET", b"HEAD"):
+            refuse_method(self._board, request, "/v1/tools")
+            return True
         answering = Deferred.fromCoroutine(self._answer(request, target))
         request.notifyFinish().addErrback(lambda _: answering.cancel())
         answering.addErrback(self._failed, request)
@@ -93,6 +94,10 @@ class Tools:
 
     def _gateway(self, model: str) -> OpenClawProvider:
         gateways = self._providers.gateways
+        if not gateways:
+            raise ProxyError(
+                Kind.MODEL_NOT_FOUND, "no OpenClaw provider is configured, so no agent has tools"
+            )
         if model:
             decision = self._board.wiring.router.route("openai_chat", model)
             if decision.provider in gateways:

@@ -18,7 +18,7 @@ from clawproxy.upstream.catalogue import Catalogue, FixedSource, Source
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.listing import HTTPListing
 from clawproxy.web.site import ProxyRequest
-from clawproxy.web.v1 import refuse
+from clawproxy.web.v1 import refuse, refuse_method
 
 PATH = "/v1/models"
 
@@ -38,9 +38,13 @@ class Models:
         self._catalogue: Catalogue | None = None
 
     def answer(self, request: ProxyRequest, target: bytes) -> bool:
-        """Answer, or let a request that is none of ours pass through."""
+        """Answer, or let a request that is none of ours pass through: a model's deletion."""
         if request.method not in (b"GET", b"HEAD"):
-            return False
+            path = target.partition(b"?")[0].decode("latin-1")
+            if request.method == b"DELETE" and path.strip("/") != PATH.strip("/"):
+                return False
+            refuse_method(self._board, request, path)
+            return True
         answering = Deferred.fromCoroutine(self._answer(request, target))
         request.notifyFinish().addErrback(lambda _: answering.cancel())
         answering.addErrback(self._failed, request)

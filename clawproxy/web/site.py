@@ -22,6 +22,7 @@ from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.resource import IResource
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.headers import ID_HEADER
 from clawproxy.drain import Drain
 from clawproxy.sending import unsent
 from clawproxy.web.channel import ProxyChannel
@@ -135,11 +136,14 @@ class ProxyRequest(server.Request):
     def send_head(self, status: int, reason: bytes, headers: RawHeaders) -> None:
         """Write status and headers as they are given, with the framing that the caller understands.
 
-        :param headers: end-to-end headers; a ``Content-Length`` among them is kept.
+        :param headers: end-to-end headers; a ``Content-Length`` among them is kept. What no exchange
+            has stamped with its id gets one here.
         """
         if self._disconnected:
             return
         self.code, self.code_message = status, reason
+        if not any(name.lower() == ID_HEADER for name, _ in headers):
+            headers = [*headers, *self.site.stamp(self)]
         if self.site.drain.draining:
             headers = [*headers, (b"Connection", b"close")]
             self.channel.persistent = 0
@@ -270,6 +274,7 @@ class ProxySite(server.Site):
     :param idle_timeout: seconds that a connection may stay without a request.
     :param counts: whether a request target counts as in flight.
     :param refuse: answers a request with an error, without an exchange.
+    :param stamp: gives the ids that an answer carries which belongs to no exchange.
     :ivar channels: the open connections.
     """
 
@@ -285,6 +290,7 @@ class ProxySite(server.Site):
         idle_timeout: float,
         counts: Callable[[bytes], bool],
         refuse: Callable[[ProxyRequest, ProxyError], None],
+        stamp: Callable[[ProxyRequest], RawHeaders],
     ) -> None:
         super().__init__(
             resource, timeout=idle_timeout, reactor=reactor, parsePOSTFormSubmission=False
@@ -293,6 +299,7 @@ class ProxySite(server.Site):
         self.max_body = max_body
         self.counts = counts
         self.refuse = refuse
+        self.stamp = stamp
         self.channels: set[Any] = set()
         drain.waits_also_for(self.unsent)
 

@@ -116,6 +116,13 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
     request.finish()
 
 
+def refuse_method(board: Switchboard, request: ProxyRequest, path: str) -> None:
+    """Answer 405 on a path that is only to be read."""
+    words = f"{path[:200]} takes GET, not {request.method.decode('latin-1')[:40]}"
+    allow = (("Allow", "GET, HEAD, OPTIONS"),)
+    refuse(board, request, path, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
+
+
 def refusal(board: Switchboard) -> Callable[[ProxyRequest, ProxyError], None]:
     """Make what refuses requests that no resource gets to see."""
 
@@ -125,6 +132,18 @@ def refusal(board: Switchboard) -> Callable[[ProxyRequest, ProxyError], None]:
         refuse(board, request, path[at:] if at >= 0 else path, error)
 
     return answer
+
+
+def stamping(board: Switchboard) -> Callable[[ProxyRequest], RawHeaders]:
+    """Make what gives both ids to an answer that belongs to no exchange, so that every answer has them."""
+
+    def stamp(request: ProxyRequest) -> RawHeaders:
+        caller = request.requestHeaders.getRawHeaders(b"x-request-id")
+        own = board.new_id()
+        chosen = heads.request_id(None, caller[0].decode("latin-1") if caller else None, own)
+        return heads.stamp([], own_id=own, request_id=chosen, stream=False)
+
+    return stamp
 
 
 def origin_of(request: ProxyRequest) -> bytes | None:

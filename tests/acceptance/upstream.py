@@ -118,7 +118,9 @@ class Upstream:
         self.stop()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, if it still does."""
+        if not self._thread.is_alive():
+            return
         # Closing alone would leave the thread in accept(), and the port with it.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
