@@ -1,14 +1,42 @@
-"""Where the command-line clients come from: npm, once, into a cache folder outside the project."""
+"""The command-line clients: where they come from (npm, once, into a cache folder outside the project),
+and how they are run, headless and in a home of their own.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest
+
+from tests.integration.proxy import environment
+
+#: Seconds that a client may take for a session, on a busy machine.
+SESSION = 120
+
+_QUIET = {
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+}
+_TERMINAL = {"TERM": "dumb", "LANG": "C.UTF-8", "SHELL": "/bin/bash"}
+_CODEX = """\
+model = "{model}"
+model_provider = "clawproxy"
+
+[model_providers.clawproxy]
+name = "ClawProxy"
+base_url = "{url}/v1"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+"""
 
 
 def cache_folder() -> Path:
@@ -61,3 +89,64 @@ def system_program(name: str) -> Path:
     if found is None:
         raise SkipTest(f"{name} is not installed")
     return Path(found)
+
+
+def _run(command: Sequence[str], home: Path, env: Mapping[str, str]) -> str:
+    """Run a client to its end; what it printed.
+
+    :raises AssertionError: it failed.
+    """
+    done = subprocess.run(
+        command,
+        cwd=home,
+        env=environment(home, env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SESSION,
+    )
+    if done.returncode:
+        raise AssertionError(f"exit code {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def claude_code(
+    home: Path,
+    url: str,
+    prompt: str,
+    *arguments: str,
+    tools: str = "Bash",
+    env: Mapping[str, str] | None = None,
+) -> list[Any]:
+    """Run one prompt of Claude Code; its events, of which the last is the result.
+
+    :param home: its home and working directory; made if it is not there.
+    :param url: where the API is.
+    :param tools: what it may do without asking, with commas.
+    :raises SkipTest: where it cannot be had.
+    """
+    program = npm_program("@anthropic-ai/claude-code", "claude")
+    home.mkdir(exist_ok=True)
+    command = [str(program), "-p", prompt, "--output-format", "stream-json", "--verbose"]
+    command += ["--allowedTools", tools, *arguments]
+    ours = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-mine", **(env or {})}
+    said = _run(command, home, {**_QUIET, **_TERMINAL, **ours})
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def codex(
+    home: Path, url: str, prompt: str, *arguments: str, model: str = "gpt-5", config: str = ""
+) -> str:
+    """Run one prompt of Codex; what it printed.
+
+    :param home: its home and working directory; made if it is not there.
+    :param url: where the API is, without ``/v1``.
+    :param config: its config file, in place of the plain one.
+    :raises SkipTest: where it cannot be had.
+    """
+    program = npm_program("@openai/codex", "codex")
+    folder = home / ".codex"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(config or _CODEX.format(model=model, url=url))
+    command = [str(program), "exec", "--skip-git-repo-check", *arguments, prompt]
+    return _run(command, home, {"OPENAI_API_KEY": "sk-mine", "TERM": "dumb"})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
 from tests.integration import answers
 from tests.integration.case import ProxyCase
-from tests.integration.clients import npm_program
-from tests.integration.proxy import Proxy, environment
+from tests.integration.clients import claude_code
+from tests.integration.proxy import Proxy
 from tests.integration.upstream import Answer, Asked
 
 COMMAND = "echo the sum is $((40 + 2))"
@@ -45,29 +44,7 @@ class ClaudeCodeTests(ProxyCase):
 
     def claude(self, proxy: Proxy, prompt: str) -> list[Any]:
         """Run one headless prompt; its events."""
-        program = npm_program("@anthropic-ai/claude-code", "claude")
-        home = self.folder / "home"
-        home.mkdir()
-        quiet = {
-            "DISABLE_TELEMETRY": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_ERROR_REPORTING": "1",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        }
-        terminal = {"TERM": "dumb", "LANG": "C.UTF-8", "SHELL": "/bin/bash"}
-        ours = {"ANTHROPIC_BASE_URL": proxy.url, "ANTHROPIC_API_KEY": "sk-mine"}
-        command = [str(program), "-p", prompt, "--output-format", "stream-json", "--verbose"]
-        done = subprocess.run(
-            [*command, "--allowedTools", "Bash"],
-            cwd=home,
-            env=environment(home, {**quiet, **terminal, **ours}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr + proxy.log)
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        return claude_code(self.folder / "home", proxy.url, prompt)
 
     def test_tool_round(self) -> None:
         """A turn calls a tool, the client runs it, and the next turn carries what it said."""
