@@ -20,6 +20,7 @@ from twisted.logger import (
     formatEventAsClassicLogText,
 )
 from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from clawproxy.config.model import LogConfig
@@ -155,6 +156,17 @@ class Observer:
             self._stream.write("".join(lines))
             self._stream.flush()
 
+    @property
+    def rotates(self) -> bool:
+        """Whether lines go to a file that can be rotated."""
+        return isinstance(self._stream, LogFile)
+
+    def rotate(self) -> None:
+        """Go on in a new file."""
+        self.flush()
+        assert isinstance(self._stream, LogFile)
+        self._stream.rotate()
+
     def change_level(self, level: str) -> None:
         """Log what is of this level or above from now on."""
         self._predicate.defaultLogLevel = LogLevel.levelWithName(level)
@@ -171,7 +183,5 @@ def stream_of(twistd: Any) -> TextIO | None:
     name = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else "twistd.log")
     if name == "-":
         return sys.stdout
-    from twisted.python.logfile import LogFile
-
     opened: TextIO = LogFile.fromFullPath(name, rotateLength=None)
     return opened

@@ -10,7 +10,8 @@ import atexit
 import os
 import signal
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -77,7 +78,7 @@ class Process(Service):
     """The proxy as the business of a whole process: signals, log level, exit code.
 
     * The first SIGTERM or SIGINT stops the reactor, and so drains; a second one gives the drain up.
-    * SIGHUP reads the configuration again.
+    * SIGHUP reads the configuration again; SIGUSR1 rotates the log file, as twistd does it.
     * A drain that was given up, or ran out of time, makes the process exit with 1.
     """
 
@@ -110,9 +111,21 @@ class Process(Service):
         try:
             self.proxy.privilegedStartService()
         except CannotListen as error:
-            self._log.error("{error}", error=error)
-            sys.stderr.write(f"clawproxy: {error}\n")
-            sys.exit(1)
+            self._end_before_start(error)
+
+    def _end_before_start(self, error: CannotListen) -> NoReturn:
+        self._log.error("{error}", error=error)
+        twistd = getattr(self._options, "parent", None) or {}
+        if twistd.get("logfile") and twistd.get("nodaemon") and sys.__stderr__ is not None:
+            sys.__stderr__.write(f"clawproxy: {error}\n")  # the log is not what is on the terminal
+        pipe = twistd.get("statusPipe")
+        if pipe is not None:
+            # The process that started the daemon waits for a word, and for ever if there is none.
+            os.write(pipe, b"1 " + str(error).encode()[:98])
+            os.close(pipe)
+        if twistd.get("pidfile"):
+            Path(twistd["pidfile"]).unlink(missing_ok=True)
+        sys.exit(1)
 
     def startService(self) -> None:
         """Start the proxy and take over the signals."""
@@ -137,6 +150,8 @@ class Process(Service):
             signal.signal(getattr(signal, name), from_thread(self._leave))
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, from_thread(self._reload))
+        if self._observer is not None and self._observer.rotates:
+            signal.signal(signal.SIGUSR1, from_thread(self._observer.rotate))
 
     def _leave(self) -> None:
         if self._leaving:
