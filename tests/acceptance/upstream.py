@@ -154,12 +154,12 @@ class Upstream:
             try:
                 while (asked := _read(reader, number)) is not None:
                     self.asked.append(asked)
-                    if not self._play(connection, list(self.script(asked))):
+                    if not self._play(connection, self.script(asked)):
                         return
             except OSError:
                 self.left.append(time.monotonic())
 
-    def _play(self, connection: socket.socket, steps: list[Step]) -> bool:
+    def _play(self, connection: socket.socket, steps: Iterable[Step]) -> bool:
         for step in steps:
             if isinstance(step, bytes):
                 connection.sendall(step)
