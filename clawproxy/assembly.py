@@ -139,7 +139,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         refusal(board),
         stamping(board),
     )
-    drain.leaves(cut=board.cut, begun=site.close_idle)
+    drain.leaves(cut=board.cut, begun=site.close_waiting)
     assembly = Assembly(reactor, board, drain, site, providers, recording)
     known.append(assembly)
     assembly.parts = [

@@ -194,6 +194,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_late_request_is_served_and_its_connection_closed(self) -> None:
         late = self.proxy.caller()
         late_before = self.proxy.caller()
+        self.proxy.advance(2)
         self.drain.start()
         self.assertTrue(late.closed and late_before.closed, "idle connections are closed at once")
         new = self.proxy.caller()

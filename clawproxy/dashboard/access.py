@@ -29,11 +29,13 @@ class Refusal(Exception):
 
     :ivar message: what was found and what would be let in; holds no secret.
     :ivar retry_after: seconds after which another try is taken.
+    :ivar allow: the methods that are taken, where the method was wrong (RFC 9110 §15.5.6).
     """
 
     status: int
     message: str
     retry_after: int | None = None
+    allow: str | None = None
 
     def __str__(self) -> str:
         return self.message

@@ -168,6 +168,8 @@ class Backstage(Resource):
             headers.append((b"WWW-Authenticate", b'Bearer realm="clawproxy dashboard"'))
         if refusal.retry_after is not None:
             headers.append((b"Retry-After", b"%d" % refusal.retry_after))
+        if refusal.allow is not None:
+            headers.append((b"Allow", refusal.allow.encode("ascii")))
         accepts = request.requestHeaders.getRawHeaders("accept") or [""]
         if request.path.lstrip(b"/").startswith(b"ui") and "text/html" in accepts[0]:
             send_page(request, refusal.status, _page(refusal), headers)

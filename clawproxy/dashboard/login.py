@@ -17,6 +17,7 @@ from twisted.web.http import RESPONSES
 from clawproxy.dashboard.access import Facts, Refusal
 from clawproxy.dashboard.gate import Gate
 from clawproxy.dashboard.session import set_cookie
+from clawproxy.dashboard.status import expect
 
 LOGIN = "/ui/login"
 HOME = "/ui/"
@@ -76,12 +77,12 @@ class Login:
     async def login(self, request: Any, facts: Facts) -> None:
         """Show the form, or take it."""
         program = is_program(request)
-        if request.method in (b"GET", b"HEAD"):
+        page = request.path.lstrip(b"/").startswith(b"ui")
+        if page and request.method in (b"GET", b"HEAD"):
             query = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"))
             send_page(request, 200, login_page(query.get("next", [HOME])[0]))
             return
-        if request.method != b"POST":
-            raise Refusal(405, f"found {facts.method[:20]}, expected POST")
+        expect(request, "POST")
         body = self._read(request, program)
         sessions = await self._gate.sessions()
         try:
@@ -103,8 +104,7 @@ class Login:
 
     async def logout(self, request: Any, facts: Facts) -> None:
         """End the caller's session."""
-        if request.method != b"POST":
-            raise Refusal(405, f"found {facts.method[:20]}, expected POST")
+        expect(request, "POST")
         if self._gate.guarded:
             sessions = await self._gate.sessions()
             sessions.end(facts.cookies, self._reactor.seconds())

@@ -94,4 +94,5 @@ def expect(request: Any, *methods: str) -> None:
     """
     found = request.method.decode("latin-1")
     if found not in methods:
-        raise Refusal(405, f"found {found[:20]}, expected {', '.join(methods)}")
+        allow = ", ".join(methods)
+        raise Refusal(405, f"found {found[:20]}, expected {allow}", allow=allow)

@@ -62,6 +62,8 @@ class ProxyChannel(http.HTTPChannel):
         self._out: list[bytes] = []
         self.corked = False
         self.refused = False
+        self.used = False
+        self.opened = self.site.reactor.seconds()
         self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
         self.site.channels.add(self)
@@ -116,6 +118,7 @@ class ProxyChannel(http.HTTPChannel):
     def requestDone(self, request: http.Request) -> None:
         """An answer is complete: let it go, and take up the next request."""
         self.corked = False
+        self.used = True
         self.flush()
         if self.site.drain.draining and not any(self._dataBuffer):
             self.persistent = 0

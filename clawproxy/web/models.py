@@ -41,9 +41,10 @@ class Models:
         """Answer, or let a request that is none of ours pass through: a model's deletion."""
         if request.method not in (b"GET", b"HEAD"):
             path = target.partition(b"?")[0].decode("latin-1")
-            if request.method == b"DELETE" and path.strip("/") != PATH.strip("/"):
+            one = path.strip("/") != PATH.strip("/")
+            if one and request.method == b"DELETE":
                 return False
-            refuse_method(self._board, request, path)
+            refuse_method(self._board, request, path, *(("DELETE",) if one else ()))
             return True
         answering = Deferred.fromCoroutine(self._answer(request, target))
         request.notifyFinish().addErrback(lambda _: answering.cancel())

@@ -138,7 +138,7 @@ def local() -> dict[str, JSON]:
                     "200": {
                         "description": "Server-sent events: started and finished carry an exchange, progress the"
                         " text so far. The stream ends when the watcher leaves, or the proxy does.",
-                        "content": {"text/event-stream": {"schema": _TEXT}},
+                        "content": {"text/event-stream": {}},
                     }
                 },
                 (401, 404, 503),

@@ -141,7 +141,7 @@ def paths() -> dict[str, JSON]:
             {
                 "200": {
                     "description": "OpenAPI 3.1.",
-                    "content": {"application/yaml": {"schema": text}},
+                    "content": {"application/yaml": {"schema": document}},
                 }
             },
         ),

@@ -81,6 +81,13 @@ _VERSION: JSON = {
     "example": "2023-06-01",
     "description": "Makes a call that is of no dialect by its path one of Anthropic's.",
 }
+_MODEL_ID: JSON = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "demo",
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 """The methods described for what is passed through; others pass through as well."""
 
@@ -90,7 +97,7 @@ def _endpoint(path: str, endpoint: Endpoint) -> JSON:
     content: JSON = {"application/json": {"schema": ref(words.answer), "example": words.reply}}
     shown: JSON = {"whole": {"summary": "A whole answer", "value": words.ask}}
     if words.stream:
-        content["text/event-stream"] = {"schema": {"type": "string"}, "example": words.stream}
+        content["text/event-stream"] = {"example": words.stream}
         shown["stream"] = {"summary": "As events", "value": {**words.ask, "stream": True}}
     family: DialectName | None = "anthropic" if endpoint.dialect == "anthropic" else None
     if endpoint.dialect == "anthropic":
@@ -219,6 +226,9 @@ def paths() -> dict[str, JSON]:
     all_of_them = {"data": [theirs], "has_more": False, "first_id": "demo", "last_id": "demo"}
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     text: JSON = {"type": "string"}
+    passed = _passed(
+        "other", [_REST, _PINNED], "Call anything else of the dialect's default provider"
+    )
     found = {path: _endpoint(path, endpoint) for path, endpoint in ENDPOINTS.items()}
     found[MODELS_PATH] = _listed(
         "models",
@@ -242,10 +252,16 @@ def paths() -> dict[str, JSON]:
         {"schema": ref("AnthropicModel"), "example": theirs},
         {"schema": ref("OpenAIModel"), "example": ours},
         [
-            {"name": "id", "in": "path", "required": True, "schema": text, "example": "demo"},
+            _MODEL_ID,
             _VERSION,
         ],
     )
+    # A fine-tuned model may be deleted where it lives.
+    found[f"{MODELS_PATH}/{{id}}"]["delete"] = {
+        **passed["delete"],
+        "operationId": "model_delete",
+        "parameters": [_MODEL_ID],
+    }
     found["/v1/tools"] = _listed(
         "tools",
         "List the skills of an OpenClaw agent as tools",
@@ -253,9 +269,7 @@ def paths() -> dict[str, JSON]:
         {"schema": ref("ToolList"), "example": {"object": "list", "data": [tool], "tools": [tool]}},
         [_query("model", text, "The agent; the gateway's default agent without it.")],
     )
-    found["/v1/{path}"] = _passed(
-        "other", [_REST, _PINNED], "Call anything else of the dialect's default provider"
-    )
+    found["/v1/{path}"] = passed
     found["/{provider}/v1/{path}"] = _passed(
         "pinned", [_PROVIDER, _REST], "Call a provider by its name, whatever the model"
     )

@@ -29,6 +29,9 @@ from clawproxy.web.channel import ProxyChannel
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+FRESH = 1.0
+"""Seconds within which a new connection's first request is likely to come."""
+
 
 class ProxyRequest(server.Request):
     """A caller's request.
@@ -315,6 +318,17 @@ class ProxySite(server.Site):
 
     def log(self, request: http.Request) -> None:
         """Keep Twisted's access log silent: it would show queries, keys and all."""
+
+    def close_waiting(self) -> None:
+        """Close the connections that carry no request, but for those whose first is likely on its way.
+
+        One that was accepted in this very turn of the reactor would else be reset under the nose of a caller who
+        came in time.
+        """
+        now = self.reactor.seconds()
+        for channel in [each for each in self.channels if each.idle]:
+            if getattr(channel, "used", True) or now - channel.opened > FRESH:
+                channel.loseConnection()
 
     def close_idle(self) -> None:
         """Close the connections that carry no request."""

@@ -116,10 +116,11 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
     request.finish()
 
 
-def refuse_method(board: Switchboard, request: ProxyRequest, path: str) -> None:
-    """Answer 405 on a path that is only to be read."""
-    words = f"{path[:200]} takes GET, not {request.method.decode('latin-1')[:40]}"
-    allow = (("Allow", "GET, HEAD, OPTIONS"),)
+def refuse_method(board: Switchboard, request: ProxyRequest, path: str, *methods: str) -> None:
+    """Answer 405 on a path that is to be read, and takes no more than some further methods."""
+    taken = ", ".join(("GET", *methods))
+    words = f"{path[:200]} takes {taken}, not {request.method.decode('latin-1')[:40]}"
+    allow = (("Allow", ", ".join(("GET", "HEAD", *methods, "OPTIONS"))),)
     refuse(board, request, path, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
 
 

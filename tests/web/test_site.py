@@ -236,6 +236,24 @@ class KeepAliveTests(SiteCase):
         self.proxy.advance(2)
         self.assertTrue(self.caller.closed)
 
+    def test_drain_closes_what_was_used_and_spares_what_waits_for_its_first_request(self) -> None:
+        used = self.proxy.caller()
+        used.write(self.head(path="/livez", method="GET"))
+        self.assertEqual(self.one(used).status, 200)
+        board = self.proxy.assembly.board
+        self.caller.post("/v1/messages", ASK)
+        old = self.proxy.caller()
+        self.proxy.advance(2)
+        fresh = self.proxy.caller()
+        self.proxy.assembly.drain.start()
+        self.assertEqual((used.closed, old.closed, fresh.closed), (True, True, False))
+        fresh.write(self.head(path="/health", method="GET"))
+        self.assertEqual(self.one(fresh).status, 503)
+        self.assertTrue(fresh.closed)
+        self.proxy.upstream().write(OK)
+        self.assertEqual(self.one().status, 200)
+        self.assertEqual(len(board.running), 0)
+
     def test_pipelined_requests_are_answered_in_turn(self) -> None:
         self.caller.write(self.head(path="/livez", method="GET") * 3)
         self.assertEqual([reply.status for reply in self.all()], [200, 200, 200])
