@@ -106,10 +106,11 @@ class Upstream:
     asked: list[Asked] = field(default_factory=list)
     left: list[float] = field(default_factory=list)
     connections: int = 0
+    port: int = 0
 
     def __enter__(self) -> Upstream:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
         return self
