@@ -34,9 +34,9 @@ class AccessLine:
 
     def __str__(self) -> str:
         each = self.exchange
-        model = each.model or "-"
+        model = _token(each.model or "-")
         if each.routed_model and each.routed_model != each.model:
-            model += f"->{each.routed_model}"
+            model += f"->{_token(each.routed_model)}"
         usage = each.usage
         tokens = ""
         if usage is not None:
@@ -47,7 +47,7 @@ class AccessLine:
         ttft = "-" if each.ttft_ms is None else f"{each.ttft_ms:.1f}ms"
         said = f' error="{_quoted(each.error)}"' if each.error else ""
         return (
-            f"{each.id} {each.method} {each.path} {each.dialect or '-'} {model}"
+            f"{each.id} {each.method} {_token(each.path)} {each.dialect or '-'} {model}"
             f" {each.provider or '-'} {each.status or '-'} {each.outcome}"
             f" ttft={ttft} duration={each.duration_ms or 0:.1f}ms"
             f" sent={each.response_bytes}B got={each.request_bytes}B{tokens}{said}"

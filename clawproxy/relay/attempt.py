@@ -61,13 +61,21 @@ class Attempt:
         if len(targets) > 1:
             targets = self._usable(targets)
         alone = len(targets) == 1
+        first: ProxyError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
             if not alone and more and not self._admitted(target):
                 continue
-            failed = await self._ask_target(target, more=more)
+            try:
+                failed = await self._ask_target(target, more=more)
+            except ProxyError as error:
+                # A fallback that cannot express the request says nothing about why it was needed.
+                if not index or error.http_status != Kind.UNSUPPORTED_PARAMETER.status:
+                    raise
+                failed = error.message
             if failed is None:
                 return
+            first = first or ProxyError(Kind.UPSTREAM_UNREACHABLE, f"{target.provider}: {failed}")
             self.forward.board.counts.fallbacks[target.provider] += 1
             self._log.info(
                 "{id}: {provider} failed ({why}); trying the next target",
@@ -75,6 +83,8 @@ class Attempt:
                 provider=target.provider,
                 why=failed,
             )
+        if first is not None:
+            raise first
 
     def _decide(self) -> Decision:
         inbound, router = self.inbound, self.wiring.router
@@ -270,7 +280,7 @@ class Attempt:
             board = forward.board
             circuit = board.circuit(provider.name)
             try:
-                answer = await provider.ask(ask)
+                answer = await provider.ask(ask, forward.sent)
             except UpstreamFailure as failure:
                 broken = failure
                 failed = Failure(_cause(failure))
@@ -278,7 +288,6 @@ class Attempt:
                 circuit.undecided()
                 raise
             else:
-                forward.connected = True
                 if not transient(answer.code):
                     circuit.succeeded()
                     self._timed(answer)

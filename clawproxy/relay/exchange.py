@@ -182,6 +182,10 @@ class Forward:
         """The caller's dialect."""
         return self.inbound.dialect
 
+    def sent(self) -> None:
+        """Take note that the request is on a connection to an upstream."""
+        self.connected = True
+
     def now_ms(self) -> float:
         """Milliseconds since the exchange began."""
         return (self.board.reactor.seconds() - self.started) * 1000

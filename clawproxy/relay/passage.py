@@ -12,7 +12,9 @@ from clawproxy.core import headers as heads
 from clawproxy.core.errors import ProxyError
 from clawproxy.core.policy import FirstEvent, Held
 from clawproxy.core.tap import BodyTap, StreamTap
+from clawproxy.relay import accesslog
 from clawproxy.relay.pump import Decoded, Pump
+from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Response
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class Passage:
     async def run(self) -> ProxyError | None:
         """Carry the answer to its end.
 
-        :return: the error of a first event, on which another target is to be asked; ``None`` when the
-            caller has been answered.
+        :return: the error of a first event, or of a body that broke before it, on which another target is
+            to be asked; ``None`` when the caller has been answered.
         """
         forward = self._forward
         request = forward.request
@@ -60,21 +62,31 @@ class Passage:
         if not self._answer.in_turn:
             request.flush()
         failure = await self._pump.done
+        if self._gate is not None and self._failover is None:
+            self._end_held(failure)
         if self._failover is not None:
             request.unregisterProducer()
+            request.uncork()
             return self._failover
-        if self._gate is not None and failure is None:
-            verdict = self._gate.close()
-            if isinstance(verdict, ProxyError):
-                request.unregisterProducer()
-                return verdict
-            self._release()
         self._read_tap()
         if failure is not None:
             forward.broken(failure)
         else:
             forward.end("error" if forward.exchange.error else "ok")
         return None
+
+    def _end_held(self, failure: UpstreamFailure | None) -> None:
+        """The body ended, well or not, while nothing of it had been let go."""
+        assert self._gate is not None
+        if failure is not None:
+            accesslog.forward_error(self._forward, "body", failure.message, gone=False)
+            self._failover = failure.proxy_error(self._forward.exchange.provider or "")
+            return
+        verdict = self._gate.close()
+        if isinstance(verdict, ProxyError):
+            self._failover = verdict
+        else:
+            self._release()
 
     def _open(self) -> None:
         forward, answer = self._forward, self._answer

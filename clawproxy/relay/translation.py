@@ -14,9 +14,9 @@ from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
 from clawproxy.core.policy import FirstEvent, Held
+from clawproxy.relay import accesslog
 from clawproxy.relay.pump import Decoded, Pump, Whole
 from clawproxy.relay.speaker import Speaker, unusable
-from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Response
 
 if TYPE_CHECKING:
@@ -90,18 +90,17 @@ class Translation:
             request.unregisterProducer()
             return self._failover
         if failure is not None:
-            self._broken(failure)
+            if self._gate is not None:
+                request.unregisterProducer()
+                accesslog.forward_error(self._forward, "body", failure.message, gone=False)
+                return failure.proxy_error(self._forward.exchange.provider or "")
+            self._forward.broken(failure)
             return None
         if self._gate is not None:
             self._release()
         self._speaker.say(self._decoder.close())
         self._speaker.finish(whole=False)
         return None
-
-    def _broken(self, failure: UpstreamFailure) -> None:
-        if not self._speaker.opened and self._gate is not None:
-            self._gate = None
-        self._forward.broken(failure)
 
     def _take(self, data: bytes) -> None:
         forward = self._forward

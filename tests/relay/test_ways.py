@@ -87,6 +87,45 @@ class FallbackTests(SynchronousTestCase):
         self.assertIn(b"overloaded_error", self.caller.read())
         self.assertEqual(self.proxy.exchanges[0].outcome, "error")
 
+    def test_stream_that_breaks_before_its_first_event_falls_back(self) -> None:
+        ask(self.caller, "a-1", stream=True)
+        first = self.proxy.upstream()
+        first.write(STREAM_HEAD + chunk(b": hello\n\n"))
+        first.reset()
+        self.assertEqual(self.caller.read(), b"")
+        second = self.proxy.upstream()
+        second.write(STREAM_HEAD + chunk(b"event: message_start\ndata: {}\n\n"))
+        sent = self.caller.read()
+        self.assertIn(b"message_start", sent)
+        self.assertNotIn(b"hello", sent)
+
+    def test_translated_fallback_streams_at_once(self) -> None:
+        proxy = MemoryProxy(
+            PROVIDERS[0],
+            "providers.openai.api_key=k",
+            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
+        )
+        caller = proxy.caller()
+        ask(caller, "a-1", stream=True)
+        proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED))
+        second = proxy.upstream()
+        second.write(STREAM_HEAD)
+        second.write(
+            chunk(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"yes"}}]}\n\n')
+        )
+        self.assertIn(b'"text":"yes"', caller.read())
+
+    def test_fallback_that_cannot_express_the_request_is_no_400(self) -> None:
+        proxy = MemoryProxy(
+            PROVIDERS[0],
+            "providers.openai.api_key=k",
+            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
+        )
+        caller = proxy.caller()
+        ask(caller, "a-1", top_k=5)
+        proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")
+        self.assertIn(b" 502 ", caller.read())
+
     def test_last_targets_error_goes_to_the_caller_as_it_came(self) -> None:
         ask(self.caller, "b-1", stream=True)
         self.proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED) + b"0\r\n\r\n")
