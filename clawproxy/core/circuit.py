@@ -25,8 +25,9 @@ from enum import Enum
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.policy import Cause, Failure
 
-FAILURES_TO_OPEN = 5
-"""Counted failures in a row. A provider under load answers some requests in between."""
+FAILURES_TO_OPEN = 10
+"""Counted failures in a row. A provider under load answers some requests in between, and one short
+fault may strike a handful of requests that ran at the same time."""
 
 OPEN_FOR = 15.0
 """Seconds that a circuit stays open the first time."""
