@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -91,7 +92,10 @@ def json_line(event: LogEvent) -> str:
     for name, value in event.items():
         if name not in _SKIPPED and name not in line and not name.startswith("log_"):
             line[name] = _plain(value)
-    return msgspec.json.encode(line).decode("utf-8", "replace") + "\n"
+    try:
+        return msgspec.json.encode(line).decode() + "\n"
+    except UnicodeEncodeError:  # a lone surrogate: of a file's name, or of somebody's JSON
+        return json.dumps(line) + "\n"
 
 
 def _plain(value: object) -> object:
@@ -170,6 +174,7 @@ class Observer:
     def change_level(self, level: str) -> None:
         """Log what is of this level or above from now on."""
         self._predicate.defaultLogLevel = LogLevel.levelWithName(level)
+        self._predicate.clearLogLevels()  # only here does it look at its default again
 
 
 def stream_of(twistd: Any) -> TextIO | None:

@@ -14,6 +14,7 @@ redirect and decodes nothing.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
@@ -80,6 +81,7 @@ class OutgoingRequest:
     :param body: the bytes; ``None`` sends none and no ``Content-Length``.
     :param header_timeout: seconds from the written request to the answer's head.
     :param idle_timeout: seconds of silence allowed between two pieces of the answer's body.
+    :param sent: called when the request goes onto a connection.
     :ivar sent_at: when the request was written, on the reactor's clock.
     """
 
@@ -90,6 +92,7 @@ class OutgoingRequest:
         "idle_timeout",
         "length",
         "response",
+        "sent",
         "sent_at",
         "target",
     )
@@ -101,6 +104,7 @@ class OutgoingRequest:
         body: bytes | None,
         header_timeout: float = 0.0,
         idle_timeout: float = 0.0,
+        sent: Callable[[], object] = bool,
     ) -> None:
         self.target = target
         self.headers = headers
@@ -108,6 +112,7 @@ class OutgoingRequest:
         self.length = len(body or b"")
         self.header_timeout = header_timeout
         self.idle_timeout = idle_timeout
+        self.sent = sent
         self.sent_at = 0.0
         self.response: H1Response | None = None
 
@@ -239,6 +244,7 @@ class UpstreamAgent:
         self, connection: H1Connection, method: bytes, head: bytes, outgoing: OutgoingRequest
     ) -> Deferred[H1Response]:
         outgoing.sent_at = self._reactor.seconds()
+        outgoing.sent()
         return connection.send(
             method, head, outgoing.body or b"", outgoing.header_timeout, outgoing.idle_timeout
         ).addCallback(outgoing.answered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -51,9 +52,10 @@ class HTTPProvider:
             return "anthropic"
         return "openai_responses" if self.config.api == "responses" else "openai_chat"
 
-    async def ask(self, ask: Ask) -> H1Response:
+    async def ask(self, ask: Ask, sent: Callable[[], object] = bool) -> H1Response:
         """Send a request once.
 
+        :param sent: called when there is a connection and the request is on it.
         :raise UpstreamFailure: no connection, no head within ``response_header_timeout``, or a broken one.
         """
         config = self.config
@@ -63,6 +65,7 @@ class HTTPProvider:
             ask.body,
             config.response_header_timeout,
             config.idle_timeout,
+            sent,
         )
         await self._client.request(ask.method, self._origin, data=outgoing)
         response = outgoing.response

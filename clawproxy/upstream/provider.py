@@ -10,6 +10,7 @@ There are two kinds of provider:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import field, frozen
@@ -56,8 +57,10 @@ class ByteProvider(Protocol):
 
     name: str
 
-    async def ask(self, ask: Ask) -> Answer:
+    async def ask(self, ask: Ask, sent: Callable[[], object] = bool) -> Answer:
         """Send one request, once, and wait for the head of the answer.
+
+        :param sent: called when there is a connection and the request is on it.
 
         :raise clawproxy.upstream.failure.UpstreamFailure: unreachable, broken off, or too late.
             Cancelling the awaiting Deferred aborts the request.
