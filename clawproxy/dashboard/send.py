@@ -61,7 +61,7 @@ class _Ask(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     id: str | None = None
-    request: msgspec.Raw | None = None
+    request: msgspec.Raw = msgspec.Raw(b"")
     model: str | None = None
     path: str | None = None
     headers: dict[str, str] = {}
@@ -118,7 +118,8 @@ class Sender:
 
     async def _prepare(self, asked: _Ask) -> Again:
         original = None
-        body = bytes(asked.request) if asked.request is not None else None
+        given = bytes(asked.request)
+        body = given if given not in (b"", b"null") else None
         if asked.id is not None:
             name = quote(asked.id, safe="")
             found = await self._fetch(f"/api/requests/{name}?bodies=0")

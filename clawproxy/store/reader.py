@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web.http import Request
 from twisted.web.pages import notFound
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 
 from clawproxy.dashboard.api import Api
@@ -58,11 +58,20 @@ def site(reactor: Any, pool: StorePool) -> QuietSite:
     """
     root = Resource()
     root.putChild(b"api", Api(reactor, pool))
-    if find_spec(PAGES) is not None:
-        root.putChild(b"ui", import_module(PAGES).resource(reactor, pool))
-    else:
-        root.putChild(b"ui", notFound())
+    root.putChild(b"ui", _pages(reactor, pool))
     return QuietSite(root, reactor=reactor, parsePOSTFormSubmission=False)
+
+
+def _pages(reactor: Any, pool: StorePool) -> IResource:
+    if find_spec(PAGES) is None:
+        return notFound()
+    try:
+        pages: IResource = import_module(PAGES).resource(reactor, pool)
+    except ImportError:
+        # The API is of use without pages, and whoever opens one learns from the log why there is none.
+        _log.failure("the dashboard's pages cannot be loaded")
+        return notFound()
+    return pages
 
 
 def stores(reactor: Any, url: str, threads: ThreadPool) -> StorePool:
