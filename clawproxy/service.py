@@ -15,7 +15,6 @@ is deliberately no :class:`~twisted.application.service.MultiService`: that stop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -68,8 +67,10 @@ class ClawProxyService(Service):
         self._reactor = reactor
         self._extra = list(parts)
         self._assembly: Assembly | None = None
+        self._bound = False
         self._ports: list[IListeningPort] = []
-        self._parts: list[Part] = []
+        self._starting: Deferred[None] | None = None
+        self._started: list[Part] = []
         self._trigger: object | None = None
         self._stopping: Deferred[None] | None = None
 
@@ -101,6 +102,7 @@ class ClawProxyService(Service):
         :raise CannotListen: one of them cannot be bound.
         """
         super().privilegedStartService()
+        self._bound = True
         for words in self.config.server.listen:
             listening = serverFromString(self._reactor, words).listen(self._assembled.site)
             outcome: list[IListeningPort | Failure] = []
@@ -119,14 +121,18 @@ class ClawProxyService(Service):
     def startService(self) -> None:
         """Start the parts, and say that the proxy is ready."""
         super().startService()
-        self._parts = [*self._assembled.parts, *self._extra]
-        self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._leave)
-        starting = Deferred.fromCoroutine(self._start())
-        starting.addErrback(self._cannot_start)
+        if not self._bound:
+            self.privilegedStartService()  # whoever embeds it may know of no privileges
+        self._trigger = self._reactor.addSystemEventTrigger(
+            "before", "shutdown", self._leave_with_reactor
+        )
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._cannot_start)
 
     async def _start(self) -> None:
-        for part in self._parts:
+        for part in [*self._assembled.parts, *self._extra]:
             await part.start()
+            self._started.append(part)
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
             self._log.info("ClawProxy listens on {address}", address=port.getHost())
@@ -142,9 +148,9 @@ class ClawProxyService(Service):
 
     # Leaving.
 
-    def _leave(self) -> Deferred[bool]:
-        notify.stopping()
-        return self.drain.start()
+    def _leave_with_reactor(self) -> Deferred[None]:
+        self._trigger = None
+        return self.stopService()
 
     def stopService(self) -> Deferred[None]:
         """Drain, then stop everything in the reverse order of its start.
@@ -164,12 +170,14 @@ class ClawProxyService(Service):
         return waiting
 
     async def _stop(self) -> None:
-        self.whole = await self._leave()
+        notify.stopping()
+        draining = self.drain.start()
+        if self._starting is not None:
+            await self._starting  # no part is left behind that a late start would bring up
+        self.whole = await draining
         trigger, self._trigger = self._trigger, None
         if trigger is not None:
-            # It cannot be removed while it is being run: in the reactor's own shutdown.
-            with suppress(ValueError, KeyError):
-                self._reactor.removeSystemEventTrigger(trigger)
+            self._reactor.removeSystemEventTrigger(trigger)
         for port in self._ports:
             stopped = port.stopListening()
             if stopped is not None:
@@ -177,7 +185,7 @@ class ClawProxyService(Service):
         self._assembled.site.close_idle()
         # A request may have come while the ports were being closed.
         self.whole = await self.drain.start() and self.whole
-        for part in reversed(self._parts):
+        for part in reversed(self._started):
             try:
                 await part.stop()
             except Exception:  # noqa: BLE001 - the other parts must be stopped all the same
