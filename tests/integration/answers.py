@@ -43,8 +43,8 @@ def _message(content: list[Any], stop: str | None, output: int, model: str) -> d
 def anthropic_frames(
     blocks: Sequence[dict[str, Any]], stop: str = "end_turn", model: str = "claude-scripted"
 ) -> list[bytes]:
-    """A whole stream: blocks of text come in pieces of words, those of tools in halves of their
-    input's JSON.
+    """A whole stream: blocks of text and thinking come in pieces of words, those of tools in halves of
+    their input's JSON.
     """
     frames = [event("message_start", message=_message([], None, 1, model)), event("ping")]
     for index, block in enumerate(blocks):
@@ -55,6 +55,13 @@ def anthropic_frames(
                 {"type": "text_delta", "text": word}
                 for word in block["text"].replace(" ", " \0").split("\0")
             ]
+        elif block["type"] == "thinking":
+            empty = {"type": "thinking", "thinking": "", "signature": ""}
+            deltas = [
+                {"type": "thinking_delta", "thinking": word}
+                for word in block["thinking"].replace(" ", " \0").split("\0")
+            ]
+            deltas.append({"type": "signature_delta", "signature": block["signature"]})
         else:
             empty = {**block, "input": {}}
             text = json.dumps(block["input"])
@@ -74,6 +81,11 @@ def anthropic_frames(
 def text(words: str) -> dict[str, Any]:
     """A block of text."""
     return {"type": "text", "text": words}
+
+
+def thinking(words: str, signature: str = "c2lnbmVk") -> dict[str, Any]:
+    """A block of thinking, signed."""
+    return {"type": "thinking", "thinking": words, "signature": signature}
 
 
 def tool_use(name: str, arguments: dict[str, Any], call: str = "toolu_scripted") -> dict[str, Any]:

@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import subprocess
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,24 @@ _TERMINAL = {"TERM": "dumb", "LANG": "C.UTF-8", "SHELL": "/bin/bash"}
 _CODEX = """\
 model = "{model}"
 model_provider = "clawproxy"
+chatgpt_base_url = "{url}/backend-api"
+
+[analytics]
+enabled = false
 
 [model_providers.clawproxy]
-name = "ClawProxy"
 base_url = "{url}/v1"
-env_key = "OPENAI_API_KEY"
 wire_api = "responses"
+"""
+_BY_KEY = """\
+name = "ClawProxy"
+env_key = "OPENAI_API_KEY"
+"""
+# Codex compresses what it sends to a provider of this name for somebody who has logged in with ChatGPT.
+_BY_LOGIN = """\
+name = "OpenAI"
+requires_openai_auth = true
+supports_websockets = false
 """
 
 
@@ -135,18 +149,41 @@ def claude_code(
 
 
 def codex(
-    home: Path, url: str, prompt: str, *arguments: str, model: str = "gpt-5", config: str = ""
+    home: Path, url: str, prompt: str, *arguments: str, model: str = "gpt-5", login: bool = False
 ) -> str:
     """Run one prompt of Codex; what it printed.
 
     :param home: its home and working directory; made if it is not there.
     :param url: where the API is, without ``/v1``.
-    :param config: its config file, in place of the plain one.
+    :param login: be somebody who has logged in with ChatGPT, whose requests are compressed with zstd,
+        in place of somebody with a key.
     :raises SkipTest: where it cannot be had.
     """
     program = npm_program("@openai/codex", "codex")
     folder = home / ".codex"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(config or _CODEX.format(model=model, url=url))
+    config = _CODEX.format(model=model, url=url) + (_BY_LOGIN if login else _BY_KEY)
+    (folder / "config.toml").write_text(config)
+    if login:
+        (folder / "auth.json").write_text(json.dumps(_login()))
     command = [str(program), "exec", "--skip-git-repo-check", *arguments, prompt]
     return _run(command, home, {"OPENAI_API_KEY": "sk-mine", "TERM": "dumb"})
+
+
+def _login() -> dict[str, Any]:
+    """What Codex keeps of a login: tokens that look like it and open nothing."""
+
+    def part(value: dict[str, Any]) -> str:
+        return urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    account = {"chatgpt_plan_type": "pro", "chatgpt_account_id": "account"}
+    claims = {"exp": 4102444800, "https://api.openai.com/auth": account}
+    token = f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}.c2lnbmF0dXJl"
+    tokens = {
+        "id_token": token,
+        "access_token": token,
+        "refresh_token": "refresh",
+        "account_id": "account",
+    }
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": now}
