@@ -284,21 +284,29 @@ class DemotionTests(SynchronousTestCase):
         ask(caller, "claude-x")
         upstream = proxy.upstream()
         self.assertIn(b'"stream":true', upstream.request().replace(b" ", b""))
-        events = (
-            b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
-            b'"role":"assistant","model":"c","content":[],"stop_reason":null,"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
-            b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"yes"}}\n\n'
-            b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
-            b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}\n\n'
-            b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": []}
+        message |= {"stop_reason": None, "usage": {"input_tokens": 3, "output_tokens": 1}}
+        block = {"index": 0, "content_block": {"type": "text", "text": ""}}
+        delta = {"index": 0, "delta": {"type": "text_delta", "text": "yes"}}
+        end = {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
+        events = b"".join(
+            b"event: %s\ndata: %s\n\n"
+            % (name.encode(), json.dumps({"type": name, **more}).encode())
+            for name, more in (
+                ("message_start", {"message": message}),
+                ("content_block_start", block),
+                ("content_block_delta", delta),
+                ("content_block_stop", {"index": 0}),
+                ("message_delta", end),
+                ("message_stop", {}),
+            )
         )
         upstream.write(STREAM_HEAD + chunk(events) + b"0\r\n\r\n")
         head, _, body = caller.read().partition(b"\r\n\r\n")
         self.assertIn(b"application/json", head)
-        message = json.loads(body)
-        self.assertEqual(message["content"], [{"type": "text", "text": "yes"}])
-        self.assertEqual(message["usage"], {"input_tokens": 3, "output_tokens": 2})
+        answer = json.loads(body)
+        self.assertEqual(answer["content"], [{"type": "text", "text": "yes"}])
+        self.assertEqual(answer["usage"], {"input_tokens": 3, "output_tokens": 2})
         self.assertTrue(proxy.exchanges[0].demoted)
 
     def test_half_a_message_is_an_error(self) -> None:
