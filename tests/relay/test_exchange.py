@@ -220,6 +220,7 @@ class DrainTests(SynchronousTestCase):
     def test_drain_waits_serves_and_ends(self) -> None:
         proxy = MemoryProxy()
         busy, idle = proxy.caller(), proxy.caller()
+        idle.post("/health", b"", method="GET")
         busy.post("/v1/messages", ASK)
         upstream = proxy.upstream()
         upstream.write(STREAM_HEAD)

@@ -284,7 +284,13 @@ class DemotionTests(SynchronousTestCase):
         ask(caller, "claude-x")
         upstream = proxy.upstream()
         self.assertIn(b'"stream":true', upstream.request().replace(b" ", b""))
-        message = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": []}
+        message: dict[str, object] = {
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "model": "c",
+            "content": [],
+        }
         message |= {"stop_reason": None, "usage": {"input_tokens": 3, "output_tokens": 1}}
         block = {"index": 0, "content_block": {"type": "text", "text": ""}}
         delta = {"index": 0, "delta": {"type": "text_delta", "text": "yes"}}
