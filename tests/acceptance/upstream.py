@@ -180,6 +180,8 @@ class Upstream:
 
 
 def _read(reader: Any, number: int) -> Asked | None:
+    if reader.peek(1)[:1] == b"\x16":
+        return None  # A TLS handshake, which is no request.
     first = reader.readline()
     if not first:
         return None
