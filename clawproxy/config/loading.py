@@ -1,7 +1,7 @@
 """From what an operator wrote to a :class:`~clawproxy.config.model.Config`, or to all that is
 wrong with it.
 
-1. Find the file (:func:`find_file`) and parse it; fill in its ``${…}``.
+1. Find the file (:func:`find_file`) and parse it; translate one of an ancestor; fill in its ``${…}``.
 2. Lay the layers over each other: defaults, file, environment, ``--set``, ``--listen``.
 3. Read the sections; then look at what only shows when all are known
 (:mod:`clawproxy.config.coherence`).
@@ -17,7 +17,7 @@ from pathlib import Path as FilePath
 
 from attrs import frozen
 
-from clawproxy.config import coherence, document, environment
+from clawproxy.config import ancestor, coherence, document, environment
 from clawproxy.config.expansion import expand_tree
 from clawproxy.config.mistake import ConfigError, Mistake
 from clawproxy.config.model import Config
@@ -71,6 +71,7 @@ def load(
     sources = ["defaults"]
     tree = plain({"providers": {"anthropic": {}, "openai": {}, "demo": {}}}, DEFAULTS)
 
+    notes: tuple[str, ...] = ()
     file = find_file(config_path, environ, cwd, reading.home, system)
     if file is not None:
         try:
@@ -78,6 +79,7 @@ def load(
         except ConfigError as error:
             reading.mistakes += error.mistakes
         else:
+            written, notes = ancestor.adopt(written)
             tree = merge(tree, expand_tree(written, environ, reading.mistakes))
         sources.append(str(file))
 
@@ -94,13 +96,22 @@ def load(
         tree = replace(tree, ("server", "listen"), plain(list(listen), Origin("--listen")))
         sources.append("--listen")
 
+    theirs = {environment.PREFIX + "DB_PATH", str(file) if notes else None}
+    url = tree.find(("storage", "url"))
+    if url is not None and url.origin.file in theirs:
+        spared, note = ancestor.spare(url.text, cwd)
+        tree = replace(tree, ("storage", "url"), plain(spared, url.origin))
+        notes += (note,) if note else ()
+
     tree = coherence.complete(tree, environ)
     values, _ = read_fields(Config, tree, (), reading)
     coherence.check(tree, values, reading)
     if reading.mistakes:
         raise ConfigError(_in_order(reading.mistakes))
     config = Config(**values)
-    return Loaded(config, tuple(sources), (*layer.warnings, *coherence.warnings(config)), file)
+    return Loaded(
+        config, tuple(sources), (*notes, *layer.warnings, *coherence.warnings(config)), file
+    )
 
 
 def _home() -> FilePath:
