@@ -2,8 +2,8 @@
 what they have.
 
 1. :func:`adopt` turns a file that can only be one of theirs into one of ours: the ``config.yaml`` of the recording
-   Anthropic proxy (``server.port``, ``server.timeouts``, ``storage.db_path``) or the ``config.json`` of the OpenClaw bridge
-   (``httpPort``, ``gatewayUrl``, …). Every other file is left as it is, mistakes included.
+   Anthropic proxy (``server.port``, ``server.timeouts``, ``storage.db_path``) or the ``config.json`` of the
+   OpenClaw bridge (``httpPort``, ``gatewayUrl``, …). Every other file is left as it is, mistakes included.
 2. :func:`spare` keeps the recording proxy's database from being taken for ours.
 
 Their environment names are :mod:`clawproxy.config.environment`'s part.
