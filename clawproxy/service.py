@@ -15,7 +15,7 @@ is deliberately no :class:`~twisted.application.service.MultiService`: that stop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -104,19 +104,26 @@ class ClawProxyService(Service):
         super().privilegedStartService()
         self._bound = True
         for words in self.config.server.listen:
-            listening = serverFromString(self._reactor, words).listen(self._assembled.site)
+            try:
+                endpoint = serverFromString(self._reactor, words)
+            except Exception as error:  # noqa: BLE001 - each kind of endpoint raises what it likes
+                self._refuse(words, str(error) or type(error).__name__)
+            listening = endpoint.listen(self._assembled.site)
             outcome: list[IListeningPort | Failure] = []
             listening.addBoth(outcome.append)
             if outcome and isinstance(outcome[0], Failure):
-                for port in self._ports:
-                    port.stopListening()
-                raise CannotListen(f"cannot listen on {words!r}: {outcome[0].getErrorMessage()}")
+                self._refuse(words, outcome[0].getErrorMessage())
             if outcome:
                 listening_port: Any = outcome[0]
                 self._ports.append(listening_port)
                 # Callers wait in the backlog until the parts have started: no exchange goes
                 # unrecorded.
                 listening_port.stopReading()
+
+    def _refuse(self, endpoint: str, why: str) -> NoReturn:
+        for port in self._ports:
+            port.stopListening()
+        raise CannotListen(f"cannot listen on {endpoint!r}: {why}")
 
     def startService(self) -> None:
         """Start the parts, and say that the proxy is ready."""

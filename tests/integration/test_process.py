@@ -106,6 +106,29 @@ class StartTests(ProcessCase):
                 self.assertIn(f"tcp:{port}:interface=127.0.0.1", said)
         self.assertFalse((self.folder / "d.pid").exists(), "a pid file was left behind")
 
+    def test_endpoints_that_cannot_be(self) -> None:
+        """A missing key file, a number that is no port: a sentence, not a traceback."""
+        for endpoint in (
+            "ssl:0:privateKey=/nowhere/key.pem",
+            "tcp:notanumber",
+            "tcp:99999",
+            "unix:/proc/nowhere/proxy.sock",
+            "systemd:domain=INET:name=absent",
+        ):
+            run = self.twistd(
+                *("-n", "--pidfile=", "clawproxy", "--set", "storage.url=none"),
+                *("--listen", endpoint),
+            )
+            self.refused(run, endpoint)
+
+    def test_store_that_cannot_be(self) -> None:
+        """No exchange would be recorded, so the process says so and ends."""
+        run = self.twistd(
+            *("-n", "--pidfile=", "clawproxy", "--set", "storage.url=sqlite:/proc/x.db"),
+            *("--listen", f"tcp:{free_port()}:interface=127.0.0.1"),
+        )
+        self.refused(run, "cannot start: ", "/proc")
+
     def test_several_endpoints(self) -> None:
         path = self.short_folder() / "proxy.sock"
         self.proxy(self.upstream(), "--listen", f"unix:{path}")
