@@ -12,7 +12,6 @@ from typing import Any
 from tests.integration import answers
 from tests.integration.clients import claude_code
 from tests.integration.frames import USAGE, Call, arguments, chat_stream, responses_stream
-from tests.integration.proxy import Proxy
 from tests.integration.records import RecordedCase, streamed
 from tests.integration.upstream import Answer, Asked, Upstream
 from tests.integration.wiretap import Overheard
