@@ -39,6 +39,11 @@ class CumulativeText:
         self._closed = True
         self._past: list[str] = []
 
+    @property
+    def open(self) -> bool:
+        """Whether a segment is being told."""
+        return not self._closed
+
     def again(self) -> None:
         """The model is asked once more: the open segment will be told again from its beginning."""
         if not self._closed:

@@ -319,9 +319,8 @@ class OpenClawProvider(Service):
         conversation = self.conversations.of_session(approval.session_key)
         if conversation is None:
             return
-        # A run that is not this proxy's, from before its start, still holds up those queued behind
-        # it:
-        # their caller is asked.
+        # A run from before this proxy's start still holds up those queued behind it: their caller is
+        # asked.
         run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
         conversation.approvals.append(approval.id)
         if run is not None and run.waits:

@@ -204,6 +204,8 @@ class RunTranslator:
                 return self._tool(data)
             case "usage":
                 return self._counted(data)
+            case "item" if data.get("kind") == "preamble" and data.get("phase") == "end":
+                return self._preamble(text(data, "progressText"))
             case "run_status" if data.get("phase") == "retrying":
                 return [*self.begin(), *self._tell(text(data, "message", "Asking again."))]
             case _:
@@ -234,6 +236,12 @@ class RunTranslator:
         elif phase == "error" and data.get("aborted") is not True:
             self._failure = text(data, "error", "no reason given")
         return []
+
+    def _preamble(self, words: str) -> list[Event]:
+        """Show what was said before a tool's call: a gateway that hears both at once leaves out the
+        ``assistant`` event.
+        """
+        return [] if self._answer.open else self._say(self._answer.feed(words))
 
     def _tool(self, data: JSON) -> list[Event]:
         name, phase = text(data, "name", "a tool"), data.get("phase")

@@ -157,6 +157,20 @@ class Calls(ProviderTestCase):
         self.gateway.finished(request, "Done.")
         self.assertEqual(sink.text, "Let me.\n\nDone.")
 
+    def test_preamble(self) -> None:
+        """Words and a tool's call at once: the words come as an item alone."""
+        sink = self.begin().ask("hi")
+        request = self.gateway.runs()[0]
+        self.gateway.accepted(request)
+        told = {"kind": "preamble", "progressText": "Let me.", "itemId": "commentary-0"}
+        for phase in ("update", "update", "end"):
+            self.gateway.tell(request, "item", phase=phase, **told)
+        self.gateway.tell(request, "tool", phase="start", name="x", args={})
+        self.gateway.says(request, "Do", "ne.", item="a:2")
+        self.gateway.tell(request, "item", phase="end", kind="preamble", progressText="Done.")
+        self.gateway.finished(request, "Done.")
+        self.assertEqual(sink.text, "Let me.\n\nDone.")
+
     def test_stop_reasons(self) -> None:
         for told, reason in (("length", "max_tokens"), ("stop", "end_turn"), ("odd", "end_turn")):
             sink = self.begin().ask("hi")
