@@ -24,6 +24,7 @@ COMMANDS = (
     "clawproxy.config.command:add_check",
     "clawproxy.config.command:add_keys",
     "clawproxy.store.export:add_command",
+    "clawproxy.store.imports:add_command",
 )
 """Functions that add subcommands; a module that an installation lacks adds none."""
 
