@@ -46,7 +46,12 @@ class Providers:
                 self.by_name[name] = self._make(each)
         self._configs = dict(config.providers)
         for name, provider in before.items():
-            if self.by_name.get(name) is not provider:
+            if self.by_name.get(name) is provider:
+                continue
+            if isinstance(provider, OpenClawProvider) and provider.running:
+                # Its calls go on to their end; new ones come to its successor.
+                provider.retire()
+            else:
                 self._close(provider)
         if self._running:
             for name, provider in self.by_name.items():

@@ -106,6 +106,7 @@ class Call:
             run.detach()
             if self._provider.config.abort_on_disconnect:
                 run.abort()
+        self._provider.call_ended(self)
 
     def pause(self) -> None:
         """Hold events back."""
@@ -149,6 +150,7 @@ class Call:
         if not self._done:
             self._done = True
             self._sink.ended(error)
+            self._provider.call_ended(self)
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value

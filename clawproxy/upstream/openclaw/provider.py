@@ -106,6 +106,8 @@ class OpenClawProvider(Service):
         self._runs: dict[str, GatewayRun] = {}
         self._watchers: list[Callable[[str, str, JSON], None]] = []
         self._going = False
+        self._calls: set[Call] = set()
+        self._retiring = False
         self._looking: Deferred[None] = succeed(None)
         self.conversations = Conversations()
         self.approvals = ApprovalDesk(self.name, self._connection, ApprovalBook(clock))
@@ -129,6 +131,15 @@ class OpenClawProvider(Service):
         super().stopService()
         self._connection.stopService()
 
+    def retire(self) -> None:
+        """Stop once the last call has its answer: the configuration names another gateway now."""
+        self._retiring = True
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._retiring and not self._calls and self.running:
+            self.stopService()
+
     def retry(self) -> None:
         """Connect again although the gateway refused: the configuration was read anew."""
         self._connection.retry()
@@ -138,8 +149,14 @@ class OpenClawProvider(Service):
     def start(self, turn: Turn, context: CallContext, sink: EventSink) -> Run:
         """Begin answering; failures go to ``sink.ended``."""
         call = Call(self, turn, context, sink)
+        self._calls.add(call)
         call.start()
         return call
+
+    def call_ended(self, call: Call) -> None:
+        """Forget a call that has its answer, or whose caller is gone."""
+        self._calls.discard(call)
+        self._leave()
 
     # --- what calls use
 

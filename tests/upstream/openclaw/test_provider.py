@@ -28,8 +28,12 @@ class ProviderTestCase(SynchronousTestCase):
         self.caller = Caller.make(self.gateway, **config)
         self.clock = self.caller.clock
         self.provider = self.caller.provider
-        self.addCleanup(self.provider.stopService)
+        self.addCleanup(self.end)
         return self.caller
+
+    def end(self) -> None:
+        if self.provider.running:
+            self.provider.stopService()
 
     def params(self, number: int = -1) -> JSONObject:
         found: JSONObject = self.gateway.runs()[number]["params"]
@@ -427,6 +431,33 @@ class Cancelling(ProviderTestCase):
             self.gateway.tell(request, "assistant", delta="x" * 1024 * 1024)
         self.assertIn("slowly", sink.error.message)
         self.assertEqual(len(self.gateway.last.asked("chat.abort")), 1)
+
+
+class Retiring(ProviderTestCase):
+    """A new configuration names another gateway: what is under way is finished here."""
+
+    def test_with_a_call(self) -> None:
+        sink = self.begin().ask("hi")
+        self.provider.retire()
+        self.assertTrue(self.provider.running)
+        self.gateway.play(self.gateway.runs()[0], "ok")
+        self.assertTrue(sink.done)
+        self.assertFalse(self.provider.running)
+        self.assertEqual(self.gateway.last.closed, 1001)
+
+    def test_with_a_caller_that_leaves(self) -> None:
+        _, run = self.begin().call("hi")
+        self.gateway.accepted(self.gateway.runs()[0])
+        self.provider.retire()
+        run.cancel()
+        self.assertFalse(self.provider.running)
+        self.assertEqual(len(self.gateway.last.asked("chat.abort")), 1)
+
+    def test_idle(self) -> None:
+        self.begin()
+        self.provider.retire()
+        self.assertFalse(self.provider.running)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class Losing(ProviderTestCase):
