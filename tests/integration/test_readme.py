@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from unittest.mock import patch
 from clawproxy.config import load
 from tests.integration import answers
 from tests.integration.case import ProxyCase
-from tests.integration.clients import system_program
-from tests.integration.test_codex import CONFIG
+from tests.integration.clients import npm_program, system_program
+from tests.integration.proxy import environment
 from tests.integration.upstream import Answer, Asked
 
 ROOT = Path(__file__).parents[2]
@@ -98,11 +97,28 @@ class ReadmeTests(ProxyCase):
         self.assertEqual(targets, ["/v1/messages", "/v1/chat/completions"])
 
     def test_codex(self) -> None:
-        """The snippet says what the test with the real program says."""
+        """The real program, with the configuration as it is shown, but for the port."""
+        program = npm_program("@openai/codex", "codex")
+        upstream = self.upstream(lambda _: answers.response(True, "Hello from the script."))
+        proxy = self.proxy(upstream)
         [snippet] = blocks("toml")
-        shown, used = tomllib.loads(snippet), tomllib.loads(CONFIG.format(url=ADDRESS))
-        del used["model"]
-        self.assertEqual(shown, used)
+        self.assertIn(ADDRESS, snippet)
+        home = self.folder / "home"
+        (home / ".codex").mkdir(parents=True)
+        (home / ".codex" / "config.toml").write_text(snippet.replace(ADDRESS, proxy.url))
+        done = subprocess.run(
+            [str(program), "exec", "--skip-git-repo-check", "Say hello."],
+            cwd=home,
+            env=environment(home, {"OPENAI_API_KEY": "sk-mine", "TERM": "dumb"}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("Hello from the script.", done.stdout)
+        turns = [asked for asked in upstream.asked if asked.target == "/v1/responses"]
+        self.assertEqual([turn.header("authorization") for turn in turns], ["Bearer sk-mine"])
 
     def test_configuration(self) -> None:
         """The example is valid, and does what is said of it."""
