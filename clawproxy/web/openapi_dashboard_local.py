@@ -11,6 +11,7 @@ ACCESS: list[JSON] = [{}, {"dashboardPassword": []}, {"dashboardSession": []}]
 """How the dashboard is opened; without a password callers on a loopback address need nothing."""
 
 _TEXT: JSON = {"type": "string"}
+_ANY = (403, 405, 429, 500)
 
 _MEANINGS = {
     400: "A parameter or the body makes no sense; the message says what was found and what was expected.",
@@ -81,7 +82,7 @@ def _operation(
         "tags": ["dashboard"],
         "summary": summary,
         "security": ACCESS,
-        "responses": {**answers, **faults((403, 405, 429, 500, *codes))},
+        "responses": {**answers, **faults(codes)},
     }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": body}}
@@ -141,7 +142,7 @@ def local() -> dict[str, JSON]:
                         "content": {"text/event-stream": {}},
                     }
                 },
-                (401, 404, 503),
+                (*_ANY, 401, 404, 503),
             )
         },
         "/api/status": {
@@ -149,18 +150,21 @@ def local() -> dict[str, JSON]:
                 "status",
                 "Read the proxy's state",
                 {"200": shown("It.", obj({"version": _TEXT}, {"draining": {"type": "boolean"}}))},
-                (401,),
+                (*_ANY, 401),
             )
         },
         "/api/approvals": {
             "get": _operation(
-                "approvals", "List the questions of agents that wait", {"200": listing}, (401,)
+                "approvals",
+                "List the questions of agents that wait",
+                {"200": listing},
+                (*_ANY, 401),
             ),
             "post": _operation(
                 "approvals_decide",
                 "Decide one, named in the body",
                 {"200": shown("The approval.", obj({}))},
-                (400, 401, 404, 409),
+                (*_ANY, 400, 401, 404, 409),
                 {"schema": _DECISION, "example": {"decision": "deny", "id": "apr_1"}},
             ),
         },
@@ -170,7 +174,7 @@ def local() -> dict[str, JSON]:
                 "approval_decide",
                 "Decide one",
                 {"200": shown("The approval.", obj({}))},
-                (400, 401, 404, 409),
+                (*_ANY, 400, 401, 404, 409),
                 decision,
             ),
         },
@@ -179,12 +183,14 @@ def local() -> dict[str, JSON]:
                 "send",
                 "Send a recorded request again, or a new one",
                 {
+                    "200": {
+                        "description": "The answer, through the same routing and recording as any caller's."
+                    },
                     "default": {
-                        "description": "What the call is answered, through the same routing and recording as"
-                        " any caller's."
-                    }
+                        "description": "What the call is answered, in its own dialect, or why none was made."
+                    },
                 },
-                (400, 401, 404, 503),
+                (403, 405),
                 {"schema": send, "example": again},
             )
         },
@@ -193,12 +199,12 @@ def local() -> dict[str, JSON]:
                 "login",
                 "Log in; the answer sets the cookie",
                 {"200": done},
-                (400, 401, 413, 503),
+                (*_ANY, 400, 401, 413, 503),
                 {"schema": login, "example": {"password": "correct horse"}},
             )
         },
         "/api/logout": {
-            "post": _operation("logout", "Log out", {"200": done, "303": _SEE_OTHER}, (401,))
+            "post": _operation("logout", "Log out", {"200": done, "303": _SEE_OTHER}, (*_ANY, 401))
         },
         "/ui/": {"get": _ui("ui", "Open the dashboard")},
         "/ui/{page}": {
