@@ -31,6 +31,7 @@ from clawproxy.dashboard.view_json import (
     members,
     other,
     rest_of,
+    sniff_base64,
     text,
     texts,
     weight,
@@ -240,7 +241,7 @@ def _image(body: dict[str, object], pointer: str) -> Part:
     data = text(source.get("data"))
     return Image(
         pointer=f"{pointer}/source/data" if data else pointer,
-        media=text(source.get("media_type"))[:100],
+        media=sniff_base64(data),
         url=(text(source.get("url")) or text(source.get("file_id")))[:2000],
         embedded=bool(data),
         size=len(data) * 3 // 4,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Iterator
@@ -105,15 +107,46 @@ def data_url(url: str) -> tuple[str, bool] | None:
     return match[1] or "text/plain", bool(match[2])
 
 
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+
+
+def sniff(head: bytes) -> str:
+    """Tell an image by its first bytes, whatever it is said to be; ``""`` for what browsers are not to be
+    given: SVG can hold scripts, and the rest is none."""
+    for magic, media in _MAGIC:
+        if head.startswith(magic):
+            return media
+    return "image/webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else ""
+
+
+def sniff_base64(data: str) -> str:
+    """Tell an image by its first bytes in base64."""
+    try:
+        return sniff(base64.b64decode(data[:32], validate=True))
+    except (binascii.Error, ValueError):
+        return ""
+
+
 def image_of(url: object, pointer: str, alt: str = "") -> Image:
     """Make an image of a URL, which may hold it."""
     address = text(url)
     held = data_url(address)
     if held is None:
         return Image(pointer=pointer, url=address[:2000], alt=alt, weight=IMAGE_WEIGHT)
-    size = max(0, len(address) - address.find(",") - 1) * 3 // 4
+    data = address[address.find(",") + 1 :]
+    media = sniff_base64(data) if held[1] else ""
     return Image(
-        pointer=pointer, media=held[0][:100], embedded=True, size=size, alt=alt, weight=IMAGE_WEIGHT
+        pointer=pointer,
+        media=media,
+        embedded=True,
+        size=len(data) * 3 // 4,
+        alt=alt,
+        weight=IMAGE_WEIGHT,
     )
 
 

@@ -35,6 +35,7 @@ from clawproxy.dashboard.view_json import (
     other,
     parsed,
     rest_of,
+    sniff_base64,
     text,
     texts,
     weight,
@@ -281,7 +282,7 @@ def _picture(body: dict[str, object], pointer: str) -> Image:
     data = text(body.get("result"))
     return Image(
         pointer=f"{pointer}/result",
-        media=f"image/{text(body.get('output_format')) or 'png'}"[:100],
+        media=sniff_base64(data),
         embedded=bool(data),
         size=len(data) * 3 // 4,
         alt=text(body.get("revised_prompt"))[:500],

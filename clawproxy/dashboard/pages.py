@@ -1,0 +1,202 @@
+"""``/ui/``: the dashboard's pages, as the reader's process serves them.
+
+:func:`resource` is what :mod:`clawproxy.store.reader` puts below ``/ui/``. A page is a coroutine that
+gets a :class:`~clawproxy.dashboard.pages_answer.Visit` and gives an
+:class:`~clawproxy.dashboard.api_answer.Answer`; pages may take their time, as nothing streams here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+from time import time
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.resource import Resource
+
+from clawproxy.dashboard import (
+    pages_compare,
+    pages_conversation,
+    pages_exchange,
+    pages_live,
+    pages_parts,
+    pages_send,
+    pages_statistics,
+    render,
+)
+from clawproxy.dashboard.api_answer import Answer, NotFound
+from clawproxy.dashboard.api_query import BadParameter
+from clawproxy.dashboard.pages_answer import Visit, shown
+from clawproxy.store.pool import StorePool
+from clawproxy.store.protocol import StoreRefused, StoreUnavailable
+
+Page = Callable[[Visit], Awaitable[Answer]]
+
+_ID = r"([^/]+)"
+_KINDS = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_STATIC = re.compile(r"[a-z_]{1,40}\.(css|js|svg)")
+
+
+@frozen
+class Place:
+    """A path below ``/ui/`` and its page."""
+
+    pattern: re.Pattern[str]
+    page: Page
+
+
+def _place(pattern: str, page: Page) -> Place:
+    return Place(re.compile(pattern + r"\Z"), page)
+
+
+PLACES = (
+    _place("", pages_live.live),
+    _place("rows", pages_live.rows),
+    _place(f"requests/{_ID}", pages_exchange.exchange),
+    _place(f"requests/{_ID}/timing", pages_exchange.timing),
+    _place(f"requests/{_ID}/headers", pages_exchange.headers),
+    _place(f"requests/{_ID}/raw", pages_exchange.raw),
+    _place(f"requests/{_ID}/curl", pages_parts.curl),
+    _place(f"requests/{_ID}/har", pages_parts.har),
+    _place(f"requests/{_ID}/part/(request|response)/(.+)", pages_parts.part),
+    _place(f"requests/{_ID}/send", pages_send.send),
+    _place(f"said/{_ID}/([0-9a-f]+)/(.+)", pages_conversation.said),
+    _place("conversations", pages_conversation.conversations),
+    _place(f"conversations/{_ID}", pages_conversation.conversation),
+    _place("compare", pages_compare.compare),
+    _place("stats", pages_statistics.statistics),
+    _place("status", pages_live.status),
+    _place(r"static/([^/]+)", lambda visit: _static(visit)),
+)
+
+
+@cache
+def _file(name: str) -> tuple[bytes, str] | None:
+    if not _STATIC.fullmatch(name):
+        return None
+    path = files("clawproxy.dashboard") / "static" / name
+    if not path.is_file():
+        return None
+    body = path.read_bytes()
+    return body, f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+async def _static(visit: Visit) -> Answer:
+    """Give a file that comes with the program. Its ETag is looked at where the answer is sent: a page's
+    modules name each other without a version, so each is asked for again and mostly not sent."""
+    (name,) = visit.names
+    found = _file(name)
+    if found is None:
+        raise NotFound(f"there is no file {name[:100]!r}")
+    body, tag = found
+    kind = _KINDS[name.rpartition(".")[2]]
+    return Answer(200, body, kind, [("ETag", tag), ("Cache-Control", "no-cache")])
+
+
+def resource(reactor: Any, pool: StorePool) -> Resource:
+    """Make what stands below ``/ui/``."""
+    # The first page would wait for its templates to be compiled.
+    reactor.callLater(0, render.warm)
+    return Pages(reactor, pool)
+
+
+async def answer(visit: Visit) -> Answer:
+    """Find the page of a visit, and turn every fault into a page."""
+    if visit.method not in ("GET", "HEAD"):
+        return _fault(visit, 405, f"found {visit.method[:20]}, expected GET")
+    for place in PLACES:
+        match = place.pattern.match(visit.path)
+        if match is None:
+            continue
+        try:
+            return await place.page(evolve(visit, names=match.groups()))
+        except BadParameter as bad:
+            return _fault(visit, 400, str(bad))
+        except NotFound as missing:
+            return _fault(visit, 404, str(missing))
+        except StoreUnavailable as error:
+            return _fault(visit, 503, f"the store is away: {error}")
+        except StoreRefused as error:
+            return _fault(visit, 503, f"the store cannot be used: {error}")
+    return _fault(visit, 404, f"there is no page /ui/{visit.path[:200]}")
+
+
+def _fault(visit: Visit, status: int, words: str) -> Answer:
+    # What was asked for a moment after it began may not be in the store yet.
+    fresh = status == 503 or (status == 404 and visit.path.startswith("requests/"))
+    return shown(visit, "fault.html", status=status, words=words, code=status, again=fresh)
+
+
+class Pages(Resource):
+    """The resource of ``/ui/``.
+
+    :param reactor: gives others their turn.
+    :param pool: the stores to ask.
+    """
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, reactor: Any, pool: StorePool) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._pool = pool
+
+    def render(self, request: Any) -> int:
+        """Begin to answer."""
+        path = "/".join(part.decode("utf-8", "replace") for part in request.postpath)
+        query = request.uri.partition(b"?")[2].decode("latin-1")
+        method = request.method.decode("latin-1")
+        guarded = request.requestHeaders.getRawHeaders("x-clawproxy-guarded") == ["1"]
+        visit = Visit(self._pool, method, path, query, time(), self._pause, guarded=guarded)
+        working = Deferred.fromCoroutine(answer(visit))
+
+        def gone(_: Failure) -> None:
+            working.cancel()
+
+        request.notifyFinish().addErrback(gone)
+        working.addErrback(self._broken, visit)
+        working.addCallback(self._send, request)
+        return server.NOT_DONE_YET
+
+    async def _pause(self) -> None:
+        await deferLater(self._reactor, 0)
+
+    def _broken(self, failure: Failure, visit: Visit) -> Answer | None:
+        if failure.check(CancelledError):
+            return None
+        self._log.failure("bug: /ui/{path} failed", failure, path=visit.path)
+        return _fault(visit, 500, "the dashboard failed; the proxy's log says more")
+
+    def _send(self, found: Answer | None, request: Any) -> None:
+        if found is None or request._disconnected:
+            return
+        request.setResponseCode(found.status)
+        request.setHeader("Content-Type", found.kind)
+        request.setHeader("Cache-Control", "no-store")
+        request.setHeader("X-Content-Type-Options", "nosniff")
+        request.setHeader("Referrer-Policy", "same-origin")
+        request.setHeader("Cross-Origin-Opener-Policy", "same-origin")
+        for name, value in found.headers:
+            request.setHeader(name, value)
+        tag = next((value for name, value in found.headers if name == "ETag"), "")
+        if tag and request.setETag(tag.encode("ascii")) is not None:
+            request.finish()
+            return
+        request.setHeader("Content-Length", str(len(found.body)))
+        if request.method != b"HEAD":
+            request.write(found.body)
+        request.finish()

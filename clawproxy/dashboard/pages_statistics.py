@@ -1,0 +1,297 @@
+"""``/ui/stats``: what the traffic amounts to, over time and by model, provider or agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve, frozen
+
+from clawproxy.dashboard.api_answer import Answer
+from clawproxy.dashboard.api_query import FILTERS, choice, parameters, read_filter
+from clawproxy.dashboard.charts import COLOURS, Chart, Series
+from clawproxy.dashboard.pages_answer import Given, Visit, shown
+from clawproxy.dashboard.pages_live import names
+from clawproxy.dashboard.render_numbers import duration, number, percent, short, usd
+from clawproxy.store import query
+from clawproxy.store.protocol import Filter, Store
+from clawproxy.store.statistics import By, Figures, figures, total
+
+_TAKEN = tuple(name for name in FILTERS if name not in ("q", "since", "until"))
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+RANGES = {
+    "1h": ("hour", HOUR, 2 * MINUTE),
+    "6h": ("6 hours", 6 * HOUR, 10 * MINUTE),
+    "24h": ("day", DAY, 30 * MINUTE),
+    "7d": ("week", 7 * DAY, 3 * HOUR),
+    "30d": ("month", 30 * DAY, 12 * HOUR),
+    "90d": ("quarter", 90 * DAY, DAY),
+    "all": ("all", 0, 0),
+}
+BUCKETS = 60
+"""About how many bars a chart of everything has."""
+_KEYS: dict[By, str] = {
+    "model": "COALESCE(e.routed_model, e.model)",
+    "provider": "e.provider",
+    "agent": "e.agent_id",
+}
+_PERCENTS = (50, 90, 99)
+_SUMS = (
+    "COUNT(*), SUM(CASE WHEN e.outcome IN ('error', 'cut', 'interrupted') THEN 1 ELSE 0 END),"
+    " COALESCE(SUM(e.input_tokens), 0), COALESCE(SUM(e.cache_read_input_tokens), 0),"
+    " COALESCE(SUM(e.cache_creation_input_tokens), 0), COALESCE(SUM(e.output_tokens), 0),"
+    " COALESCE(SUM(e.cost_usd), 0)"
+)
+
+
+@frozen(kw_only=True)
+class Cell:
+    """What one group did in one bucket."""
+
+    requests: int
+    errors: int
+    input: int
+    read: int
+    written: int
+    output: int
+    cost: float
+
+    @property
+    def prompt(self) -> int:
+        """All tokens of prompts."""
+        return self.input + self.read + self.written
+
+
+@frozen(kw_only=True)
+class Data:
+    """What the charts are made of.
+
+    :ivar starts: when each bucket begins.
+    :ivar cells: by group and bucket.
+    :ivar timings: percentiles by column, bucket and percent.
+    """
+
+    starts: list[int]
+    width: int
+    cells: dict[str, dict[int, Cell]]
+    timings: dict[str, dict[int, dict[int, float]]]
+
+
+async def statistics(visit: Visit) -> Answer:
+    """Show the page."""
+    found = parameters(visit.query, (*_TAKEN, "range", "by"))
+    span = choice("range", found.pop("range", "24h"), tuple(RANGES))
+    by: By = choice("by", found.pop("by", "model"), tuple(_KEYS))  # type: ignore[assignment]
+    filter = read_filter(found, visit.now)
+    until = int(visit.now * 1000)
+
+    async def fetch(store: Store) -> tuple[Data, Figures, list[Figures], dict[str, list[str]]]:
+        first, width = await _frame(store, filter, span, until)
+        narrowed = evolve(filter, since=first)
+        data = await gather(store, narrowed, by, first, until, width)
+        whole = await total(store, narrowed)
+        return data, whole, await figures(store, narrowed, by), await names(store)
+
+    data, whole, groups, choices = await visit.pool.run(fetch)
+    return shown(
+        visit,
+        "stats.html",
+        "stats",
+        charts=charts(data, by),
+        total=whole,
+        groups=groups,
+        by=by,
+        bys=list(_KEYS),
+        span=span,
+        ranges=[(name, label) for name, (label, _, _) in RANGES.items()],
+        filters=Given(found),
+        choices=choices,
+    )
+
+
+async def _frame(store: Store, filter: Filter, span: str, until: int) -> tuple[int, int]:
+    """Give when a range begins and how wide its buckets are."""
+    _, length, width = RANGES[span]
+    if not length:
+        where = query.where(filter, "?")
+        rows = await store.rows(
+            f"SELECT MIN(e.started_ms) FROM exchange e WHERE {where.sql}", where.parameters
+        )
+        first = int(rows[0][0]) if rows and rows[0][0] is not None else until - DAY
+        length = max(HOUR, until - first)
+        steps = (MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 12 * HOUR, DAY, 7 * DAY)
+        width = next((each for each in steps if length / each <= BUCKETS), 30 * DAY)
+    begin = (until - length) // width * width
+    return begin, width
+
+
+async def gather(store: Store, filter: Filter, by: By, first: int, until: int, width: int) -> Data:
+    """Read what the charts need."""
+    where = query.where(filter, "?")
+    if filter.tool is not None:
+        where.conditions.append(
+            "EXISTS (SELECT 1 FROM tool t WHERE t.name = ? AND t.exchange = e.id)"
+        )
+        where.parameters.append(filter.tool)
+    bucket = f"e.started_ms / {width}"
+    rows = await store.rows(
+        f"SELECT {_KEYS[by]} AS k, {bucket} AS b, {_SUMS} FROM exchange e WHERE {where.sql}"
+        " GROUP BY 1, 2",
+        where.parameters,
+    )
+    cells: dict[str, dict[int, Cell]] = {}
+    for key, at, *values in rows:
+        cells.setdefault(_name(key, by), {})[int(at) * width] = _cell(values)
+    timings = {}
+    for column in ("ttft_ms", "duration_ms"):
+        timings[column] = await _percentiles(store, where, column, bucket, width)
+    return Data(
+        starts=list(range(first // width * width, until, width)),
+        width=width,
+        cells=cells,
+        timings=timings,
+    )
+
+
+def _name(key: object, by: By) -> str:
+    if key is not None:
+        return str(key)
+    return "main" if by == "agent" else f"no {by}"
+
+
+def _cell(values: Sequence[Any]) -> Cell:
+    requests, errors, given, read, written, output, cost = values
+    return Cell(
+        requests=int(requests),
+        errors=int(errors),
+        input=int(given),
+        read=int(read),
+        written=int(written),
+        output=int(output),
+        cost=float(cost),
+    )
+
+
+async def _percentiles(
+    store: Store, where: query.Where, column: str, bucket: str, width: int
+) -> dict[int, dict[int, float]]:
+    """Give percentiles by nearest rank for each bucket."""
+    chosen = ", ".join(
+        f"MIN(CASE WHEN i * 100 >= n * {percent} THEN v END)" for percent in _PERCENTS
+    )
+    rows = await store.rows(
+        f"SELECT b, {chosen} FROM (SELECT {bucket} AS b, e.{column} AS v,"
+        f" ROW_NUMBER() OVER (PARTITION BY {bucket} ORDER BY e.{column}) AS i,"
+        f" COUNT(*) OVER (PARTITION BY {bucket}) AS n"
+        f" FROM exchange e WHERE {where.sql} AND e.{column} IS NOT NULL) ranked GROUP BY b",
+        where.parameters,
+    )
+    return {
+        int(at) * width: {each: float(value) for each, value in zip(_PERCENTS, values, strict=True)}
+        for at, *values in rows
+    }
+
+
+def charts(data: Data, by: By) -> list[Chart]:
+    """Make the page's charts."""
+    weights = {
+        name: (sum(cell.cost for cell in cells.values()), sum(c.requests for c in cells.values()))
+        for name, cells in data.cells.items()
+    }
+    ranked = sorted(data.cells, key=lambda name: weights[name], reverse=True)
+
+    def grouped(value: str) -> list[Series]:
+        named, rest = ranked[: COLOURS - 1], ranked[COLOURS - 1 :]
+        found = [_series(data, name, [name], value, at) for at, name in enumerate(named)]
+        if rest:
+            found.append(_series(data, f"{len(rest)} others", rest, value, COLOURS - 1))
+        return found
+
+    common: dict[str, Any] = {"starts": data.starts, "width": data.width}
+    kinds = (
+        ("from cache", "read", 2),
+        ("to cache", "written", 3),
+        ("neither", "input", 7),
+    )
+    return [
+        Chart(id="cost", title=f"Cost by {by}", series=grouped("cost"), format=usd, **common),
+        Chart(
+            id="requests",
+            title=f"Requests by {by}",
+            series=grouped("requests"),
+            format=number,
+            **common,
+        ),
+        Chart(
+            id="input",
+            title="Prompt tokens",
+            series=[_series(data, name, ranked, value, at) for name, value, at in kinds],
+            format=short,
+            **common,
+        ),
+        Chart(
+            id="output",
+            title=f"Output tokens by {by}",
+            series=grouped("output"),
+            format=short,
+            **common,
+        ),
+        Chart(
+            id="hits",
+            title="Cache hit rate",
+            series=[_hits(data, ranked)],
+            format=percent,
+            stacked=False,
+            most=1.0,
+            **common,
+        ),
+        Chart(
+            id="errors",
+            title=f"Errors by {by}",
+            series=grouped("errors"),
+            format=number,
+            **common,
+        ),
+        _timing(data, "ttft_ms", "ttft", "Time to the first token"),
+        _timing(data, "duration_ms", "duration", "Duration"),
+    ]
+
+
+def _series(data: Data, name: str, groups: Sequence[str], value: str, colour: int) -> Series:
+    values = [
+        sum(
+            getattr(cell, value)
+            for group in groups
+            if (cell := data.cells[group].get(start)) is not None
+        )
+        for start in data.starts
+    ]
+    return Series(name=name, values=values, colour=colour)
+
+
+def _hits(data: Data, groups: Sequence[str]) -> Series:
+    values: list[float | None] = []
+    for start in data.starts:
+        cells = [cell for group in groups if (cell := data.cells[group].get(start)) is not None]
+        prompt = sum(cell.prompt for cell in cells)
+        values.append(sum(cell.read for cell in cells) / prompt if prompt else None)
+    return Series(name="cache hit rate", values=values, colour=2)
+
+
+def _timing(data: Data, column: str, id: str, title: str) -> Chart:
+    return Chart(
+        id=id,
+        title=title,
+        starts=data.starts,
+        width=data.width,
+        series=[
+            Series(
+                name=f"p{each}",
+                values=[data.timings[column].get(start, {}).get(each) for start in data.starts],
+                colour=at,
+            )
+            for at, each in enumerate(_PERCENTS)
+        ],
+        format=duration,
+        stacked=False,
+    )

@@ -1,0 +1,277 @@
+"""A conversation for people: each thread as one way from its beginning to its latest end, with what
+branched off, what subagents did and what each turn cost beside it.
+
+:mod:`clawproxy.store.conversation_tree` makes the tree; here it is laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import define, evolve, field, frozen
+
+from clawproxy.core.jsonread import JSONError, read
+from clawproxy.core.record import Exchange
+from clawproxy.dashboard.view import Call, File, Image, Message, Part, Result, Text, paired
+from clawproxy.dashboard.view_turn import print_of, read_prompt
+from clawproxy.store.conversation_tree import Node, Step, Thread
+
+LONG = 20_000
+"""Characters from which on a part's text may have to be fetched."""
+
+
+@frozen(kw_only=True)
+class Total:
+    """What a conversation has used up to and with an exchange."""
+
+    tokens: int
+    cost: float
+
+
+@define(kw_only=True)
+class Item:
+    """Something in a thread: a message, the end of a turn, a fork, a thread below.
+
+    :ivar kind: ``message``, ``turn``, ``branch`` or ``thread``.
+    :ivar anchor: the page's.
+    :ivar items: what is in a branch.
+    """
+
+    kind: str
+    anchor: str = ""
+    message: Message | None = None
+    node: Node | None = None
+    exchange: Exchange | None = None
+    total: Total | None = None
+    items: list[Item] = field(factory=list)
+    thread: Laid | None = None
+    answer: bool = False
+
+
+@frozen(kw_only=True)
+class Laid:
+    """A thread, laid out."""
+
+    thread: Thread
+    items: list[Item]
+    title: str
+    turns: int
+    cost: float
+    output: int
+
+    @property
+    def id(self) -> str:
+        """The thread's."""
+        return self.thread.id
+
+
+def totals(exchanges: Sequence[Exchange]) -> dict[str, Total]:
+    """Add exchanges up in the order of time."""
+    found: dict[str, Total] = {}
+    tokens, cost = 0, 0.0
+    for x in exchanges:
+        if x.usage is not None:
+            u = x.usage
+            tokens += u.input_tokens + u.output_tokens
+            tokens += u.cache_read_input_tokens + u.cache_creation_input_tokens
+        cost += x.cost_usd or 0.0
+        found[x.id] = Total(tokens=tokens, cost=cost)
+    return found
+
+
+class Layout:
+    """Lay threads out.
+
+    :param exchanges: the conversation's, in the order of time.
+    """
+
+    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+        self._exchanges = {x.id: x for x in exchanges}
+        self._totals = totals(exchanges)
+
+    def lay(self, thread: Thread) -> Laid:
+        """Lay one out, with all below it."""
+        below: dict[int, list[Node]] = {}
+        roots: list[Node] = []
+        own = {id(node) for node in thread.nodes}
+        for node in thread.nodes:
+            if node.parent is None or id(node.parent) not in own:
+                roots.append(node)
+            else:
+                below.setdefault(id(node.parent), []).append(node)
+        turns = self._turns(thread)
+        hung = self._hung(thread, own)
+        latest = _latest(thread, below)
+        items = list(self._walk(roots, below, turns, hung, latest))
+        # What belongs nowhere: turns without a message, threads without a place.
+        items += [item for left in turns.values() for item in left]
+        items += [item for left in hung.values() for item in left]
+        costs = [step.exchange.cost_usd or 0.0 for step in thread.steps]
+        outputs = [
+            step.exchange.usage.output_tokens for step in thread.steps if step.exchange.usage
+        ]
+        return Laid(
+            thread=thread,
+            items=items,
+            title=_title(items),
+            turns=len(thread.steps),
+            cost=sum(costs),
+            output=sum(outputs),
+        )
+
+    def _turns(self, thread: Thread) -> dict[int, list[Item]]:
+        found: dict[int, list[Item]] = {}
+        for step in thread.steps:
+            found.setdefault(_end(step), []).append(self._turn(step))
+        return found
+
+    def _turn(self, step: Step) -> Item:
+        x = step.exchange
+        return Item(kind="turn", anchor=x.id, exchange=x, total=self._totals.get(x.id))
+
+    def _hung(self, thread: Thread, own: set[int]) -> dict[int, list[Item]]:
+        found: dict[int, list[Item]] = {}
+        for child in thread.children:
+            node = child.source.node if child.source is not None else None
+            place = id(node) if node is not None and id(node) in own else 0
+            laid = self.lay(child)
+            found.setdefault(place, []).append(Item(kind="thread", anchor=laid.id, thread=laid))
+        return found
+
+    def _walk(
+        self,
+        start: Sequence[Node],
+        below: Mapping[int, list[Node]],
+        turns: dict[int, list[Item]],
+        hung: dict[int, list[Item]],
+        latest: set[int],
+    ) -> Iterator[Item]:
+        """Go the way that ends last; other ways are branches where they leave it."""
+        at = list(start)
+        run: list[Node] = []
+        forks: list[tuple[int, Node]] = []
+        while at:
+            asides = [node for node in at if node.aside]
+            ways = [node for node in at if not node.aside]
+            run.extend(asides)
+            if not ways:
+                break
+            main = next((node for node in ways if id(node) in latest), ways[-1])
+            forks += [(len(run), node) for node in ways if node is not main]
+            run.append(main)
+            at = below.get(id(main), [])
+        items = self._run(run, turns, hung)
+        for place, node in reversed(forks):
+            inner = list(self._walk([node], below, turns, hung, latest))
+            branch = Item(kind="branch", anchor=f"b-{node.id}", node=node, items=inner)
+            before = {id(each) for each in run[:place]}
+            spot = next(
+                (n for n, item in enumerate(items) if item.node and id(item.node) not in before),
+                len(items),
+            )
+            items.insert(spot, branch)
+        yield from items
+
+    def _run(
+        self,
+        run: Sequence[Node],
+        turns: dict[int, list[Item]],
+        hung: dict[int, list[Item]],
+    ) -> list[Item]:
+        pairs = [(node, message) for node in run for message in self._messages(node)]
+        joined = _joined(pairs)
+        messages = paired(tuple(message for _, message in joined))
+        found: list[Item] = []
+        nodes = {id(nodes[0]): nodes for nodes, _ in joined}
+        for (group, _), message in zip(joined, messages, strict=True):
+            node = group[0]
+            if not message.answered:
+                found.append(
+                    Item(
+                        kind="message",
+                        anchor=node.id,
+                        message=message,
+                        node=node,
+                        answer=node.answer,
+                    )
+                )
+            for each in nodes[id(node)]:
+                found += hung.pop(id(each), [])
+                found += turns.pop(id(each), [])
+        return found
+
+    def _messages(self, node: Node) -> tuple[Message, ...]:
+        x = self._exchanges.get(node.exchange)
+        dialect = x.dialect if x is not None else None
+        try:
+            value = read(node.message.raw)
+        except JSONError:
+            value = node.message.raw.decode("utf-8", "replace")
+        member = "input" if dialect == "openai_responses" else "messages"
+        found = read_prompt(dialect, {member: [value]}).messages
+        if not any(_far(part) for message in found for part in message.parts):
+            return found
+        prefix = f"{node.exchange}/{print_of(value).hex()}/"
+        return tuple(
+            evolve(message, parts=tuple(_moved(part, prefix) for part in message.parts))
+            for message in found
+        )
+
+
+def _end(step: Step) -> int:
+    if step.answer:
+        return id(step.answer[-1])
+    return id(step.tip) if step.tip is not None else 0
+
+
+def _latest(thread: Thread, below: Mapping[int, list[Node]]) -> set[int]:
+    """Give the nodes on the way to the latest turn's end, and on from there."""
+    last = thread.steps[-1] if thread.steps else None
+    node = (last.answer[-1] if last.answer else last.tip) if last is not None else None
+    found = set()
+    while node is not None:
+        found.add(id(node))
+        node = node.parent
+    return found
+
+
+def _joined(pairs: Sequence[tuple[Node, Message]]) -> list[tuple[list[Node], Message]]:
+    """Make one message of what one side said in a row, as items of the Responses API are."""
+    found: list[tuple[list[Node], Message]] = []
+    for node, message in pairs:
+        role = message.role
+        if found and role in ("assistant", "tool") and found[-1][1].role == role:
+            nodes, before = found[-1]
+            if nodes[-1].answer == node.answer and message.pointer.startswith("input"):
+                joined = evolve(before, parts=before.parts + message.parts)
+                found[-1] = ([*nodes, node], joined)
+                continue
+        found.append(([node], message))
+    return found
+
+
+def _far(part: Part) -> bool:
+    """Tell whether a page needs to fetch a part, or a part of it."""
+    if isinstance(part, Image | File):
+        return part.embedded
+    if isinstance(part, Result):
+        return any(_far(each) for each in part.parts)
+    if isinstance(part, Call) and part.result is not None:
+        return _far(part.result)
+    return isinstance(part, Text) and len(part.text) > LONG
+
+
+def _moved(part: Part, prefix: str) -> Part:
+    if isinstance(part, Result):
+        inner = tuple(_moved(each, prefix) for each in part.parts)
+        return evolve(part, parts=inner, pointer=prefix + part.pointer)
+    return evolve(part, pointer=prefix + part.pointer)
+
+
+def _title(items: Sequence[Item]) -> str:
+    for item in items:
+        if item.message is not None and item.message.role == "user":
+            for part in item.message.parts:
+                if isinstance(part, Text) and part.text.strip():
+                    return part.text[:400]
+    return ""
