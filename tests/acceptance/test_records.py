@@ -1,0 +1,646 @@
+"""The records as JSON: what they hold, exact bytes, and who may see them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tests.acceptance.caller import ANTHROPIC, OPENAI, Connection, ask, message, parsed, post
+from tests.acceptance.case import AcceptanceCase, shared
+from tests.acceptance.program import Program, free_port
+from tests.acceptance.upstream import JSON, End, Upstream, answer, stream
+from tests.wire import Reply
+
+R = {
+    "id", "request_id", "client_request_id", "started_at", "finished_at", "outcome", "status", "method", "path",
+    "dialect", "stream", "provider", "model", "routed_model", "tries", "upstream_request_id", "usage", "cost_usd",
+    "ttft_ms", "duration_ms", "request_bytes", "response_bytes", "conversation_id", "session_id", "agent_id",
+    "parent_agent_id", "key", "client", "error",
+}  # fmt: skip
+USAGE = {
+    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "reasoning_tokens",
+    "complete",
+}  # fmt: skip
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-haiku-4-5",
+    "content": [{"type": "text", "text": "Hello there"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {
+        "input_tokens": 11,
+        "output_tokens": 7,
+        "cache_read_input_tokens": 5,
+        "cache_creation_input_tokens": 3,
+    },
+}
+
+
+def event(name: str, **data: object) -> bytes:
+    """An event of an Anthropic stream."""
+    return f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode()
+
+
+EVENTS = [
+    event(
+        "message_start",
+        message={
+            **MESSAGE,
+            "content": [],
+            "stop_reason": None,
+            "usage": {**MESSAGE["usage"], "output_tokens": 1},  # type: ignore[dict-item]
+        },
+    ),
+    event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+    event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hello "}),
+    event("content_block_delta", index=0, delta={"type": "text_delta", "text": "there"}),
+    event("content_block_stop", index=0),
+    event(
+        "message_delta",
+        delta={"stop_reason": "end_turn", "stop_sequence": None},
+        usage={"output_tokens": 7},
+    ),
+    event("message_stop"),
+]
+CHAT = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-real",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    ],
+    "usage": {
+        "prompt_tokens": 20,
+        "completion_tokens": 9,
+        "total_tokens": 29,
+        "prompt_tokens_details": {"cached_tokens": 8},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    },
+}
+
+
+def house(stack: ExitStack, folder: Path) -> tuple[Upstream, Program]:
+    """A proxy that records, and demands keys of its callers."""
+    upstream = stack.enter_context(Upstream())
+    config = {
+        "auth": {"api_keys": [{"name": "alice", "key": "pk-alice"}]},
+        "providers": {
+            "anthropic": {"base_url": upstream.url, "api_key": "sk-up", "max_retries": 1},
+            "openai": {"base_url": upstream.url, "api_key": "sk-up"},
+            "gone": {"kind": "anthropic", "base_url": f"http://127.0.0.1:{free_port()}"},
+        },
+        "routes": [
+            {"match": "renamed", "provider": "anthropic", "model": "claude-haiku-4-5"},
+            {"match": "translated", "provider": "openai", "model": "gpt-real"},
+        ],
+        "storage": {"url": "sqlite:records.db"},
+    }
+    return upstream, stack.enter_context(Program(folder, config))
+
+
+class RecordCase(AcceptanceCase):
+    KEY: ClassVar = {"x-api-key": "pk-alice", "anthropic-version": "2023-06-01"}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.up, self.proxy = shared(house)
+        self.port = self.proxy.port
+        self.up.answers(answer(MESSAGE))
+
+    def get(self, target: str, **headers: str) -> Reply:
+        return ask(self.port, "GET", target, b"", headers)
+
+    def record(self, id: str | None, *, running: bool = False) -> Any:
+        """Wait for a record, and give it."""
+        found: list[Any] = []
+
+        def there() -> bool:
+            reply = self.get(f"/api/requests/{id}")
+            if reply.status != 200:
+                return False
+            said = parsed(reply)
+            found[:] = [said]
+            return bool(running or said["outcome"] != "running")
+
+        self.eventually(there)
+        return found[0]
+
+    def made(self, body: object, target: str = "/v1/messages", **headers: str) -> tuple[Reply, Any]:
+        """Ask something, and give its answer and its record."""
+        reply = post(self.port, target, body, {**self.KEY, **headers})
+        return reply, self.record(reply["x-clawproxy-id"])
+
+
+class FieldTests(RecordCase):
+    def test_a_plain_one(self) -> None:
+        """R, field by field."""
+        body = json.dumps(message("renamed")).encode()
+        more = {
+            "x-request-id": "mine-1",
+            "user-agent": "tester/1",
+            "x-claude-code-session-id": "session-1",
+            "x-claude-code-agent-id": "agent-1",
+            "x-claude-code-parent-agent-id": "agent-0",
+        }
+        self.up.answers(answer(MESSAGE, headers=[*JSON, ("request-id", "req_up")]))
+        reply, record = self.made(body, "/v1/messages?beta=true", **more)
+        self.assertLessEqual(R, record.keys())
+        expected = {
+            "id": reply["x-clawproxy-id"],
+            "request_id": "req_up",
+            "client_request_id": "mine-1",
+            "upstream_request_id": "req_up",
+            "outcome": "ok",
+            "status": 200,
+            "method": "POST",
+            "path": "/v1/messages",
+            "dialect": "anthropic",
+            "stream": False,
+            "provider": "anthropic",
+            "model": "renamed",
+            "routed_model": "claude-haiku-4-5",
+            "tries": 1,
+            "request_bytes": len(body),
+            "response_bytes": len(reply.body),
+            "session_id": "session-1",
+            "agent_id": "agent-1",
+            "parent_agent_id": "agent-0",
+            "key": "alice",
+            "error": None,
+        }
+        self.assertEqual({name: record[name] for name in expected}, expected)
+        self.assertEqual(record["usage"].keys(), USAGE)
+        self.assertEqual(
+            record["usage"],
+            {
+                "input_tokens": 11,
+                "output_tokens": 7,
+                "cache_read_input_tokens": 5,
+                "cache_creation_input_tokens": 3,
+                "reasoning_tokens": 0,
+                "complete": True,
+            },
+        )
+        self.assertEqual(record["client"], {"address": "127.0.0.1", "user_agent": "tester/1"})
+        self.assertRegex(record["started_at"], MOMENT)
+        self.assertRegex(record["finished_at"], MOMENT)
+        self.assertGreater(record["cost_usd"], 0)
+        self.assertTrue(0 < record["ttft_ms"] <= record["duration_ms"] < 20_000)
+
+    def test_a_stream(self) -> None:
+        self.up.answers(stream(*EVENTS[:3], 0.4, *EVENTS[3:]))
+        reply, record = self.made(message(stream=True))
+        self.assertEqual((record["stream"], record["outcome"]), (True, "ok"))
+        self.assertEqual(
+            (record["usage"]["input_tokens"], record["usage"]["output_tokens"]), (11, 7)
+        )
+        self.assertTrue(record["usage"]["complete"])
+        self.assertLess(record["ttft_ms"], 350)
+        self.assertGreater(record["duration_ms"], 390)
+        self.assertEqual(record["response_bytes"], len(reply.body))
+        # The finished message as JSON.
+        self.assertEqual(record["response"], MESSAGE)
+
+    def test_dialects_and_translations(self) -> None:
+        self.up.answers(answer(CHAT))
+        body = json.dumps(message("translated")).encode()
+        reply, record = self.made(body)
+        self.assertEqual(
+            (record["dialect"], record["provider"], record["routed_model"]),
+            ("anthropic", "openai", "gpt-real"),
+        )
+        usage = record["usage"]
+        # Disjoint counts, as Anthropic has them.
+        self.assertEqual((usage["input_tokens"], usage["cache_read_input_tokens"]), (12, 8))
+        self.assertEqual((usage["output_tokens"], usage["reasoning_tokens"]), (9, 4))
+        self.assertEqual(record["response"], parsed(reply))
+        id = record["id"]
+        self.assertEqual(self.get(f"/api/requests/{id}/request").body, body)
+        self.assertEqual(self.get(f"/api/requests/{id}/response").body, reply.body)
+        self.assertEqual(
+            self.get(f"/api/requests/{id}/upstream-request").body, self.up.asked[0].body
+        )
+        self.assertEqual(parsed(self.get(f"/api/requests/{id}/upstream-response")), CHAT)
+        _, record = self.made(message("gpt-x"), "/v1/chat/completions")
+        self.assertEqual((record["dialect"], record["usage"]["input_tokens"]), ("openai_chat", 12))
+        _, record = self.made({"model": "gpt-x", "input": "x"}, "/v1/responses")
+        self.assertEqual(record["dialect"], "openai_responses")
+        reply = post(self.port, "/openai/v1/files", b"\x00", {"authorization": "Bearer pk-alice"})
+        record = self.record(reply["x-clawproxy-id"])
+        self.assertEqual((record["dialect"], record["path"]), (None, "/openai/v1/files"))
+
+    def test_tries(self) -> None:
+        self.up.answers(answer({}, 529, [("retry-after-ms", "1")]), answer(MESSAGE))
+        self.assertEqual(self.made(message())[1]["tries"], 2)
+
+    def test_errors(self) -> None:
+        for target, body, status in (
+            ("/v1/messages", b"{", 400),
+            ("/gone/v1/messages", message(), 401),
+            ("/nobody/v1/messages", message(), 404),
+        ):
+            reply = post(self.port, target, body, self.KEY)
+            self.assertEqual(reply.status, status)
+            if status == 404:
+                continue
+            record = self.record(reply["x-clawproxy-id"])
+            self.assertEqual((record["outcome"], record["status"]), ("error", status))
+            self.assertTrue(record["error"])
+            # The finished message or error as JSON.
+            self.assertEqual(record["response"], parsed(reply))
+        self.up.answers(answer({"type": "error", "error": {"type": "x", "message": "m"}}, 400))
+        reply, record = self.made(message())
+        self.assertEqual((record["outcome"], record["status"]), ("error", 400))
+        self.assertEqual(record["response"], parsed(reply))
+
+    def test_a_refused_caller(self) -> None:
+        reply = post(self.port, "/v1/messages", message(), {"x-api-key": "wrong"})
+        record = self.record(reply["x-clawproxy-id"])
+        self.assertEqual((record["status"], record["key"]), (401, None))
+
+    def test_a_stream_that_broke(self) -> None:
+        self.up.answers(stream(*EVENTS[:4], 0.05, end=End.RESET))
+        reply, record = self.made(message(stream=True))
+        self.assertEqual((record["outcome"], record["status"]), ("error", 200))
+        self.assertFalse(record["usage"]["complete"])
+        self.assertEqual(record["usage"]["input_tokens"], 11)
+        self.assertEqual(self.get(f"/api/requests/{record['id']}/response").body, reply.body)
+
+    def test_an_in_band_error(self) -> None:
+        error = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+        self.up.answers(stream(EVENTS[0], error))
+        _, record = self.made(message(stream=True))
+        self.assertEqual((record["outcome"], record["status"]), ("error", 200))
+
+    def test_a_caller_that_went_away(self) -> None:
+        """`status` of a caller that went away is 499."""
+        self.up.answers(stream(*EVENTS[:3], End.HANG))
+        with Connection(self.port) as caller:
+            caller.send("POST", "/v1/messages", message(stream=True), self.KEY)
+            caller.until(b"Hello ")
+            id = re.search(rb"x-clawproxy-id: (\S+)", caller.data, re.IGNORECASE)
+            assert id is not None
+            running = self.record(id[1].decode(), running=True)
+            self.assertEqual((running["outcome"], running["finished_at"]), ("running", None))
+            self.assertIsNone(running["duration_ms"])
+        record = self.record(id[1].decode())
+        self.assertEqual((record["outcome"], record["status"]), ("client_gone", 499))
+        self.assertIsNotNone(record["finished_at"])
+
+    def test_conversations(self) -> None:
+        """Turns of one conversation have one id."""
+        said: list[dict[str, str]] = [{"role": "user", "content": f"A question {time.time()}"}]
+        _, first = self.made({**message(), "messages": said})
+        said += [{"role": "assistant", "content": "Hello there"}, {"role": "user", "content": "On"}]
+        _, second = self.made({**message(), "messages": said})
+        self.eventually(
+            lambda: (
+                self.record(first["id"])["conversation_id"]
+                == self.record(second["id"])["conversation_id"]
+                is not None
+            )
+        )
+
+
+class BytesTests(RecordCase):
+    def test_exact_bytes(self) -> None:
+        """The exact bytes that came from and went to the caller."""
+        sent = b'{ "model" : "claude-x",\n"messages":[{"role":"user","content":"\\ud800 \xff"}],"n":1e400 }\n'
+        odd = b'{"a" :\t1.0,"b":10000000000000000000000001}\n\n'
+        self.up.answers(answer(odd))
+        _, record = self.made(sent)
+        self.assertEqual(self.get(f"/api/requests/{record['id']}/request").body, sent)
+        self.assertEqual(self.get(f"/api/requests/{record['id']}/response").body, odd)
+
+    def test_codings(self) -> None:
+        """Content codings undone only with `?decoded=1`."""
+        body = json.dumps(message()).encode()
+        packed, answered = gzip.compress(body), json.dumps(MESSAGE).encode()
+        sent = gzip.compress(answered)
+        self.up.answers(answer(sent, headers=[*JSON, ("Content-Encoding", "gzip")]))
+        _, record = self.made(packed, **{"content-encoding": "gzip"})
+        base = f"/api/requests/{record['id']}"
+        self.assertEqual(self.get(f"{base}/request").body, packed)
+        self.assertEqual(self.get(f"{base}/request?decoded=1").body, body)
+        self.assertEqual(self.get(f"{base}/response").body, sent)
+        self.assertEqual(self.get(f"{base}/response?decoded=1").body, answered)
+        self.assertEqual((record["request"], record["response"]), (parsed_json(body), MESSAGE))
+        self.assertEqual(record["usage"]["input_tokens"], 11)
+
+    def test_events(self) -> None:
+        """`[{"at_ms":12.3,"data":"…"}…]`, the pieces as they came."""
+        self.up.answers(stream(EVENTS[0], 0.3, b"".join(EVENTS[1:5]), 0.3, *EVENTS[5:]))
+        reply, record = self.made(message(stream=True))
+        pieces = parsed(self.get(f"/api/requests/{record['id']}/events"))
+        self.assertEqual("".join(each["data"] for each in pieces).encode(), reply.body)
+        self.assertGreaterEqual(len(pieces), 3)
+        self.assertEqual(pieces[0]["data"].encode(), EVENTS[0])
+        times = [each["at_ms"] for each in pieces]
+        self.assertEqual(times, sorted(times))
+        self.assertGreater(times[1] - times[0], 250)
+
+    def test_both_sides_where_they_differ(self) -> None:
+        _, record = self.made(message("renamed"))
+        base = f"/api/requests/{record['id']}"
+        self.assertEqual(parsed(self.get(f"{base}/request"))["model"], "renamed")
+        self.assertEqual(parsed(self.get(f"{base}/upstream-request"))["model"], "claude-haiku-4-5")
+
+    def test_ids(self) -> None:
+        """`{id}` may be the proxy's id or a `request_id`."""
+        self.up.answers(answer(MESSAGE, headers=[*JSON, ("request-id", "req_lookup")]))
+        _, record = self.made(message())
+        self.assertEqual(parsed(self.get("/api/requests/req_lookup"))["id"], record["id"])
+        self.assertEqual(self.get("/api/requests/req_lookup/request").status, 200)
+        for target in ("/api/requests/nothing", "/api/requests/nothing/events", "/api/nothing"):
+            self.assertEqual(self.get(target).status, 404)
+
+    def test_the_detail(self) -> None:
+        """R plus `request_headers`, `response_headers` …, `request`, `response`."""
+        reply, record = self.made(message())
+        self.assertEqual((record["request"], record["response"]), (message(), MESSAGE))
+        for name in ("request_headers", "response_headers"):
+            for pair in record[name]:
+                self.assertEqual(len(pair), 2)
+        names = {name.lower() for name, _ in record["response_headers"]}
+        self.assertLessEqual({"content-type", "x-clawproxy-id", "x-request-id"}, names)
+        _, record = self.made(b"not JSON", "/openai/v1/files")
+        self.assertIsNone(record["request"])
+
+    def test_keys_are_masked(self) -> None:
+        """Keys in headers, cookies and queries are masked everywhere."""
+        more = {
+            "authorization": "Bearer sk-hidden",
+            "api-key": "sk-hidden",
+            "cookie": "session=sk-hidden",
+            "x-secret": "sk-hidden",
+        }
+        self.up.answers(answer(MESSAGE, headers=[*JSON, ("set-cookie", "a=sk-hidden")]))
+        target = "/v1/messages?key=sk-hidden&api_key=sk-hidden&beta=true"
+        reply, record = self.made(message(), target, **more)
+        self.assertIn(["set-cookie", "a=sk-hidden"], [list(each) for each in reply.headers])
+        base = f"/api/requests/{record['id']}"
+        for path in (
+            base,
+            f"{base}/events",
+            "/api/requests",
+            f"{base}/request",
+            f"{base}/response",
+        ):
+            said = self.get(path).body
+            self.assertNotIn(b"sk-hidden", said)
+            self.assertNotIn(b"pk-alice", said)
+        headers = {name.lower(): value for name, value in record["request_headers"]}
+        for name in ("authorization", "x-api-key", "api-key", "cookie"):
+            self.assertIn("*", headers[name])
+        self.proxy.until_in_flight(0)
+        for file in self.proxy.folder.rglob("*"):
+            if file.is_file() and file.name != "clawproxy.yaml":
+                self.assertNotIn(b"sk-hidden", file.read_bytes(), file)
+
+
+def parsed_json(body: bytes) -> Any:
+    """Give JSON."""
+    return json.loads(body)
+
+
+class ListTests(RecordCase):
+    def test_pages(self) -> None:
+        """`{"requests":[R…],"next_cursor":null|"…","total":N}`, newest first."""
+        model = f"claude-page-{time.time()}"
+        ids = [self.made(message(model))[1]["id"] for _ in range(5)]
+        listing = parsed(self.get(f"/api/requests?model={model}"))
+        self.assertEqual(listing.keys(), {"requests", "next_cursor", "total"})
+        self.assertEqual([each["id"] for each in listing["requests"]], ids[::-1])
+        self.assertEqual((listing["total"], listing["next_cursor"]), (5, None))
+        self.assertEqual(listing["requests"][0].keys(), R)
+        found: list[str] = []
+        cursor = ""
+        for expected in (2, 2, 1):
+            page = parsed(self.get(f"/api/requests?model={model}&limit=2{cursor}"))
+            self.assertEqual((len(page["requests"]), page["total"]), (expected, 5))
+            found += [each["id"] for each in page["requests"]]
+            cursor = f"&cursor={page['next_cursor']}"
+        self.assertIsNone(page["next_cursor"])
+        self.assertEqual(found, ids[::-1])
+        everything = parsed(self.get("/api/requests?limit=3"))
+        self.assertEqual([each["id"] for each in everything["requests"]], ids[:1:-1])
+
+    def test_deleting(self) -> None:
+        """`DELETE /api/requests` (same filters) → `{"deleted":N}`."""
+        model = f"claude-delete-{time.time()}"
+        kept = self.made(message())[1]["id"]
+        gone = [self.made(message(model))[1]["id"] for _ in range(3)]
+        reply = ask(self.port, "DELETE", f"/api/requests?model={model}")
+        self.assertEqual((reply.status, parsed(reply)), (200, {"deleted": 3}))
+        for id in gone:
+            self.assertEqual(self.get(f"/api/requests/{id}").status, 404)
+        self.assertEqual(self.get(f"/api/requests/{kept}").status, 200)
+
+    def test_a_filter_that_is_not_known(self) -> None:
+        """A misspelled filter does not delete everything."""
+        self.made(message())
+        self.assertEqual(ask(self.port, "DELETE", "/api/requests?modle=x").status, 400)
+        self.assertGreater(parsed(self.get("/api/requests"))["total"], 0)
+        for query in ("limit=0", "limit=x", "limit=-1", "cursor=nonsense"):
+            self.assertEqual(self.get(f"/api/requests?{query}").status, 400)
+
+    def test_operations_are_not_recorded(self) -> None:
+        before = parsed(self.get("/api/requests"))["total"]
+        for path in ("/health", "/livez", "/metrics", "/openapi.json", "/api/requests", "/"):
+            self.get(path)
+        self.made(message())
+        self.assertEqual(parsed(self.get("/api/requests"))["total"], before + 1)
+
+
+class LoopbackTests(RecordCase):
+    """With `dashboard.password: null` only callers on a loopback address, whose `Host` is a loopback name."""
+
+    PLACES = ("/api/requests", "/ui/")
+
+    def test_hosts(self) -> None:
+        for host, allowed in (
+            ("localhost", True),
+            (f"localhost:{self.port}", True),
+            ("127.0.0.1", True),
+            (f"127.0.0.1:{self.port}", True),
+            ("127.8.8.8", True),
+            ("[::1]", True),
+            (f"[::1]:{self.port}", True),
+            ("evil.example", False),
+            (f"evil.example:{self.port}", False),
+            ("127.0.0.1.evil.example", False),
+            ("localhost.evil.example", False),
+            ("192.168.0.1", False),
+            ("", False),
+        ):
+            for place in self.PLACES:
+                status = self.get(place, host=host).status
+                self.assertEqual(status, 200 if allowed else 403, (host, place))
+
+    def test_origins(self) -> None:
+        """A foreign `Origin` is refused (403) on every `/api/` call, and `/api/` sends no CORS headers."""
+        own = f"http://127.0.0.1:{self.port}"
+        host = f"127.0.0.1:{self.port}"
+        id = self.made(message())[1]["id"]
+        targets = ("/api/requests", f"/api/requests/{id}", f"/api/requests/{id}/events", "/api/x")
+        for origin in (
+            "https://evil.example",
+            "null",
+            f"http://127.0.0.1:{self.port + 1}",
+            f"http://127.0.0.1:{self.port}.evil.example",
+        ):
+            for target in targets:
+                for method in ("GET", "DELETE", "OPTIONS", "HEAD"):
+                    headers = {
+                        "origin": origin,
+                        "host": host,
+                        "access-control-request-method": "GET",
+                    }
+                    reply = ask(self.port, method, target, b"", headers)
+                    self.assertEqual(reply.status, 403, (origin, target, method))
+                    names = [n for n, _ in reply.headers if n.startswith("access-control")]
+                    self.assertEqual(names, [])
+        self.assertEqual(self.record(id)["id"], id)
+        reply = self.get("/api/requests", host=host, origin=own)
+        self.assertEqual(reply.status, 200)
+        self.assertEqual([n for n, _ in reply.headers if n.startswith("access-control")], [])
+
+    def test_the_proxys_own_keys_open_nothing(self) -> None:
+        reply = self.get("/api/requests", host="evil.example", authorization="Bearer pk-alice")
+        self.assertEqual(reply.status, 403)
+
+
+def guarded(stack: ExitStack, folder: Path) -> tuple[Upstream, Program]:
+    """A proxy whose dashboard has a password, and which keeps no text."""
+    upstream = stack.enter_context(Upstream())
+    config = {
+        "providers": {"anthropic": {"base_url": upstream.url}},
+        "storage": {"url": "sqlite:records.db", "bodies": "metadata"},
+        "dashboard": {"password": "open sesame"},
+    }
+    return upstream, stack.enter_context(Program(folder, config))
+
+
+class PasswordTests(AcceptanceCase):
+    """With a password, anyone who has logged in (cookie) or sends `Authorization: Bearer <password>`."""
+
+    BEARER: ClassVar = {"authorization": "Bearer open sesame"}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.up, self.proxy = shared(guarded)
+        self.port = self.proxy.port
+        self.up.answers(answer(MESSAGE))
+
+    def test_bearer(self) -> None:
+        for host in ("127.0.0.1", "proxy.example.com"):
+            headers = {**self.BEARER, "host": host}
+            self.assertEqual(ask(self.port, "GET", "/api/requests", b"", headers).status, 200)
+        self.assertEqual(ask(self.port, "GET", "/api/requests").status, 401)
+        for wrong in ("Bearer open", "Bearer ", "Basic open sesame", "open sesame"):
+            headers = {"authorization": wrong}
+            self.assertEqual(ask(self.port, "GET", "/api/requests", b"", headers).status, 401)
+
+    def test_the_pages_lead_to_a_login(self) -> None:
+        reply = ask(self.port, "GET", "/ui/", b"", {"accept": "text/html"})
+        self.assertIn(reply.status, (302, 303, 401))
+
+    def test_cookie(self) -> None:
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        reply = post(self.port, "/ui/login", b"password=wrong", form)
+        self.assertEqual((reply.status, reply["set-cookie"]), (401, None))
+        reply = post(self.port, "/ui/login", b"password=open+sesame", form)
+        self.assertEqual(reply.status, 303)
+        cookie = reply["set-cookie"] or ""
+        self.assertIn("httponly", cookie.lower())
+        self.assertIn("samesite", cookie.lower())
+        self.assertNotIn("sesame", cookie)
+        headers = {"cookie": cookie.partition(";")[0]}
+        self.assertEqual(ask(self.port, "GET", "/api/requests", b"", headers).status, 200)
+        forged = {"cookie": cookie.partition(";")[0][:-4] + "AAAA"}
+        self.assertEqual(ask(self.port, "GET", "/api/requests", b"", forged).status, 401)
+        foreign = {**headers, "origin": "https://evil.example"}
+        for method in ("GET", "DELETE"):
+            self.assertEqual(ask(self.port, method, "/api/requests", b"", foreign).status, 403)
+
+    def test_a_foreign_origin_with_the_password(self) -> None:
+        headers = {**self.BEARER, "origin": "https://evil.example"}
+        self.assertEqual(ask(self.port, "GET", "/api/requests", b"", headers).status, 403)
+
+    def test_the_api_itself_needs_no_password(self) -> None:
+        self.assertEqual(post(self.port, "/v1/messages", message(), ANTHROPIC).status, 200)
+
+    def test_metadata_alone(self) -> None:
+        """`bodies: metadata`: no prompt or answer text is kept."""
+        word = "Xylophone-4711"
+        body = message(messages=[{"role": "user", "content": word}])
+        self.up.answers(answer({**MESSAGE, "content": [{"type": "text", "text": word}]}))
+        reply = post(self.port, "/v1/messages", body, ANTHROPIC)
+        target = f"/api/requests/{reply['x-clawproxy-id']}"
+        self.eventually(lambda: ask(self.port, "GET", target, b"", self.BEARER).status == 200)
+        record = parsed(ask(self.port, "GET", target, b"", self.BEARER))
+        self.assertEqual((record["request"], record["response"]), (None, None))
+        self.assertEqual(record["usage"]["input_tokens"], 11)
+        for name in ("request", "response"):
+            reply = ask(self.port, "GET", f"{target}/{name}", b"", self.BEARER)
+            self.assertNotIn(word.encode(), reply.body)
+        time.sleep(0.5)
+        for file in self.proxy.folder.rglob("*"):
+            if file.is_file():
+                self.assertNotIn(word.encode(), file.read_bytes(), file)
+
+
+class RestartTests(AcceptanceCase):
+    def test_what_a_crash_interrupted(self) -> None:
+        """`interrupted`: what was running when the process died."""
+        upstream = self.upstream()
+        upstream.answers(stream(*EVENTS[:4], End.HANG))
+        config = {
+            "providers": {"anthropic": {"base_url": upstream.url}},
+            "storage": {"url": "sqlite:records.db"},
+        }
+        proxy = self.program(config)
+        with Connection(proxy.port) as caller:
+            caller.send("POST", "/v1/messages", message(stream=True), ANTHROPIC)
+            caller.until(b"there")
+            found = re.search(rb"x-clawproxy-id: (\S+)", caller.data, re.IGNORECASE)
+            assert found is not None
+            # The journal is written in batches.
+            time.sleep(0.5)
+            proxy.signal(signal.SIGKILL)
+            proxy.wait()
+        again = self.stack.enter_context(Program(proxy.folder))
+        target = f"/api/requests/{found[1].decode()}"
+
+        def interrupted() -> bool:
+            reply = ask(again.port, "GET", target)
+            return reply.status == 200 and parsed(reply)["outcome"] == "interrupted"
+
+        self.eventually(interrupted, 20)
+        body = ask(again.port, "GET", f"{target}/response").body
+        self.assertEqual(body, b"".join(EVENTS[:4]))
+
+    def test_without_a_store(self) -> None:
+        """`none` keeps nothing, and proxies all the same."""
+        upstream = self.upstream()
+        config = {
+            "providers": {"openai": {"base_url": upstream.url}},
+            "storage": {"url": "none"},
+        }
+        proxy = self.program(config)
+        reply = post(proxy.port, "/v1/chat/completions", message("gpt-x"), OPENAI)
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(ask(proxy.port, "GET", "/health").status, 200)
+        names = {each.name for each in proxy.folder.iterdir()}
+        self.assertEqual(names, {"clawproxy.yaml", "output.log"})
