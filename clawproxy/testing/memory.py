@@ -173,13 +173,27 @@ class MemoryProxy:
 
         :raise IndexError: it makes none.
         """
-        *_, factory, _timeout, _bind = self.reactor.tcpClients.pop(0)
-        return MemoryUpstream(factory)
+        return MemoryUpstream(self._attempt())
 
     def refuse(self) -> None:
         """Refuse the connection that the proxy is making."""
-        *_, factory, _timeout, _bind = self.reactor.tcpClients.pop(0)
-        factory.clientConnectionFailed(cast(Any, None), Failure(ConnectionRefusedError()))
+        failure = Failure(ConnectionRefusedError())
+        self._attempt().clientConnectionFailed(cast(Any, None), failure)
+
+    @property
+    def connecting(self) -> int:
+        """How many connections it is making; those that it has given up are not counted."""
+        made = self.reactor.connectors[
+            -len(self.reactor.tcpClients) or len(self.reactor.connectors) :
+        ]
+        return sum(not connector.stoppedConnecting for connector in made)
+
+    def _attempt(self) -> Any:
+        while True:
+            *_, factory, _timeout, _bind = self.reactor.tcpClients.pop(0)
+            connector = self.reactor.connectors[-1 - len(self.reactor.tcpClients)]
+            if not connector.stoppedConnecting:
+                return factory
 
     def advance(self, seconds: float) -> None:
         """Let time pass, in steps small enough for timers that re-arm themselves."""
