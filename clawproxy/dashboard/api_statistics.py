@@ -6,7 +6,7 @@ from clawproxy.core.timestamp import rfc3339
 from clawproxy.dashboard.api_answer import Answer, Call, given
 from clawproxy.dashboard.api_query import FILTERS, choice, parameters, read_filter
 from clawproxy.store.protocol import Store
-from clawproxy.store.statistics import BYS, By, Figures, figures, total
+from clawproxy.store.statistics import BYS, PERCENTS, By, Figures, report
 
 _TAKEN = tuple(name for name in FILTERS if name != "q")
 _LABELS = {"agent": "agent_id"}
@@ -20,14 +20,14 @@ async def statistics(call: Call) -> Answer:
     filter = read_filter(found, call.now)
 
     async def fetch(store: Store) -> dict[str, object]:
+        whole, groups = await report(store, filter, bys)
         answer: dict[str, object] = {
             "since": None if filter.since is None else rfc3339(filter.since / 1000),
             "until": None if filter.until is None else rfc3339(filter.until / 1000),
-            "total": _plain(await total(store, filter)),
+            "total": _plain(whole),
         }
-        for by in dict.fromkeys(bys):
+        for by, rows in groups.items():
             label = _LABELS.get(by, by)
-            rows = await figures(store, filter, by)
             answer[f"by_{by}"] = [{label: _key(each), **_plain(each)} for each in rows]
         return answer
 
@@ -50,8 +50,6 @@ def _plain(each: Figures) -> dict[str, object]:
         "unpriced": each.unpriced,
         "request_bytes": each.request_bytes,
         "response_bytes": each.response_bytes,
-        "ttft_ms": {f"p{percent}": each.ttft_ms.get(percent) for percent in (50, 90, 95, 99)},
-        "duration_ms": {
-            f"p{percent}": each.duration_ms.get(percent) for percent in (50, 90, 95, 99)
-        },
+        "ttft_ms": {f"p{percent}": each.ttft_ms.get(percent) for percent in PERCENTS},
+        "duration_ms": {f"p{percent}": each.duration_ms.get(percent) for percent in PERCENTS},
     }

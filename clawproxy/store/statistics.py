@@ -1,17 +1,16 @@
-"""Figures over many exchanges: counts, tokens, cost and percentiles, by time, model, provider or
-agent.
+"""Figures over many exchanges: counts, tokens, cost and percentiles, by time, model, provider or agent.
 
-The statements are plain SQL that every store understands
-(:meth:`clawproxy.store.protocol.Store.rows`). Percentiles are by nearest rank: a figure that some
-exchange really had.
+Two statements that every store understands (:meth:`clawproxy.store.protocol.Store.rows`) give it all: sums by hour,
+model, provider and agent together, which are added up here for each of them, and the times alone, from which
+percentiles are taken by nearest rank. Beyond :data:`RANKED` exchanges the times are those of a sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from clawproxy.store import query
 from clawproxy.store.protocol import Filter, Store
@@ -20,31 +19,31 @@ By = Literal["hour", "day", "model", "provider", "agent"]
 BYS: tuple[By, ...] = get_args(By)
 
 PERCENTS = (50, 90, 95, 99)
-_KEYS = {
-    "hour": "e.started_ms / 3600000",
-    "day": "e.started_ms / 86400000",
-    "model": "COALESCE(e.routed_model, e.model)",
-    "provider": "e.provider",
-    "agent": "e.agent_id",
-}
-_SPANS = {"hour": 3_600_000, "day": 86_400_000}
-_OUTCOMES = ("ok", "error", "client_gone", "cut", "interrupted", "running")
-_TOKENS = (
+RANKED = 200_000
+"""Exchanges whose times are looked at one by one."""
+OUTCOMES = ("ok", "error", "client_gone", "cut", "interrupted", "running")
+TOKENS = (
     "input_tokens",
     "output_tokens",
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
     "reasoning_tokens",
 )
+_HOUR = 3_600_000
+_KEYS = {
+    "hour": f"e.started_ms / {_HOUR}",
+    "model": "COALESCE(e.routed_model, e.model)",
+    "provider": "e.provider",
+    "agent": "e.agent_id",
+}
 _SUMS = ", ".join(
     [
-        "COUNT(*)",
-        *(f"SUM(CASE WHEN e.outcome = '{name}' THEN 1 ELSE 0 END)" for name in _OUTCOMES),
-        *(f"COALESCE(SUM(e.{name}), 0)" for name in _TOKENS),
-        "COALESCE(SUM(e.cost_usd), 0)",
+        *(f"SUM(CASE WHEN e.outcome = '{name}' THEN 1 ELSE 0 END)" for name in OUTCOMES),
+        *(f"COALESCE(SUM(e.{name}), 0)" for name in TOKENS),
         "SUM(CASE WHEN e.cost_usd IS NULL AND e.output_tokens > 0 THEN 1 ELSE 0 END)",
         "COALESCE(SUM(e.request_bytes), 0)",
         "COALESCE(SUM(e.response_bytes), 0)",
+        "COALESCE(SUM(e.cost_usd), 0)",
     ]
 )
 
@@ -53,8 +52,8 @@ _SUMS = ", ".join(
 class Figures:
     """What a group of exchanges amounts to.
 
-    :ivar key: what they have in common: a model, a provider, an agent, or the milliseconds since
-        the epoch at which the hour or day began; ``None`` where they have none, or for all.
+    :ivar key: what they have in common: a model, a provider, an agent, or the milliseconds since the epoch at
+        which the hour or day began; ``None`` where they have none, or for all.
     :ivar cost_usd: of those whose cost is known.
     :ivar unpriced: how many used tokens at a cost that is not known.
     :ivar ttft_ms: milliseconds to the first byte, by percent; empty where nothing was measured.
@@ -85,16 +84,52 @@ class Figures:
         return read / prompt if prompt else None
 
 
+@define
+class _Group:
+    counts: list[int] = field(factory=lambda: [0] * (len(OUTCOMES) + len(TOKENS) + 3))
+    cost: float = 0.0
+    ttft: list[float] = field(factory=list)
+    duration: list[float] = field(factory=list)
+
+    def add(self, sums: Sequence[Any]) -> None:
+        for at in range(len(self.counts)):
+            self.counts[at] += int(sums[at])
+        self.cost += float(sums[-1])
+
+    def figures(self, key: str | int | None) -> Figures:
+        outcomes = dict(zip(OUTCOMES, self.counts, strict=False))
+        tokens = dict(zip(TOKENS, self.counts[len(OUTCOMES) :], strict=False))
+        unpriced, asked, answered = self.counts[-3:]
+        return Figures(
+            key,
+            sum(outcomes.values()),
+            outcomes,
+            tokens,
+            round(self.cost, 9),
+            unpriced,
+            asked,
+            answered,
+            percentiles(self.ttft),
+            percentiles(self.duration),
+        )
+
+
+def percentiles(values: list[float]) -> dict[int, float]:
+    """Give the value at each of :data:`PERCENTS`, by nearest rank; nothing for no values."""
+    if not values:
+        return {}
+    values.sort()
+    # The smallest value that so many percent are not above.
+    ranks = {percent: max(0, -(-len(values) * percent // 100) - 1) for percent in PERCENTS}
+    return {percent: round(float(values[rank]), 3) for percent, rank in ranks.items()}
+
+
 async def total(store: Store, filter: Filter) -> Figures:
     """Give the figures of all exchanges that a filter lets through.
 
     :param filter: without ``text``.
     """
-    found = await _figures(store, filter, "0", None)
-    if found:
-        return found[0]
-    none = dict.fromkeys(_OUTCOMES, 0)
-    return Figures(None, 0, none, dict.fromkeys(_TOKENS, 0), 0.0, 0, 0, 0)
+    return (await report(store, filter, ()))[0]
 
 
 async def figures(store: Store, filter: Filter, by: By) -> list[Figures]:
@@ -102,75 +137,77 @@ async def figures(store: Store, filter: Filter, by: By) -> list[Figures]:
 
     :param filter: without ``text``.
     """
-    return await _figures(store, filter, _KEYS[by], by)
+    return (await report(store, filter, (by,)))[1][by]
 
 
-async def _figures(store: Store, filter: Filter, key: str, by: By | None) -> list[Figures]:
+async def report(
+    store: Store, filter: Filter, bys: Iterable[By]
+) -> tuple[Figures, dict[By, list[Figures]]]:
+    """Give the figures of all, and those of the groups of each kind.
+
+    :param filter: without ``text``.
+    """
+    kinds = tuple(dict.fromkeys(bys))
+    # A day is made of its hours.
+    names = tuple(dict.fromkeys("hour" if by == "day" else by for by in kinds))
     where = query.where(filter, "?")
     if filter.tool is not None:
         where.conditions.append(
             "EXISTS (SELECT 1 FROM tool t WHERE t.name = ? AND t.exchange = e.id)"
         )
         where.parameters.append(filter.tool)
+    keys = ", ".join(_KEYS[name] for name in names) or "0"
+    places = ", ".join(str(at + 1) for at in range(len(names) or 1))
     rows = await store.rows(
-        f"SELECT {key} AS k, {_SUMS} FROM exchange e WHERE {where.sql} GROUP BY 1",
+        f"SELECT {keys}, {_SUMS} FROM exchange e WHERE {where.sql} GROUP BY {places}",
         where.parameters,
     )
-    ttft = await _percentiles(store, where, key, "ttft_ms")
-    duration = await _percentiles(store, where, key, "duration_ms")
-    found = [_read(row, by, ttft, duration) for row in rows if row[1]]
-    if by in _SPANS:
-        return sorted(found, key=lambda each: int(each.key or 0))
-    return sorted(found, key=lambda each: (-each.requests, str(each.key)))
-
-
-async def _percentiles(
-    store: Store, where: query.Where, key: str, column: str
-) -> dict[object, dict[int, float]]:
-    chosen = ", ".join(
-        f"MIN(CASE WHEN i * 100 >= n * {percent} THEN v END)" for percent in PERCENTS
-    )
-    rows = await store.rows(
-        f"SELECT k, {chosen} FROM ("
-        f"SELECT {key} AS k, e.{column} AS v,"
-        f" ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY e.{column}) AS i,"
-        f" COUNT(*) OVER (PARTITION BY {key}) AS n"
-        f" FROM exchange e WHERE {where.sql} AND e.{column} IS NOT NULL"
-        ") ranked GROUP BY k",
+    width = len(names) or 1
+    whole = _Group()
+    groups: dict[By, dict[Any, _Group]] = {by: {} for by in kinds}
+    for row in rows:
+        sums = row[width:]
+        whole.add(sums)
+        for by, key in _found(kinds, names, row):
+            groups[by].setdefault(key, _Group()).add(sums)
+    count = sum(whole.counts[: len(OUTCOMES)])
+    # The middle bits of a number are as good as random among the exchanges of a time.
+    step = -(-count // RANKED)
+    sample = f" AND (e.id / 16) % {step} = 0" if step > 1 else ""
+    for row in await store.rows(
+        f"SELECT {keys}, e.ttft_ms, e.duration_ms FROM exchange e WHERE {where.sql}{sample}",
         where.parameters,
-    )
-    return {
-        row[0]: {
-            percent: round(float(value), 3)
-            for percent, value in zip(PERCENTS, row[1:], strict=True)
-        }
-        for row in rows
-    }
+    ):
+        ttft, duration = row[-2:]
+        several = [
+            whole,
+            *(groups[by][key] for by, key in _found(kinds, names, row) if key in groups[by]),
+        ]
+        for group in several:
+            if ttft is not None:
+                group.ttft.append(ttft)
+            if duration is not None:
+                group.duration.append(duration)
+    return whole.figures(None), {by: _sorted(by, found) for by, found in groups.items()}
 
 
-def _read(
-    row: Sequence[object],
-    by: By | None,
-    ttft: dict[object, dict[int, float]],
-    duration: dict[object, dict[int, float]],
-) -> Figures:
-    raw, *numbers = row
-    counts = [int(number) for number in numbers[: 1 + len(_OUTCOMES) + len(_TOKENS)]]  # type: ignore[call-overload]
-    cost, unpriced, asked, answered = numbers[len(counts) :]
-    key: str | int | None = None
-    if by in _SPANS:
-        key = int(raw) * _SPANS[by]  # type: ignore[call-overload]
-    elif by is not None:
-        key = None if raw is None else str(raw)
-    return Figures(
-        key,
-        counts[0],
-        dict(zip(_OUTCOMES, counts[1:], strict=False)),
-        dict(zip(_TOKENS, counts[1 + len(_OUTCOMES) :], strict=True)),
-        round(float(cost), 9),  # type: ignore[arg-type]
-        int(unpriced),  # type: ignore[call-overload]
-        int(asked),  # type: ignore[call-overload]
-        int(answered),  # type: ignore[call-overload]
-        ttft.get(raw, {}),
-        duration.get(raw, {}),
-    )
+def _found(
+    kinds: tuple[By, ...], names: tuple[str, ...], row: Sequence[Any]
+) -> list[tuple[By, Any]]:
+    """Give the groups that a row is of."""
+    found: list[tuple[By, Any]] = []
+    for by in kinds:
+        if by == "day":
+            found.append((by, int(row[names.index("hour")]) // 24 * 24 * _HOUR))
+        elif by == "hour":
+            found.append((by, int(row[names.index("hour")]) * _HOUR))
+        else:
+            found.append((by, row[names.index(by)]))
+    return found
+
+
+def _sorted(by: By, found: dict[Any, _Group]) -> list[Figures]:
+    listed = [group.figures(key) for key, group in found.items()]
+    if by in ("hour", "day"):
+        return sorted(listed, key=lambda each: int(each.key or 0))
+    return sorted(listed, key=lambda each: (-each.requests, str(each.key)))
