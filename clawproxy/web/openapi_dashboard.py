@@ -51,6 +51,7 @@ def parameters() -> dict[str, JSON]:
 
 
 _FILTERS: list[JSON] = [{"$ref": f"#/components/parameters/{name}"} for name in FILTERS]
+_NO_WORDS = [each for each, name in zip(_FILTERS, FILTERS, strict=True) if name != "q"]
 _LIMIT: JSON = {
     "name": "limit",
     "in": "query",
@@ -145,13 +146,18 @@ _WORDS: Mapping[tuple[str, str], tuple[str, list[JSON], JSON]] = {
     ),
     ("GET", "/api/stats"): (
         "Sum the traffic up",
-        [_BY, *(each for each, name in zip(_FILTERS, FILTERS, strict=True) if name != "q")],
-        shown("Totals, and the same by what was asked for.", obj({"total": obj({})})),
+        [_BY, *_NO_WORDS],
+        shown("Totals, and the same by what was asked for.", obj({"total": ref("Figures")})),
     ),
     ("GET", "/api/conversations"): (
         "List conversations, newest first",
+        [_LIMIT, _CURSOR, *_NO_WORDS],
+        shown("A page.", ref("ConversationPage")),
+    ),
+    ("GET", "/api/conversations/{id}"): (
+        "Show a conversation as a tree in which each message stands once",
         [],
-        shown("A page.", obj({})),
+        shown("The conversation.", ref("Conversation")),
     ),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from clawproxy import __version__
 from clawproxy.web import (
+    openapi_conversation,
     openapi_dashboard,
     openapi_dashboard_local,
     openapi_fault,
@@ -91,6 +92,7 @@ def document() -> JSON:
                 **openapi_message.SCHEMAS,
                 **openapi_operations.SCHEMAS,
                 **openapi_record.schemas(),
+                **openapi_conversation.SCHEMAS,
                 **openapi_dashboard_local.SCHEMAS,
             },
             "responses": {**openapi_fault.responses(), **openapi_dashboard_local.responses()},

@@ -133,8 +133,8 @@ def schemas() -> dict[str, JSON]:
         {**listed, **more, "request": any_json, "response": any_json},
         {
             "kind": {
-                "type": "string",
-                "description": "Empty for a turn, else the kind of side call.",
+                "type": ["string", "null"],
+                "description": "The kind of a side call (a title, a token count, …); null for a turn.",
             },
             "truncated": {"description": "What was too large to be kept whole."},
             "tools": {"description": "The tools that the answer calls."},

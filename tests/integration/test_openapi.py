@@ -105,7 +105,21 @@ class OpenAPITests(ProxyCase):
                 reply = self.call(proxy, "GET", own + tail)
                 if reply[1]["content-type"] == "application/json":
                     self.check(described, "/api/requests/{id}" + tail, reply)
-        for path in ("/api/requests", "/api/stats", "/api/status", "/health", "/livez"):
+        conversations = json.loads(self.call(proxy, "GET", "/api/conversations")[2])[
+            "conversations"
+        ]
+        self.assertGreater(len(conversations), 0)
+        for each in conversations:
+            reply = self.call(proxy, "GET", f"/api/conversations/{each['id']}")
+            self.check(described, "/api/conversations/{id}", reply)
+        for path in (
+            "/api/requests",
+            "/api/conversations",
+            "/api/stats",
+            "/api/status",
+            "/health",
+            "/livez",
+        ):
             self.check(described, path, self.call(proxy, "GET", path))
 
     def test_draining(self) -> None:
