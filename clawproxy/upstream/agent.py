@@ -30,8 +30,7 @@ from twisted.internet.endpoints import (
     TCP6ClientEndpoint,
     wrapClientTLS,
 )
-from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IProtocol, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS, HostnameCachingHTTPSPolicy
@@ -334,17 +333,28 @@ class Pool:
             secured = connection.secured = Deferred()
         factory = Factory.forProtocol(lambda: connection)
         factory.noisy = False
+        left = False
+
+        def leave(_: Deferred[IProtocol]) -> None:
+            nonlocal left
+            left = True
+            connecting.cancel()
+
         connecting = self._endpoint.connect(factory)
+        waiting: Deferred[IProtocol] = Deferred(leave)
+        connecting.chainDeferred(waiting)
         try:
-            await connecting.addTimeout(self._until(deadline), self._reactor, self._late)
+            await waiting.addTimeout(self._until(deadline), self._reactor, self._late)
             if secured is not None:
                 await secured.addTimeout(self._until(deadline), self._reactor, self._late)
-        except (CancelledError, ConnectingCancelledError):
-            # The caller left; an endpoint words that in a way of its own.
+        except UpstreamFailure:
             connection.abort()
-            raise CancelledError from None
-        except Exception:  # noqa: BLE001 - endpoints fail in many ways, all worded in one place
+            raise
+        except Exception as error:  # noqa: BLE001 - endpoints fail in many ways, all worded in one place
             connection.abort()
+            if left or isinstance(error, CancelledError):
+                # The caller left, whatever the endpoint calls it: one takes it for a failed look-up.
+                raise CancelledError from None
             raise connect_failure(Failure(), self._origin.host, self._origin.port) from None
         connection.pooled = True
         return connection

@@ -240,6 +240,22 @@ class ConnectTests(AgentCase):
         self.failureResultOf(asking, CancelledError)
         self.assertEqual(self.open, 0)
 
+    def test_caller_that_leaves_while_the_name_is_looked_up_is_no_failure(self) -> None:
+        class Endpoint:
+            """Fails when it is cancelled as HostnameEndpoint does."""
+
+            def connect(self, factory: Any) -> Deferred[Any]:
+                return Deferred(lambda d: d.errback(Failure(DNSLookupError("cancelled"))))
+
+        self.agent.pool(URL)._endpoint = cast(Any, Endpoint())
+        asking = self.ask()
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        late = self.ask()
+        self.reactor.pump([1.0] * 11)
+        self.assertTrue(self.failed(late).timeout, "time that runs out is no failed look-up either")
+        self.assertEqual(self.open, 0)
+
     def test_words_for_what_can_go_wrong(self) -> None:
         for error, word in (
             (DNSLookupError("no results"), "could not be resolved"),
