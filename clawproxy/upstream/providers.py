@@ -16,6 +16,9 @@ from clawproxy.upstream.demo import DemoProvider
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.openclaw.provider import OpenClawProvider
 
+INTRODUCTION = 3.0
+"""Seconds at most that a start waits for a gateway that accepts the connection and then takes its time."""
+
 AnyProvider = HTTPProvider | DemoProvider | OpenClawProvider
 
 
@@ -93,10 +96,16 @@ class Providers:
         return {name: ids for name, ids in known.items() if ids}
 
     async def start(self) -> None:
-        """Connect to the gateways; HTTP upstreams are connected to when they are asked."""
+        """Connect to the gateways; HTTP upstreams are connected to when they are asked.
+
+        Callers come in once the gateways' agents are known, or cannot be: until then the name of an agent
+        would lead to a default provider.
+        """
         self._running = True
         for gateway in self.gateways.values():
             gateway.startService()
+        for gateway in self.gateways.values():
+            await gateway.introduced(INTRODUCTION)
 
     async def stop(self) -> None:
         """Close every connection that carries nothing any more."""

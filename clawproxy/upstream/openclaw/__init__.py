@@ -1,8 +1,8 @@
 """OpenClaw agents as models, in three rings.
 
 1. Values, without I/O: :mod:`.frames`, :mod:`.handshake`, :mod:`.session` (the gateway's protocol),
-   :mod:`.pending`, :mod:`.backoff` (when to try again), :mod:`.cumulative` and :mod:`.runs` (a run's events into an
-       answer's),
+   :mod:`.pending`, :mod:`.backoff` (when to try again), :mod:`.cumulative` and :mod:`.runs` (a
+       run's events into an answer's),
    :mod:`.history`, :mod:`.faults`, :mod:`.errand` (a turn into what an agent is asked),
        :mod:`.agents`,
    :mod:`.approvals`, :mod:`.conversation`.

@@ -237,8 +237,8 @@ class GatewayRun:
             self._begin_work(self._conclude)
 
     def ask(self, approval: Approval, now: float) -> bool:
-        """Show an approval to the user: at once, as the end of this answer, if the run waits for it,
-        else under the answer, which goes on.
+        """Show an approval to the user: at once, as the end of this answer, if the run waits for
+        it, else under the answer, which goes on.
 
         :returns: whether anybody is there to see it.
         """

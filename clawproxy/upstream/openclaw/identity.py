@@ -2,7 +2,8 @@
 
 1. :meth:`DeviceIdentity.load` reads the file or makes one (mode 0600, written whole or not at all).
 2. :meth:`DeviceIdentity.device_block` signs a challenge for ``connect.params.device``.
-3. :meth:`DeviceIdentity.remember` keeps the device token that a gateway issues after pairing.
+3. :meth:`DeviceIdentity.remember` keeps the device token that a gateway issues after pairing, and
+   :meth:`DeviceIdentity.remember_agents` the names of its agents.
 
 The signed text is the gateway's version 2,
 ``v2|deviceId|clientId|clientMode|role|scopes|signedAt|token|nonce``: the only version that every
@@ -55,9 +56,11 @@ class DeviceIdentity:
         self,
         key: Ed25519PrivateKey,
         tokens: dict[str, Secret] | None = None,
+        agents: dict[str, tuple[str, ...]] | None = None,
         path: Path | None = None,
     ) -> None:
         self._key = key
+        self._agents = dict(agents or {})
         self._public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self._tokens = dict(tokens or {})
         self._path = path
@@ -90,7 +93,11 @@ class DeviceIdentity:
             document = json.loads(raw)
             seed = base64.b64decode(document["private_key"], validate=True)
             tokens = {str(k): Secret(str(v)) for k, v in document.get("tokens", {}).items()}
-            return cls(Ed25519PrivateKey.from_private_bytes(seed), tokens, path)
+            agents = {
+                str(gateway): tuple(str(agent) for agent in ids)
+                for gateway, ids in document.get("agents", {}).items()
+            }
+            return cls(Ed25519PrivateKey.from_private_bytes(seed), tokens, agents, path)
         except OSError as error:
             raise IdentityError(f"cannot protect the device identity {path}: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError, UnsupportedAlgorithm) as error:
@@ -110,6 +117,7 @@ class DeviceIdentity:
             "device_id": self.device_id,
             "private_key": base64.b64encode(seed).decode(),
             "tokens": {gateway: token.reveal() for gateway, token in self._tokens.items()},
+            "agents": self._agents,
         }
         temporary: str | None = None
         try:
@@ -148,6 +156,19 @@ class DeviceIdentity:
         :raises IdentityError: the file cannot be written.
         """
         if self._tokens.pop(gateway, None) is not None:
+            self.save()
+
+    def agents(self, gateway: str) -> tuple[str, ...]:
+        """The agents that ``gateway`` had when it last told them."""
+        return self._agents.get(gateway, ())
+
+    def remember_agents(self, gateway: str, agents: tuple[str, ...]) -> None:
+        """Keep a gateway's agents, so that their names lead there even before it is connected.
+
+        :raises IdentityError: the file cannot be written.
+        """
+        if self._agents.get(gateway) != agents:
+            self._agents[gateway] = agents
             self.save()
 
     def device_block(

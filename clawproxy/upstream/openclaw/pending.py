@@ -1,7 +1,7 @@
 """What was asked over a connection and not answered yet: :class:`PendingRequests`.
 
-A request leaves the table before anybody hears its answer, since who hears it may stop the service or lose
-the connection.
+A request leaves the table before anybody hears its answer, since who hears it may stop the service
+or lose the connection.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
 from clawproxy.upstream.provider import CallContext, EventSink, Run
 
 ROSTER_AGE = 60.0
-"""Seconds after which a list of agents is asked for anew, when somebody looks at it."""
+"""Seconds after which the agents are asked for anew: with the next tick, or when somebody looks."""
 
 _THINKING: dict[str, Showing] = {"think_tags": "text", "hidden": "hidden"}
 
@@ -86,12 +86,13 @@ class OpenClawProvider(Service):
         self._reactor = reactor
         self._clock = clock
         address = GatewayAddress.parse(config.url)
+        self._device = identity or self._identity(config)
         self._connection = GatewayConnection(
             reactor,
             endpoint or endpoint_for(reactor, address, config.connect_timeout),
             address,
             url=config.url,
-            identity=identity or self._identity(config),
+            identity=self._device,
             credentials=Credentials.configured(
                 config.token, config.password, approvals=config.approvals
             ),
@@ -101,7 +102,7 @@ class OpenClawProvider(Service):
             clock=clock,
         )
         self._retrieval = tuple(re.compile(p) for p in config.retrieval_patterns)
-        self._roster = Roster()
+        self._roster = Roster(tuple(Agent(name) for name in self._device.agents(config.url)))
         self._roster_at: float | None = None
         self._runs: dict[str, GatewayRun] = {}
         self._watchers: list[Callable[[str, str, JSON], None]] = []
@@ -130,6 +131,18 @@ class OpenClawProvider(Service):
     def stopService(self) -> None:
         super().stopService()
         self._connection.stopService()
+
+    async def introduced(self, timeout: float) -> None:
+        """Wait until the agents' names are known, or it is clear that they will not be for now.
+
+        :param timeout: seconds, at most.
+        """
+        if not self._roster.agents:
+            try:
+                await self._connection.ready(timeout)
+                await self._seen()
+            except ProxyError as error:
+                self.log.info("the agents are not known yet: {error}", error=error.message)
 
     def retire(self) -> None:
         """Stop once the last call has its answer: the configuration names another gateway now."""
@@ -176,11 +189,15 @@ class OpenClawProvider(Service):
         :raises ProxyError: it does not connect; says why.
         """
         hello = await self._connection.ready(self.config.connect_timeout)
+        await self._seen()
+        return hello
+
+    async def _seen(self) -> None:
+        """Wait for what is asked on each new connection."""
         if not self._looking.called:
             seen: Deferred[None] = Deferred()
             self._looking.chainDeferred(seen)
             await seen
-        return hello
 
     async def agent(self, model: str) -> Agent:
         """Find the agent that a model name means, asking the gateway if need be.
@@ -203,6 +220,10 @@ class OpenClawProvider(Service):
         self._roster = read_agents(response.payload)
         self._roster_at = self._reactor.seconds()
         if self._roster.agents != before.agents:
+            try:
+                self._device.remember_agents(self.config.url, self.agent_ids)
+            except IdentityError as error:
+                self.log.warn("the agents' names are not kept: {error}", error=str(error))
             self.on_agents(self.agent_ids)
         return self._roster
 
@@ -296,9 +317,17 @@ class OpenClawProvider(Service):
         self._looking = Deferred.fromCoroutine(self._look_around(hello))
         self._looking.addErrback(self._unseen)
 
-    async def _look_around(self, hello: Hello) -> None:
+    @property
+    def _stale(self) -> bool:
+        """Whether the agents should be asked for anew."""
+        if self._roster_at is None:
+            return True
+        return self._reactor.seconds() - self._roster_at >= ROSTER_AGE
+
+    async def _look_around(self, hello: Hello | None) -> None:
+        """See which agents there are and, on a new connection, which approvals wait."""
         await self._refresh()
-        if self.config.approvals and "exec.approval.list" in hello.methods:
+        if hello is not None and self.config.approvals and "exec.approval.list" in hello.methods:
             response = await self._connection.request("exec.approval.list", {})
             if response.error is None:
                 for approval in self.approvals.read_all(response.payload, self._clock()):
@@ -328,6 +357,9 @@ class OpenClawProvider(Service):
                 self.approvals.ended(event.payload)
             case "shutdown":
                 self._going = True
+            case "tick" if self._stale and self._looking.called:
+                self._looking = Deferred.fromCoroutine(self._look_around(None))
+                self._looking.addErrback(self._unseen)
             case _:
                 pass
 
@@ -336,7 +368,8 @@ class OpenClawProvider(Service):
         conversation = self.conversations.of_session(approval.session_key)
         if conversation is None:
             return
-        # A run from before this proxy's start still holds up those queued behind it: their caller is
+        # A run from before this proxy's start still holds up those queued behind it: their caller
+        # is
         # asked.
         run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
         conversation.approvals.append(approval.id)
@@ -377,10 +410,7 @@ class OpenClawProvider(Service):
 
         :raises ProxyError: they were never known, and the gateway cannot be asked.
         """
-        now = self._reactor.seconds()
-        if self._roster_at is not None and now - self._roster_at < ROSTER_AGE:
-            return self._roster.agents
-        if self._roster_at is not None and self.hello is None:
+        if not self._stale or (self._roster.agents and self.hello is None):
             return self._roster.agents
         await self.ready()
         return (await self._refresh()).agents

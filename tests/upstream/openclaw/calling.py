@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define, field
 from twisted.internet.task import Clock
 
@@ -135,7 +137,9 @@ class Caller:
     provider: OpenClawProvider
 
     @classmethod
-    def make(cls, gateway: Gateway, **config: object) -> Caller:
+    def make(
+        cls, gateway: Gateway, *, identity: DeviceIdentity | None = None, **config: Any
+    ) -> Caller:
         """Start a provider."""
         clock = Clock()
         provider = OpenClawProvider(
@@ -147,7 +151,7 @@ class Caller:
                 **config,  # type: ignore[arg-type]
             ),
             endpoint=gateway,
-            identity=DeviceIdentity.generate(),
+            identity=identity or DeviceIdentity.generate(),
             clock=lambda: 1_800_000_000 + clock.seconds(),
             rng=lambda: 0.5,
         )

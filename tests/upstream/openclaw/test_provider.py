@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +18,7 @@ from clawproxy.core.dialects.events import (
 )
 from clawproxy.core.dialects.turn import Reasoning, TextPart
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.openclaw.identity import DeviceIdentity
 from tests.upstream.openclaw.calling import PIXEL, Caller
 from tests.upstream.openclaw.gateway import AgentGateway, JSONObject
 
@@ -23,7 +26,7 @@ from tests.upstream.openclaw.gateway import AgentGateway, JSONObject
 class ProviderTestCase(SynchronousTestCase):
     """A provider and a gateway whose runs are played here."""
 
-    def begin(self, gateway: AgentGateway | None = None, **config: object) -> Caller:
+    def begin(self, gateway: AgentGateway | None = None, **config: Any) -> Caller:
         self.gateway = gateway or AgentGateway()
         self.caller = Caller.make(self.gateway, **config)
         self.clock = self.caller.clock
@@ -224,7 +227,7 @@ class Calls(ProviderTestCase):
 class Thinking(ProviderTestCase):
     """Thinking and tools, shown as the config says."""
 
-    def answer(self, **config: object) -> tuple[str, str]:
+    def answer(self, **config: Any) -> tuple[str, str]:
         sink = self.begin(None, **config).ask("hi")
         request = self.gateway.runs()[0]
         self.gateway.accepted(request)
@@ -737,6 +740,43 @@ class Pages(ProviderTestCase):
         self.gateway.reachable = False
         self.gateway.last.drop()
         self.result(self.provider.models())
+
+    def test_told_anew(self) -> None:
+        """Agents come and go; a tick after a minute the router knows."""
+        self.begin()
+        heard: list[tuple[str, ...]] = []
+        self.provider.on_agents = heard.append
+        self.gateway.answers["agents.list"] = {"agents": [{"id": "new"}]}
+        for _ in range(3):
+            self.clock.advance(30)
+            self.gateway.last.event("tick", {})
+        self.assertEqual(heard, [("new",)])
+        self.assertEqual(len(self.gateway.last.asked("agents.list")), 2)
+
+    def test_remembered(self) -> None:
+        """After a start the agents' names lead to the gateway although it is still away."""
+        gateway = AgentGateway()
+        path = Path(self.mktemp())
+        before = Caller.make(gateway, identity=DeviceIdentity.load(path))
+        before.provider.stopService()
+        gateway.reachable = None
+        after = Caller.make(gateway, identity=DeviceIdentity.load(path))
+        self.addCleanup(after.provider.stopService)
+        self.assertEqual(after.provider.agent_ids, ("main", "dev"))
+        agents = self.result(after.provider.models())
+        self.assertEqual([a.id for a in agents], ["main", "dev"])  # type: ignore[attr-defined]
+        self.assertIsNone(self.result(after.provider.introduced(3)))
+
+    def test_introduced(self) -> None:
+        self.begin()
+        self.assertIsNone(self.result(self.provider.introduced(3)))
+        gateway = AgentGateway()
+        gateway.reachable = None
+        self.begin(gateway)
+        waiting = Deferred.fromCoroutine(self.provider.introduced(3))
+        self.assertNoResult(waiting)
+        self.clock.advance(3)
+        self.assertIsNone(self.successResultOf(waiting))
 
     def test_models_never_known(self) -> None:
         gateway = AgentGateway()

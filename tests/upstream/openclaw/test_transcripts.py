@@ -8,6 +8,7 @@ The tables name scenarios as the recordings do. A scenario that no table names f
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -172,7 +173,7 @@ class PlayingTestCase(SynchronousTestCase):
         self.assertTrue(found, f"{scenario} is not recorded")
         return found
 
-    def play(self, *recording: Recording, **config: object) -> tuple[Player, Caller]:
+    def play(self, *recording: Recording, **config: Any) -> tuple[Player, Caller]:
         """Connect; runs go by the method that was recorded."""
         methods = {f.get("method") for r in recording for d, f in r.frames if d == "out"}
         starts = methods & STARTS
