@@ -18,14 +18,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import readBody
 
 from clawproxy.upstream.agent import (
-    IDLE_KEPT,
-    Origin,
     OutgoingRequest,
     StreamClient,
     UpstreamAgent,
 )
 from clawproxy.upstream.failure import UpstreamFailure, connect_failure
 from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.pool import IDLE_KEPT, Origin
 
 URL = b"http://127.0.0.1:1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
