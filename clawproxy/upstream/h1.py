@@ -358,6 +358,9 @@ class H1Connection(Protocol):
         response.end(_DONE)
 
     def _fail(self, words: str) -> None:
+        if self._response is not None and self._pieces:
+            # What was good of this read is the caller's all the same.
+            self._response.piece(b"".join(self._pieces))
         waiting, self._waiting = self._waiting, None
         response, self._response = self._response, None
         self.abort()

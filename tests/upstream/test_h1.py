@@ -382,8 +382,8 @@ class FaultTests(ConnectionCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
         )
         _, reader = self.read(asking)
-        self.connection.dataReceived(b"nonsense\r\n")
-        self.assertEqual((reader.body, reader.failure.phase), (b"ab", "body"))
+        self.connection.dataReceived(b"3\r\ncde\r\nnonsense\r\n")
+        self.assertEqual((reader.body, reader.failure.phase), (b"abcde", "body"))
         self.assertTrue(self.transport.aborted)
 
     def test_unasked_switch_of_protocols(self) -> None:
