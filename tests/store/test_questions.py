@@ -1,19 +1,24 @@
-"""Conversations as trees, out of a real store."""
+"""Conversations as trees, their list, and figures, out of both kinds of stores."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from twisted.trial.unittest import TestCase
+from twisted.internet import reactor
+from twisted.trial.unittest import SkipTest, TestCase
 
 from clawproxy.dashboard.api_conversations import plain
-from clawproxy.store import conversation_list
+from clawproxy.store import conversation_list, statistics
 from clawproxy.store.conversation_query import load
-from clawproxy.store.protocol import Filter
+from clawproxy.store.postgres import PostgresStore
+from clawproxy.store.protocol import Filter, Store
 from clawproxy.store.sqlite import SQLiteStore
+from clawproxy.store.statistics import BYS, figures, report, total
+from tests.store import server
+from tests.store.samples import EPOCH
 from tests.store.traffic import Traffic
 
 LONG = "A heron is a wading bird with long legs, a long neck and much patience."
@@ -36,16 +41,13 @@ def parents(thread: dict[str, Any]) -> list[str | None]:
     return [names.get(each["parent"]) for each in thread["messages"]]
 
 
-class TreeCase(TestCase):
-    """Has a store and traffic."""
+class Questions(TestCase):
+    """Has traffic for a store, and asks it."""
 
-    def setUp(self) -> Any:
-        """Open a store."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        self.store = SQLiteStore(folder / "test.db")
-        self.store.open_now()
-        self.addCleanup(self.store.close_now)
+    store: Store
+
+    def begin(self) -> None:
+        """Take the store that was opened."""
         self.traffic = Traffic(self.store)
         self.ask = self.traffic.ask
 
@@ -58,7 +60,44 @@ class TreeCase(TestCase):
         return value
 
 
-class Trees(TreeCase):
+class SQLite(Questions):
+    """On SQLite."""
+
+    def setUp(self) -> Any:
+        """Open a store."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        store = SQLiteStore(folder / "test.db")
+        store.open_now()
+        self.addCleanup(store.close_now)
+        self.store = store
+        self.begin()
+
+
+class Postgres(Questions):
+    """On PostgreSQL, where a server can be started."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        """Open a store."""
+        try:
+            url = server.url()
+        except RuntimeError as error:
+            raise SkipTest(str(error)) from None
+        server.execute("DROP SCHEMA IF EXISTS clawproxy CASCADE")
+        store = PostgresStore(url, reactor)
+        self.addCleanup(store.close)
+        await store.open()
+        self.store = store
+        self.begin()
+
+
+if TYPE_CHECKING:
+    Mixin = Questions
+else:
+    Mixin = object
+
+
+class Trees(Mixin):
     """What grows where."""
 
     async def test_each_message_once(self) -> None:
@@ -318,7 +357,7 @@ class Trees(TreeCase):
         self.assertIsNone(await load(self.store, "nobody"))
 
 
-class Lists(TreeCase):
+class Lists(Mixin):
     """The list of conversations."""
 
     async def test_the_newest_first_in_pages(self) -> None:
@@ -345,7 +384,7 @@ class Lists(TreeCase):
         self.assertEqual(page.items[0].models, ["claude-sonnet-4-5", "gpt-5"])
 
 
-class Recalls(TreeCase):
+class Recalls(Mixin):
     """A restarted indexer goes on with what is in the store."""
 
     async def test_after_a_restart(self) -> None:
@@ -361,3 +400,89 @@ class Recalls(TreeCase):
         self.traffic.restart()
         second = await self.ask(["What is a heron?", "No idea.", "How tall?"], "A metre.")
         self.assertNotEqual(second.conversation_id, first.conversation_id)
+
+
+class Statistics(Mixin):
+    """Figures."""
+
+    async def test_groups(self) -> None:
+        """Sums, percentiles, and no group that nobody is in."""
+        for number in range(100):
+            await self.ask(
+                [f"question {number}"],
+                session_id="s",
+                agent_id="a1" if number % 4 == 0 else None,
+                model="gpt-5" if number % 2 else "claude-sonnet-4-5",
+                routed_model="gpt-5" if number % 2 else "claude-sonnet-4-5",
+                outcome="error" if number % 10 == 0 else "ok",
+                ttft_ms=float(number + 1),
+                duration_ms=None if number % 2 else float(number + 1),
+            )
+        whole, groups = await report(self.store, Filter(), BYS)
+        self.assertEqual((whole.requests, whole.errors, whole.outcomes["ok"]), (100, 10, 90))
+        self.assertEqual((whole.tokens["input_tokens"], whole.tokens["output_tokens"]), (1000, 500))
+        self.assertEqual(whole.ttft_ms, {50: 50.0, 90: 90.0, 95: 95.0, 99: 99.0})
+        self.assertEqual(whole.duration_ms, {50: 49.0, 90: 89.0, 95: 95.0, 99: 99.0})
+        self.assertGreater(whole.cost_usd, 0)
+        self.assertEqual(whole.cache_hit_rate, 0.0)
+        self.assertEqual(
+            [(each.key, each.requests) for each in groups["model"]],
+            [("claude-sonnet-4-5", 50), ("gpt-5", 50)],
+        )
+        self.assertEqual(
+            [(each.key, each.requests) for each in groups["agent"]], [(None, 75), ("a1", 25)]
+        )
+        hour = int(EPOCH) // 3600 * 3_600_000
+        self.assertEqual([(each.key, each.requests) for each in groups["hour"]], [(hour, 100)])
+        self.assertEqual([each.key for each in groups["day"]], [int(EPOCH) // 86_400 * 86_400_000])
+        self.assertEqual(await total(self.store, Filter()), whole)
+        self.assertEqual(await figures(self.store, Filter(), "model"), groups["model"])
+        few = await total(self.store, Filter(model="gpt-5", outcome="ok"))
+        self.assertEqual((few.requests, few.duration_ms), (50, {}))
+
+    async def test_nothing(self) -> None:
+        """No exchange, no groups."""
+        whole, groups = await report(self.store, Filter(), BYS)
+        self.assertEqual((whole.requests, whole.cost_usd, whole.cache_hit_rate), (0, 0.0, None))
+        self.assertEqual(groups, {by: [] for by in BYS})
+
+    async def test_a_sample(self) -> None:
+        """Of many exchanges the times of some are looked at; what is counted is counted."""
+        self.patch(statistics, "RANKED", 50)
+        for number in range(200):
+            await self.ask([f"question {number}"], session_id="s", ttft_ms=float(number + 1))
+        whole = await total(self.store, Filter())
+        self.assertEqual(whole.requests, 200)
+        self.assertLess(abs(whole.ttft_ms[50] - 100), 60)
+
+
+class SQLiteTrees(Trees, SQLite):
+    """Trees on SQLite."""
+
+
+class SQLiteLists(Lists, SQLite):
+    """Lists on SQLite."""
+
+
+class SQLiteRecalls(Recalls, SQLite):
+    """Recalls on SQLite."""
+
+
+class SQLiteStatistics(Statistics, SQLite):
+    """Figures on SQLite."""
+
+
+class PostgresTrees(Trees, Postgres):
+    """Trees on PostgreSQL."""
+
+
+class PostgresLists(Lists, Postgres):
+    """Lists on PostgreSQL."""
+
+
+class PostgresRecalls(Recalls, Postgres):
+    """Recalls on PostgreSQL."""
+
+
+class PostgresStatistics(Statistics, Postgres):
+    """Figures on PostgreSQL."""
