@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from clawproxy.core import headers as heads
 from clawproxy.core.demotion import Demoted, Demoter
 from clawproxy.core.errors import ProxyError
+from clawproxy.core.jsonedit import edit, peek
 from clawproxy.core.policy import transient
 from clawproxy.relay.pump import Decoded, Pump
 from clawproxy.upstream.h1 import H1Response
@@ -51,8 +54,10 @@ class Demotion:
         elif demoted.body is None:
             assert error is not None
             forward.fail(error)
-        else:
+        elif error is None:
             self._answer_whole(demoted, demoted.body)
+        else:
+            self._answer_whole(demoted, self._with_id(demoted.body))
         return None
 
     def _take(self, data: bytes) -> None:
@@ -60,6 +65,15 @@ class Demotion:
         forward.recording.received(data, forward.now_ms())  # type: ignore[union-attr]
         for piece in self._decoded.feed(data):
             self._demoter.feed(piece)
+
+    def _with_id(self, told: bytes) -> bytes:
+        """Give an error its ``request_id``, which HTTP errors have and events may lack."""
+        if "request_id" in peek(told):
+            return told
+        exchange = self._forward.exchange
+        upstream = heads.upstream_request_id(self._answer.raw_headers)
+        chosen = heads.request_id(upstream, exchange.client_request_id, exchange.id)
+        return edit(told, {("request_id",): msgspec.json.encode(chosen)})
 
     def _answer_whole(self, demoted: Demoted, body: bytes) -> None:
         forward = self._forward

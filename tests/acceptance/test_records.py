@@ -367,7 +367,7 @@ class BytesTests(RecordCase):
 
     def test_the_detail(self) -> None:
         """R plus `request_headers`, `response_headers` …, `request`, `response`."""
-        reply, record = self.made(message())
+        _, record = self.made(message())
         self.assertEqual((record["request"], record["response"]), (message(), MESSAGE))
         for name in ("request_headers", "response_headers"):
             for pair in record[name]:

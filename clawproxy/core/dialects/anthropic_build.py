@@ -21,6 +21,7 @@ import msgspec
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode, is_object
 from clawproxy.core.dialects.traits import (
     MIN_BUDGET,
+    NEWEST,
     Version,
     claude_budget,
     claude_version,
@@ -396,8 +397,9 @@ def _sampling(turn: Turn, version: Version, api_version: str | None, *, thinking
         value = getattr(sampling, name)
         if value and value != b"{}":
             raise unsupported(name, "Anthropic's models do not take it.")
-    refused = version >= (4, 7) or (api_version is not None and api_version >= NO_SAMPLING_SINCE)
-    if refused or thinking:
+    # Of a name without a version nothing is known: better a refusal that says so than a silent loss.
+    refused = (4, 7) <= version < NEWEST
+    if refused or thinking or (api_version is not None and api_version >= NO_SAMPLING_SINCE):
         return {}
     out: Json = {}
     if sampling.temperature is not None:

@@ -7,8 +7,9 @@ thinking from 4.7, ``system`` messages in the middle from 4.8. OpenAI
 (https://platform.openai.com/docs/guides/reasoning): o-series and GPT-5 and later reason; they take
 ``max_completion_tokens`` and ``reasoning_effort``, and neither ``temperature`` nor ``top_p``.
 
-A name that looks like Claude without a version counts as newest; any other name counts as an old,
-plain model of its dialect, since the many servers that imitate an API imitate its older part.
+A name that looks like Claude without a version counts as newest, but its sampling parameters are
+sent; any other name counts as an old, plain model of its dialect, since the many servers that
+imitate an API imitate its older part.
 """
 
 from __future__ import annotations
