@@ -114,6 +114,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
             board,
             lambda: [gateway.approvals for gateway in providers.gateways.values()],
             {"health": lambda: {name: report() for name, report in reports.items()}},
+            recording.instance,
         )
         board.observers.append(dashboard.live)
         pages.update(dashboard.pages)

@@ -13,6 +13,7 @@ from clawproxy.dashboard.gate import Gate
 from clawproxy.dashboard.live import Live
 from clawproxy.dashboard.login import Login
 from clawproxy.dashboard.process import ReaderProcess
+from clawproxy.dashboard.remote import Remote
 from clawproxy.dashboard.send import Sender
 from clawproxy.dashboard.status import ApprovalCalls, Approvals, Report, Status
 from clawproxy.relay.switchboard import Switchboard
@@ -25,6 +26,7 @@ class Dashboard:
     :param board: the relay's; its configuration is asked anew each time, because a reload may change it.
     :param desks: gives those who have approvals.
     :param reports: further members of ``/api/status``.
+    :param instance: this proxy's name in the store, where it records.
     :ivar live: an observer of all exchanges; it has to be told of them.
     :ivar pages: resources by first path segment.
     :ivar parts: what has to be started and stopped.
@@ -36,11 +38,14 @@ class Dashboard:
         board: Switchboard,
         desks: Callable[[], Sequence[Approvals]],
         reports: Mapping[str, Report],
+        instance: str = "",
     ) -> None:
         self._board = board
         url = board.wiring.config.storage.url
         self.reader = None if url == "none" else ReaderProcess(reactor, url)
         self.live = Live(reactor, lambda: [forward.exchange for forward in board.running])
+        if self.reader is not None and not url.startswith("sqlite:"):
+            self.live.on_watching = Remote(reactor, self.reader, instance, self.live.tell).watch
         gate = Gate(reactor, lambda: board.wiring.config.dashboard.password)
         status = Status(
             {

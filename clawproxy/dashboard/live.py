@@ -163,9 +163,11 @@ class Live:
     :param reactor: gives the time.
     :param running: gives the exchanges under way, for those who begin to watch.
     :ivar watching: whether anybody watches.
+    :ivar on_watching: is told when somebody begins to watch and when nobody does any more.
     """
 
     def __init__(self, reactor: Any, running: Callable[[], Iterable[Exchange]]) -> None:
+        self.on_watching: Callable[[bool], None] = lambda watching: None
         self.watching = False
         self._reactor = reactor
         self._running = running
@@ -192,7 +194,9 @@ class Live:
             raise Refusal(503, f"{WATCHERS} watch already", 30)
         watcher = Watcher(request, self._left)
         self._watchers.add(watcher)
-        self.watching = True
+        if not self.watching:
+            self.watching = True
+            self.on_watching(True)
         if self._beat is None:
             self._beat = self._reactor.callLater(HEARTBEAT, self._heartbeat)
         for exchange in sorted(self._running(), key=lambda each: each.id):
@@ -203,6 +207,7 @@ class Live:
         if self._watchers:
             return
         self.watching = False
+        self.on_watching(False)
         self._streams.clear()
         self._fresh.clear()
         for call in (self._round, self._beat):

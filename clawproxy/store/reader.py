@@ -27,6 +27,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 
 from clawproxy.dashboard.api import Api
+from clawproxy.store.feed import Feed
 from clawproxy.store.indexer import Line, LineObserver
 from clawproxy.store.opening import URL_VARIABLE, open_store
 from clawproxy.store.pool import StorePool
@@ -50,7 +51,7 @@ class QuietSite(Site):
         """Log nothing."""
 
 
-def site(reactor: Any, pool: StorePool) -> QuietSite:
+def site(reactor: Any, pool: StorePool, url: str) -> QuietSite:
     """Make the site: ``/api/``, and ``/ui/`` where the pages are installed.
 
     A module :data:`PAGES` has ``resource(reactor, pool)``, which gives what is served below
@@ -59,6 +60,8 @@ def site(reactor: Any, pool: StorePool) -> QuietSite:
     root = Resource()
     root.putChild(b"api", Api(reactor, pool))
     root.putChild(b"ui", _pages(reactor, pool))
+    if not url.startswith("sqlite:"):
+        root.putChild(b"feed", Feed(reactor, url, pool))
     return QuietSite(root, reactor=reactor, parsePOSTFormSubmission=False)
 
 
@@ -93,7 +96,7 @@ async def serve(reactor: Any, url: str, socket: Path, line: Line) -> None:
     reactor.addSystemEventTrigger("during", "shutdown", threads.stop)
     socket.unlink(missing_ok=True)
     endpoint = UNIXServerEndpoint(reactor, str(socket), mode=0o600, wantPID=False)
-    await endpoint.listen(site(reactor, stores(reactor, url, threads)))
+    await endpoint.listen(site(reactor, stores(reactor, url, threads), url))
     line.say(ready=os.getpid())
 
 

@@ -8,16 +8,19 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from twisted.trial.unittest import SkipTest
+
 from tests.integration.answers import STREAM, anthropic_frames, paced, text, tool_use
 from tests.integration.case import ProxyCase
 from tests.integration.proxy import PATIENCE, Proxy
 from tests.integration.upstream import Answer, Asked
+from tests.store import server
 
 T = TypeVar("T")
 FRAMES = anthropic_frames(
@@ -454,6 +457,16 @@ class Faults(ApiCase):
         self.assertEqual(calls.status("/api/status"), 200)
 
 
+def events_of(answer: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
+    """The events of a live view, as they come."""
+    name = ""
+    while line := answer.readline().decode():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ").rstrip()
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
 class Live(ApiCase):
     """The live view of a real proxy."""
 
@@ -466,13 +479,10 @@ class Live(ApiCase):
         answer = connection.getresponse()
         id = calls.ask(asking("hi"))
         seen: list[tuple[str, Any]] = []
-        name = ""
-        while not seen or seen[-1][0] != "finished":
-            line = answer.readline().decode().rstrip()
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                seen.append((name, json.loads(line.removeprefix("data: "))))
+        for each in events_of(answer):
+            seen.append(each)
+            if each[0] == "finished":
+                break
         connection.close()
         self.assertEqual({each["id"] for _, each in seen}, {id})
         self.assertEqual(seen[0][0], "started")
@@ -482,3 +492,79 @@ class Live(ApiCase):
         for earlier, later in pairwise(growing):
             self.assertTrue(later.startswith(earlier))
         self.assertEqual(seen[-1][1]["outcome"], "ok")
+
+
+class Shared(ApiCase):
+    """Two proxies on one PostgreSQL."""
+
+    def setUp(self) -> None:
+        """Have a server."""
+        super().setUp()
+        try:
+            self.url = server.url()
+        except RuntimeError as error:
+            raise SkipTest(str(error)) from None
+        server.execute("DROP SCHEMA IF EXISTS clawproxy CASCADE")
+        self.up = self.upstream(script)
+
+    def started(self, name: str) -> Calls:
+        """Start a proxy that records there."""
+        settings = {"storage.url": self.url, "storage.journal": "journal"}
+        return Calls(self.proxy(self.up, settings=settings, name=name))
+
+    def test_records(self) -> None:
+        """The API answers for both."""
+        first, second = self.started("first"), self.started("second")
+        ids = {
+            calls.ask(asking(f"question {number}")) for number, calls in enumerate((first, second))
+        }
+        for calls in (first, second):
+            page = self.total(calls, 2)
+            self.assertEqual({each["id"] for each in page["requests"]}, ids)
+        self.assertEqual(first.json("/api/requests?q=" + quote('"question 1"'))["total"], 1)
+        self.assertEqual(first.json("/api/stats")["total"]["requests"], 2)
+        self.assertEqual(first.json("/api/conversations")["total"], 2)
+        (id, *_) = ids
+        self.assertEqual(second.raw("GET", f"/api/requests/{id}/response")[2], b"".join(FRAMES))
+        self.assertEqual(second.json("/api/requests", "DELETE"), {"deleted": 2})
+        self.total(first, 0)
+
+    def test_live(self) -> None:
+        """Whoever watches one proxy sees the other's traffic, and each exchange once."""
+        first, second = self.started("first"), self.started("second")
+        connection = http.client.HTTPConnection("127.0.0.1", first.proxy.port, timeout=PATIENCE)
+        connection.request("GET", "/api/live")
+        seen = events_of(connection.getresponse())
+        self.assertEqual(first.status("/api/requests"), 200)
+        time.sleep(2)  # until the reader listens: nothing tells that from outside
+        theirs = second.ask(asking("theirs"))
+        name, each = next(seen)
+        while name != "finished":
+            self.assertEqual(each["id"], theirs)
+            name, each = next(seen)
+        self.assertEqual((each["id"], each["outcome"]), (theirs, "ok"))
+        ours = first.ask(asking("ours"))
+        time.sleep(1)
+        later = second.ask(asking("later"))
+        names = []
+        for name, each in seen:
+            names.append((name, each["id"]))
+            if (name, each["id"]) == ("finished", later):
+                break
+        connection.close()
+        self.assertEqual(
+            [name for name, id in names if id == ours and name != "progress"],
+            ["started", "finished"],
+        )
+
+    def test_a_server_that_goes_away(self) -> None:
+        """The API says so, and answers again when it is back."""
+        calls = self.started("only")
+        self.assertEqual(calls.status("/api/requests"), 200)
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        self.assertTrue(until(lambda: calls.status("/api/requests") == 200))
+        calls.ask(asking("still here"))
+        self.total(calls, 1)
