@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from clawproxy import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "ClawProxy"
 author = "the ClawProxy authors"
 copyright = "the ClawProxy authors, MIT licence"
 version = release = __version__
 
-extensions: list[str] = []
+extensions = ["directives"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"ClawProxy {version}"

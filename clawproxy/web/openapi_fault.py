@@ -46,7 +46,7 @@ REASONS: Mapping[Kind, Reason] = {
         "the request body must be a JSON object; found an empty body",
     ),
     Kind.MISSING_FIELD: Reason(
-        "model, or messages where the path has it, is missing or of the wrong type",
+        "the model, or the list of messages where the path has one, is missing or of the wrong type",
         "model: expected a non-empty string, it is missing",
         "model",
     ),

@@ -260,6 +260,7 @@ def paths() -> dict[str, JSON]:
     found[f"{MODELS_PATH}/{{id}}"]["delete"] = {
         **passed["delete"],
         "operationId": "model_delete",
+        "summary": "Delete a fine-tuned model where it lives",
         "parameters": [_MODEL_ID],
     }
     found["/v1/tools"] = _listed(
