@@ -1,0 +1,328 @@
+// The first page: cards for what is under way, rows for what is over.
+import { duration, size } from "./figures.js";
+import { watch } from "./feed.js";
+import { $, $$, ask, localize, make, say } from "./page.js";
+
+const CARDS = 24; // drawn with their text; more are counted
+const CHUNK = 50; // rows that come and go together when a page is scrolled
+const TAIL = 700; // characters of a text that a card can show
+const LINGER = 1200; // milliseconds for which a finished card stays, until its row is there
+
+const query = new URLSearchParams(location.search);
+const older = query.has("cursor");
+if (query.get("outcome") === "running") document.documentElement.classList.add("show-running");
+
+// Cards.
+
+const cards = new Map(); // id -> {exchange, progress, element, parts, fresh}
+const box = $("#cards");
+let paused = false;
+let drawing = false;
+
+function build(card) {
+  const x = card.exchange;
+  const parts = {
+    model: make("a", { href: `/ui/requests/${encodeURIComponent(x.id)}` }),
+    from: make("span", { class: "muted" }),
+    time: make("span", {}),
+    first: make("span", {}),
+    bytes: make("span", {}),
+    tools: make("span", { class: "card-tools" }),
+    text: make("p", { class: "wait" }, x.stream ? "waiting for the first token" : "waiting for the answer"),
+  };
+  const element = make(
+    "article",
+    { class: "card", "data-id": x.id },
+    make("div", { class: "card-head" }, parts.model, parts.from),
+    make("div", { class: "card-facts" }, parts.time, parts.first, parts.bytes, parts.tools),
+    make("div", { class: "card-text" }, parts.text),
+  );
+  return { element, parts };
+}
+
+function paint(card) {
+  if (!card.element) Object.assign(card, build(card));
+  const { exchange: x, progress, parts } = card;
+  const asked = x.model ?? `${x.method} ${x.path}`;
+  const routed = progress?.routed_model ?? x.routed_model;
+  parts.model.textContent = routed && routed !== asked ? `${asked} → ${routed}` : asked;
+  const agent = x.agent_id ? ` · agent ${x.agent_id.slice(0, 8)}` : "";
+  parts.from.textContent = `${progress?.provider ?? x.provider ?? ""}${agent}`;
+  const ttft = progress?.ttft_ms ?? x.ttft_ms;
+  parts.first.textContent = ttft == null ? "" : `first token ${duration(ttft)}`;
+  const bytes = progress?.response_bytes ?? 0;
+  parts.bytes.textContent = bytes ? size(bytes) : "";
+  if (progress) {
+    parts.tools.replaceChildren(
+      ...progress.tools.slice(-4).map((name) => make("span", { class: "tag" }, name)),
+    );
+    const spoken = progress.text;
+    const thought = !spoken && progress.thinking;
+    if (spoken || thought) {
+      parts.text.className = thought ? "thought" : "";
+      parts.text.textContent = (spoken || progress.thinking).slice(-TAIL);
+    }
+  }
+  card.fresh = false;
+}
+
+function tick(now) {
+  for (const card of cards.values()) {
+    if (!card.parts || card.over) continue;
+    const passed = now - Date.parse(card.exchange.started_at);
+    card.parts.time.textContent = duration(Math.max(0, Math.floor(passed / 100) * 100));
+  }
+}
+
+function draw() {
+  drawing = false;
+  if (paused) return;
+  let shown = 0;
+  for (const [id, card] of cards) {
+    if (card.over && Date.now() > card.over) {
+      card.element?.remove();
+      cards.delete(id);
+      continue;
+    }
+    if (shown >= CARDS) {
+      card.element?.remove();
+      card.element = null;
+      continue;
+    }
+    shown += 1;
+    if (card.fresh || !card.element) paint(card);
+    if (!card.element.isConnected) box.prepend(card.element);
+  }
+  const flying = [...cards.values()].filter((card) => !card.over).length;
+  $("#flying").textContent = flying > CARDS ? `${flying}, ${CARDS} of them shown` : flying;
+  $("#idle").hidden = cards.size > 0;
+}
+
+function soon() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
+}
+
+setInterval(() => {
+  if (document.hidden || paused || !cards.size) return;
+  tick(Date.now());
+  soon();
+}, 200);
+
+// Rows. Those far out of sight are kept beside the page and leave room of their own height.
+
+const table = $("#rows");
+const known = new Map(); // id -> row
+let next = $("tbody", table).dataset.next;
+
+const sight = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting && target.held) {
+        target.replaceChildren(...target.held);
+        target.held = null;
+      } else if (!isIntersecting && !target.held && target.rows.length === CHUNK) {
+        const height = target.getBoundingClientRect().height;
+        target.held = [...target.rows];
+        const room = make("td", { colspan: "11" });
+        room.style.height = `${height}px`;
+        room.style.padding = "0";
+        target.replaceChildren(make("tr", { "aria-hidden": "true" }, room));
+      }
+    }
+  },
+  { rootMargin: "1500px 0px" },
+);
+
+function learn(body) {
+  for (const row of body.rows) if (row.dataset.id) known.set(row.dataset.id, row);
+  if (!body.watched) sight.observe(body);
+  body.watched = true;
+}
+
+function parse(html) {
+  // A fragment of our own server's, in which everything that was recorded is escaped.
+  const holder = document.createElement("table");
+  holder.innerHTML = html;
+  const body = holder.tBodies[0];
+  localize(body);
+  return body;
+}
+
+async function fetchRows(cursor) {
+  const asked = new URLSearchParams(query);
+  asked.delete("cursor");
+  if (cursor) asked.set("cursor", cursor);
+  asked.set("limit", CHUNK);
+  return parse(await (await ask(`/ui/rows?${asked}`)).text());
+}
+
+// New rows go on top; a body that has grown gives its last rows to the next one.
+function put(row) {
+  let body = table.tBodies[0];
+  if (body.held || body.rows.length >= CHUNK) {
+    body = make("tbody");
+    table.insertBefore(body, table.tBodies[0]);
+    learn(body);
+  }
+  body.prepend(row);
+  known.set(row.dataset.id, row);
+}
+
+async function refresh() {
+  const fresh = [];
+  let cursor = null;
+  let total = null;
+  for (let page = 0; page < 4; page += 1) {
+    const body = await fetchRows(cursor);
+    total ??= body.dataset.total;
+    let met = false;
+    for (const row of [...body.rows]) {
+      const old = known.get(row.dataset.id);
+      if (!old) {
+        fresh.push(row);
+      } else {
+        met = true;
+        if (old.className !== row.className) {
+          old.replaceWith(row);
+          known.set(row.dataset.id, row);
+        }
+      }
+    }
+    cursor = body.dataset.next;
+    if (met || !cursor || !known.size) break;
+  }
+  for (const row of fresh.reverse()) {
+    row.classList.add("arrived");
+    put(row);
+  }
+  $("#total").textContent = Number(total).toLocaleString("en-US");
+  $("#clearing-count").textContent = $("#total").textContent;
+  $("#clear").disabled = total === "0";
+  if (known.size) $("#empty")?.remove();
+  return fresh.map((row) => row.dataset.id).concat([...known.keys()]);
+}
+
+const awaited = new Map(); // id -> tries left
+let timer = null;
+async function collect() {
+  timer = null;
+  if (paused || document.hidden) return;
+  try {
+    const have = new Set(await refresh());
+    for (const [id, tries] of awaited) {
+      if (have.has(id) && !known.get(id)?.classList.contains("running")) awaited.delete(id);
+      else if (tries <= 1) awaited.delete(id);
+      else awaited.set(id, tries - 1);
+    }
+  } catch (error) {
+    say(error.message);
+  }
+  if (awaited.size) wait(700);
+}
+function wait(ms) {
+  if (!older && timer === null) timer = setTimeout(collect, ms);
+}
+
+for (const body of table.tBodies) learn(body);
+
+// Older rows come when the end comes into sight.
+const end = $("#older");
+let loading = false;
+async function more() {
+  if (loading || !next) return;
+  loading = true;
+  try {
+    const body = await fetchRows(next);
+    next = body.dataset.next;
+    for (const row of [...body.rows]) if (known.has(row.dataset.id)) row.remove();
+    table.append(body);
+    learn(body);
+    if (next) end.href = `?${new URLSearchParams({ ...Object.fromEntries(query), cursor: next })}`;
+    else end.remove();
+  } catch (error) {
+    say(error.message);
+  }
+  loading = false;
+  if (next && end.getBoundingClientRect().top < innerHeight + 400) more();
+}
+if (end) {
+  new IntersectionObserver((entries) => entries[0].isIntersecting && more(), {
+    rootMargin: "400px 0px",
+  }).observe(end);
+}
+
+// The stream.
+
+let stale = new Set();
+const feed = watch({
+  joined() {
+    stale = new Set(cards.keys());
+    setTimeout(() => {
+      for (const id of stale) finish(id);
+      stale.clear();
+      soon();
+    }, 2000);
+    if (known.size || awaited.size) wait(100);
+  },
+  started(exchange) {
+    stale.delete(exchange.id);
+    const card = cards.get(exchange.id);
+    if (card) Object.assign(card, { exchange, fresh: true });
+    else cards.set(exchange.id, { exchange, progress: null, element: null, fresh: true });
+    soon();
+  },
+  progress(progress) {
+    const card = cards.get(progress.id);
+    if (!card) return;
+    card.progress = progress;
+    card.fresh = true;
+    soon();
+  },
+  finished(exchange) {
+    finish(exchange.id);
+    awaited.set(exchange.id, 4);
+    wait(350);
+  },
+});
+
+function finish(id) {
+  const card = cards.get(id);
+  if (!card || card.over) return;
+  card.over = Date.now() + LINGER;
+  card.element?.classList.add("over");
+}
+
+$("#pause").addEventListener("click", () => {
+  paused = !paused;
+  $("#pause").setAttribute("aria-pressed", paused);
+  $("#pause").textContent = paused ? "Go on" : "Pause";
+  feed.pause(paused);
+  if (!paused) {
+    soon();
+    wait(0);
+  }
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) {
+    soon();
+    wait(0);
+  }
+});
+
+// Clearing.
+const clearing = $("#clearing");
+$("#clear").addEventListener("click", () => clearing.showModal());
+clearing.addEventListener("close", async () => {
+  if (clearing.returnValue !== "yes") return;
+  const narrowed = new URLSearchParams(query);
+  narrowed.delete("cursor");
+  try {
+    const answer = await (await ask(`/api/requests?${narrowed}`, { method: "DELETE" })).json();
+    say(`${answer.deleted.toLocaleString("en-US")} deleted.`);
+    setTimeout(() => location.reload(), 800);
+  } catch (error) {
+    say(`Not deleted: ${error.message}`);
+  }
+});
