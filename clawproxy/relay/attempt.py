@@ -140,6 +140,7 @@ class Attempt:
         provider = self.wiring.providers[target.provider]
         exchange.provider = target.provider
         exchange.routed_model = target.model or None
+        exchange.upstream_dialect = exchange.usage = self.forward.account = None
         if isinstance(provider, HTTPProvider) and self._verbatim(provider):
             exchange.upstream_dialect = inbound.dialect
             return await self._pass(provider, target, more=more)

@@ -23,7 +23,7 @@ from twisted.web.http import RESPONSES
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError, render, render_event
-from clawproxy.core.record import Client, Exchange, Outcome
+from clawproxy.core.record import Client, Exchange, Outcome, Usage
 from clawproxy.core.sse import FrameBoundary
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.relay import accesslog
@@ -57,6 +57,7 @@ class Forward:
     :param target: path and query from ``/v1`` on, as they came.
     :param pinned: the provider named by the path.
     :ivar exchange: what is known, as the record will show it.
+    :ivar account: gives the usage that the answer under way has told of so far.
     :ivar word_error: gives the bytes that tell an error in the stream under way; ``None`` where no
         byte may be added, as in a coded body.
     """
@@ -128,6 +129,7 @@ class Forward:
         self.recording: Recording | None = None
         self.connected = False
         self._task: Deferred[None] | None = None
+        self.account: Callable[[], Usage | None] | None = None
         self.word_error: Callable[[ProxyError], bytes] | None = self._event_of
 
     # Beginning.
@@ -334,6 +336,8 @@ class Forward:
         exchange.finished_at = rfc3339(now)
         exchange.duration_ms = (now - self.started) * 1000
         self.board.running.discard(self)
+        if exchange.usage is None and self.account is not None:
+            exchange.usage = self.account()
         prices = self.board.prices
         if exchange.usage is not None and prices is not None and exchange.cost_usd is None:
             exchange.cost_usd = prices.cost_usd(exchange.routed_model or "", exchange.usage)

@@ -41,6 +41,7 @@ class Speaker:
     def __init__(self, forward: Forward, turn: Turn, keepalive: float) -> None:
         assert forward.dialect is not None
         self._forward = forward
+        forward.account = self._account
         self._turn = turn
         self._dialect = DIALECTS[forward.dialect]
         self._words = {
@@ -134,7 +135,6 @@ class Speaker:
         """
         self.hush()
         forward = self._forward
-        self._record_usage()
         if self._encoder is not None:
             tail = self._encoder.close()
             if tail:
@@ -172,14 +172,13 @@ class Speaker:
     def fail(self, error: ProxyError) -> None:
         """End the answer with an error."""
         self.hush()
-        self._record_usage()
         self._forward.fail(error)
 
-    def _record_usage(self) -> None:
+    def _account(self) -> Usage | None:
         usage = self._usage
         if usage is None:
-            return
-        self._forward.exchange.usage = Usage(
+            return None
+        return Usage(
             input_tokens=usage.input_tokens or 0,
             output_tokens=usage.output_tokens or 0,
             cache_read_input_tokens=usage.cache_read_input_tokens or 0,

@@ -15,7 +15,7 @@ def cost_of(exchange: Exchange, finished: Finished | None, prices: PriceTable) -
     fallback. It is read where it is there, in the dialect in which the record has the answer.
     """
     model = exchange.routed_model or exchange.model or (finished.model if finished else None)
-    if model is None:
+    if model is None or exchange.usage is None:
         return None
     if finished is not None and finished.message is not None and exchange.dialect is not None:
         try:
@@ -27,6 +27,4 @@ def cost_of(exchange: Exchange, finished: Finished | None, prices: PriceTable) -
         charged = charges(exchange.dialect, model, told, tier)
         if charged:
             return prices.cost(charged)
-    if exchange.usage is not None:
-        return prices.cost_usd(model, exchange.usage)
-    return None
+    return prices.cost_usd(model, exchange.usage)

@@ -107,9 +107,14 @@ def finish(exchange: Exchange, answer: Pieces) -> Finished | None:
 
 
 def learn(exchange: Exchange, finished: Finished) -> None:
-    """Complete an exchange by what its answer says, where the relay did not see it."""
-    if exchange.usage is None:
-        exchange.usage = finished.usage
+    """Complete an exchange by what its answer says, where the relay did not see it.
+
+    Where the upstream told no usage, an answer that the proxy worded has zeros, since its dialect wants the numbers:
+    no call uses nothing, so they mean that nobody knows.
+    """
+    usage = finished.usage
+    if exchange.usage is None and usage is not None and (usage.input_tokens or usage.output_tokens):
+        exchange.usage = usage
     if finished.error is not None and exchange.outcome == "ok":
         exchange.outcome = "error"
     if finished.error is not None and exchange.error is None:

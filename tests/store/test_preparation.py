@@ -11,8 +11,11 @@ import brotli  # type: ignore[import-untyped]
 import zstandard
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.core.message_base import Finished
+from clawproxy.core.pricing import Price, PriceTable
 from clawproxy.core.record import Exchange, Usage
 from clawproxy.store import preparation
+from clawproxy.store.cost import cost_of
 from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
 from clawproxy.store.preparation import prepare
@@ -99,6 +102,17 @@ class FinishedTests(SynchronousTestCase):
     def test_what_the_relay_saw_stays(self) -> None:
         record = final(STREAM, response_headers=[SSE], usage=Usage(1, 2)).entry.exchange
         self.assertEqual(record.usage, Usage(1, 2))
+
+    def test_no_usage_was_told(self) -> None:
+        told = b'"usage":{"input_tokens":7,"output_tokens":1}'
+        zeros = b'"usage":{"input_tokens":0,"output_tokens":0}'
+        assert told in STREAM
+        silent = STREAM.replace(told, zeros).replace(b'{"output_tokens":3}', b'{"output_tokens":0}')
+        prepared = final(silent, response_headers=[SSE])
+        record = prepared.entry.exchange
+        self.assertIsNone(record.usage)
+        prices = PriceTable([("*", Price(1.0, 1.0, 1.0, 1.0, 1.0))])
+        self.assertIsNone(cost_of(record, Finished(prepared.finished), prices))
 
     def test_answers_of_no_dialect(self) -> None:
         models = b'{"data": [{"id": "m"}]}'
