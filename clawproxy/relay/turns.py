@@ -46,7 +46,8 @@ class TurnAnswer:
             for name, value in forward.inbound.headers
             if name.lower() not in _HIDDEN
         }
-        context = CallContext(forward.exchange.id, forward.dialect, model, shown)
+        caller = forward.exchange.key
+        context = CallContext(forward.exchange.id, forward.dialect, model, shown, caller)
         forward.connected = True
         forward.exchange.tries += 1
         forward.request.registerProducer(self, True)

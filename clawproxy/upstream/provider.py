@@ -75,12 +75,14 @@ class CallContext:
     :ivar dialect: the caller's dialect.
     :ivar headers: request headers by lower-case name (credentials removed), for session keys and the like.
     :ivar model: the model as routed (an OpenClaw agent's id).
+    :ivar caller: the name of the key that the caller presented; ``None`` where none is asked for.
     """
 
     exchange_id: str
     dialect: DialectName
     model: str
     headers: dict[str, str] = field(factory=dict)
+    caller: str | None = None
 
 
 class EventSink(Protocol):

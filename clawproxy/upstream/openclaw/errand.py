@@ -186,14 +186,22 @@ def _name(kind: str, value: str) -> str:
     return f"{kind}-{safe[: _MAX_NAME - 17]}-{_digest(value)[:16]}"
 
 
-def conversation_of(turn: Turn, headers: Mapping[str, str], users: Sequence[str]) -> str:
+def conversation_of(
+    turn: Turn, headers: Mapping[str, str], users: Sequence[str], caller: str | None = None
+) -> str:
     """Name the conversation that a request belongs to.
 
     :param headers: by lower-case name.
     :param users: the texts of the user's messages, without retrieved text: front-ends put that
         around the last message only, so the first one would differ on the second request.
+    :param caller: the name of the caller's key. Callers with different keys are never in one
+        conversation, whatever they call it: it has a memory, and approvals.
     """
-    beginning = f"hash-{_digest(users[0])[:24]}"
+    name = _conversation(turn, headers, users)
+    return f"{name}-{_digest(caller)[:8]}" if caller else name
+
+
+def _conversation(turn: Turn, headers: Mapping[str, str], users: Sequence[str]) -> str:
     if len(users) == 1 and _SIDE_TASK.match(users[0]):
         # A title asked for beside the chat must not stand in the agent's memory of the chat.
         return f"task-{_digest(users[0])[:24]}"
@@ -203,7 +211,7 @@ def conversation_of(turn: Turn, headers: Mapping[str, str], users: Sequence[str]
         value = headers.get(header)
         if value:
             return _name("chat", value)
-    return beginning
+    return f"hash-{_digest(users[0])[:24]}"
 
 
 def thinking_level(reasoning: Reasoning, offered: Sequence[str]) -> str | None:
@@ -244,6 +252,7 @@ def plan(
     retrieval: Sequence[re.Pattern[str]],
     stripping: bool,
     once: str,
+    caller: str | None = None,
 ) -> Errand:
     """Make an errand of a turn.
 
@@ -251,6 +260,7 @@ def plan(
     :param retrieval: what a front-end's retrieval looks like. :param stripping: take it out of what
         the agent reads, too.
     :param once: a name that is used this once, for the session of a passthrough request.
+    :param caller: the name of the caller's key, where keys are asked for.
     :raises ProxyError: ``UNSUPPORTED_PARAMETER`` or ``INVALID_REQUEST``.
     """
     refuse(turn)
@@ -275,7 +285,7 @@ def plan(
         message = "(image attached)" if len(images) == 1 else "(images attached)"
     standing = [part.text for part in turn.system]
     standing += [_texts(m.parts) for m in turn.messages if m.role in ("system", "developer")]
-    conversation = f"{agent.id}/{conversation_of(turn, headers, users)}"
+    conversation = f"{agent.id}/{conversation_of(turn, headers, users, caller)}"
     rest = once if mode == "passthrough" else conversation.partition("/")[2]
     return Errand(
         agent=agent.id,

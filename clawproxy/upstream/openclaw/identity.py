@@ -150,14 +150,6 @@ class DeviceIdentity:
             self._tokens[gateway] = token
             self.save()
 
-    def forget(self, gateway: str) -> None:
-        """Drop a device token that its gateway refuses.
-
-        :raises IdentityError: the file cannot be written.
-        """
-        if self._tokens.pop(gateway, None) is not None:
-            self.save()
-
     def agents(self, gateway: str) -> tuple[str, ...]:
         """The agents that ``gateway`` had when it last told them."""
         return self._agents.get(gateway, ())

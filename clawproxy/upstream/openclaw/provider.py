@@ -237,6 +237,7 @@ class OpenClawProvider(Service):
             retrieval=self._retrieval,
             stripping=self.config.strip_retrieval,
             once=f"once-{uuid.uuid4().hex}",
+            caller=context.caller,
         )
 
     def dispatch(self, errand: Errand, hello: Hello) -> GatewayRun:

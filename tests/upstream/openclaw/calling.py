@@ -148,7 +148,7 @@ class Caller:
                 name="openclaw",
                 url="ws://gateway.test:18789",
                 token=Secret("token-1"),
-                **config,  # type: ignore[arg-type]
+                **config,
             ),
             endpoint=gateway,
             identity=identity or DeviceIdentity.generate(),

@@ -169,6 +169,24 @@ class Sessions(SynchronousTestCase):
             self.key(turn(sources + "hello there")), self.key(turn("hello there", "hi!", "more"))
         )
 
+    def test_callers_stay_apart(self) -> None:
+        """Who presents another key has another conversation, however it is called."""
+        keys = {
+            plan(
+                asked,
+                {},
+                AGENT,
+                mode="stateful",
+                retrieval=RETRIEVAL,
+                stripping=False,
+                once="x",
+                caller=caller,
+            ).session_key
+            for asked in (turn("hi"), turn("hi", user="u"))
+            for caller in (None, "one", "two")
+        }
+        self.assertEqual(len(keys), 6)
+
     def test_side_tasks(self) -> None:
         """A title is asked for beside the chat, and must not stand in the agent's memory of it."""
         headers = {"x-openwebui-chat-id": "c1"}

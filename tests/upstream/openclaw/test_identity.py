@@ -49,8 +49,13 @@ class Files(SynchronousTestCase):
         self.assertEqual(again.token("ws://a"), Secret("t-1"))
         self.assertIsNone(again.token("ws://b"))
         self.assertEqual(path.stat().st_mode & 0o777, 0o600)
-        again.forget("ws://a")
-        self.assertIsNone(DeviceIdentity.load(path).token("ws://a"))
+
+    def test_agents(self) -> None:
+        path = self.path()
+        DeviceIdentity.load(path).remember_agents("ws://a", ("main", "dev"))
+        again = DeviceIdentity.load(path)
+        self.assertEqual(again.agents("ws://a"), ("main", "dev"))
+        self.assertEqual(again.agents("ws://b"), ())
 
     def test_not_an_identity(self) -> None:
         path = self.path()
