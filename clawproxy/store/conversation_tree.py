@@ -27,6 +27,8 @@ Origin = Literal["start", "subagent", "compaction", "restart"]
 
 TELLING = 40
 """Characters of an answer from which on it is found again by itself."""
+COMPARED = 2000
+"""Characters of a call's prompt that are looked for in the first message of a subagent."""
 _SUMMED_UP = re.compile(
     r"continued from a previous conversation|conversation (?:so far )?(?:was|has been) (?:compacted|summarized)",
     re.IGNORECASE,
@@ -152,7 +154,7 @@ class _Start:
     prompt: str
     step: Step
     node: Node
-    thread: Thread
+    taken: bool = False
 
 
 class Tree:
@@ -206,7 +208,7 @@ class Tree:
         last = next((m.said for m in reversed(turn.messages) if m.said.role == "user"), None)
         if last is not None and _SUM_UP.search(last.text):
             self._summing.add(exchange.agent_id)
-        self._note_starts(thread, step)
+        self._note_starts(step)
 
     # Walking and growing.
 
@@ -328,23 +330,27 @@ class Tree:
         self._threads.append(thread)
         return thread
 
-    def _note_starts(self, thread: Thread, step: Step) -> None:
+    def _note_starts(self, step: Step) -> None:
         for node in step.answer:
             for call in node.message.said.calls:
-                if call.prompt:
-                    prompt = " ".join(call.prompt.split())
-                    self._starts.append(_Start(call.id, prompt, step, node, thread))
+                prompt = " ".join((call.prompt or "").split())
+                if prompt:
+                    self._starts.append(_Start(call.id, prompt, step, node))
 
     def _started_by(self, exchange: Exchange, text: str) -> _Start | None:
-        """Find the call that asked for this, by its words."""
+        """Find the call that asked for this, by its words; of several alike, one that has no thread yet."""
         words = " ".join(text.split())
-        for start in reversed(self._starts):
-            same_agent = start.step.exchange.agent_id == exchange.agent_id
-            if exchange.agent_id is not None and same_agent:
-                continue
-            if start.prompt[:2000] and start.prompt[:2000] in words:
-                return start
-        return None
+        found = [
+            start
+            for start in self._starts
+            if start.prompt[:COMPARED] in words
+            and (exchange.agent_id is None or start.step.exchange.agent_id != exchange.agent_id)
+        ]
+        if not found:
+            return None
+        start = next((each for each in found if not each.taken), found[-1])
+        start.taken = True
+        return start
 
     def finish(self) -> list[Thread]:
         """Give the threads that came out of no other, with all others below them."""

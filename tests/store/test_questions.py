@@ -253,6 +253,19 @@ class Trees(Mixin):
         (deeper,) = child["children"]
         self.assertEqual((deeper["agent_id"], deeper["parent_agent_id"]), ("a2", "a1"))
 
+    async def test_subagents_with_the_same_task(self) -> None:
+        """Each is below a call of its own."""
+        calls = [
+            {"type": "tool_use", "id": f"toolu_{n}", "name": "Agent", "input": {"prompt": "Look."}}
+            for n in (1, 2)
+        ]
+        await self.ask(["Look twice"], calls, session_id="s")
+        for agent in ("a1", "a2"):
+            await self.ask(["Look."], "Seen.", session_id="s", agent_id=agent)
+        (thread,) = (await self.tree("s"))["threads"]
+        found = {each["agent_id"]: each["parent"]["tool_call_id"] for each in thread["children"]}
+        self.assertEqual(found, {"a1": "toolu_1", "a2": "toolu_2"})
+
     async def test_subagents_without_a_name(self) -> None:
         """Older clients do not name them; the prompt tells."""
         start = [
