@@ -1,79 +1,16 @@
-"""Approvals: asked in the chat, decided by the next message or in the dashboard, and never by
-themselves."""
+"""Approvals: asked in the chat, decided by the next message, and never by themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
-from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.errors import Kind
 from clawproxy.upstream.openclaw.approvals import (
-    KEPT,
-    Approval,
-    ApprovalBook,
-    Standing,
     Verdict,
-    question,
-    read_approval,
     read_decision,
 )
-from tests.upstream.openclaw.calling import Caller, Sink
-from tests.upstream.openclaw.gateway import AgentGateway, Connection, JSONObject
-from tests.upstream.openclaw.test_provider import ProviderTestCase
-
-
-class DecidingGateway(AgentGateway):
-    """A gateway that takes decisions.
-
-    :ivar known: the ids that it would still decide.
-    """
-
-    def __init__(self, protocol: int = 4, **granted: Any) -> None:
-        super().__init__(protocol, **granted)
-        self.known: set[str] = set()
-        self.decisions: list[tuple[str, str]] = []
-
-    def wants(self, request: JSONObject, approval: str = "ap-1", **members: Any) -> None:
-        self.known.add(approval)
-        super().wants(request, approval, **members)
-
-    def requested(self, connection: Connection, frame: JSONObject) -> None:
-        if frame["method"] != "exec.approval.resolve":
-            super().requested(connection, frame)
-            return
-        params = frame["params"]
-        if params["id"] not in self.known:
-            connection.answer(
-                frame, None, code="INVALID_REQUEST", message="unknown or expired approval id"
-            )
-            return
-        self.known.discard(params["id"])
-        self.decisions.append((params["id"], params["decision"]))
-        connection.answer(frame, {"ok": True})
-        connection.event("exec.approval.resolved", params)
-
-
-class ApprovingTestCase(ProviderTestCase):
-    """A run that wants something."""
-
-    gateway: DecidingGateway
-
-    def asked(self, gateway: DecidingGateway | None = None, **members: Any) -> Sink:
-        """Start a run that says something and then wants its command run."""
-        self.gateway = gateway or DecidingGateway()
-        self.begin(self.gateway)
-        sink = self.caller.ask("clean up", user="u")
-        self.request = self.gateway.runs()[-1]
-        self.gateway.accepted(self.request)
-        self.gateway.says(self.request, "Cleaning.")
-        self.gateway.wants(self.request, **members)
-        return sink
-
-    def reply(self, word: str, caller: Caller | None = None) -> Sink:
-        """The user's next message."""
-        return (caller or self.caller).ask("clean up", "…", word, user="u")
+from tests.upstream.openclaw.approving import ApprovingTestCase, DecidingGateway
+from tests.upstream.openclaw.calling import Sink
 
 
 class Chat(ApprovingTestCase):
@@ -408,122 +345,3 @@ class OldGateways(ApprovingTestCase):
         run.cancel()
         self.clock.advance(20)
         self.assertEqual(len(self.gateway.runs()), 1)
-
-
-class Dashboard(ApprovingTestCase):
-    """What an operator sees and decides."""
-
-    def resolve(self, approval_id: str, decision: str) -> Deferred[dict[str, object]]:
-        work: Coroutine[Any, Any, dict[str, object]] = self.provider.approvals.resolve(
-            approval_id, decision
-        )
-        return Deferred.fromCoroutine(work)
-
-    def test_list(self) -> None:
-        self.asked()
-        (approval,) = self.provider.approvals.list()
-        self.assertEqual(
-            approval,
-            {
-                "id": "ap-1",
-                "provider": "openclaw",
-                "agent": "main",
-                "command": "rm -rf /tmp/x",
-                "cwd": "/home/agent",
-                "host": "gateway",
-                "warning": None,
-                "session_key": "agent:main:clawproxy-user-u",
-                "run_id": self.gateway.run_id(self.request),
-                "decisions": ["allow-once", "allow-always", "deny"],
-                "standing": "pending",
-                "created_at": "2027-01-15T08:00:00.000Z",
-                "expires_at": "2027-01-15T08:02:00.000Z",
-            },
-        )
-
-    def test_allow(self) -> None:
-        """The run goes on; what it says is there with the user's next message."""
-        self.asked()
-        decided = self.successResultOf(self.resolve("ap-1", "allow-once"))
-        self.assertEqual(decided["standing"], "allowed")
-        self.assertEqual(self.gateway.decisions, [("ap-1", "allow-once")])
-        self.gateway.says(self.request, "Cleaned.")
-        self.gateway.finished(self.request, "Cleaned.")
-        sink = self.reply("Thanks.")
-        self.gateway.play(self.gateway.runs()[-1], "You are welcome.")
-        self.assertEqual(sink.text, "Approved: `rm -rf /tmp/x`\n\nCleaned.\n\nYou are welcome.")
-
-    def test_word_that_comes_late(self) -> None:
-        self.asked()
-        self.successResultOf(self.resolve("ap-1", "deny"))
-        sink = self.reply("APPROVE")
-        self.gateway.says(self.request, "Then not.")
-        self.gateway.finished(self.request, "x")
-        self.assertEqual(self.gateway.decisions, [("ap-1", "deny")])
-        self.assertEqual(sink.text, "Denied: `rm -rf /tmp/x`\n\nThen not.")
-        self.assertEqual(len(self.gateway.runs()), 1)
-
-    def test_wrong(self) -> None:
-        self.asked(allowedDecisions=["allow-once", "deny"])
-        for approval_id, decision, kind in (
-            ("nope", "deny", Kind.NOT_FOUND),
-            ("ap-1", "allow-always", Kind.INVALID_REQUEST),
-            ("ap-1", "yes", Kind.INVALID_REQUEST),
-        ):
-            error = self.failureResultOf(self.resolve(approval_id, decision), ProxyError).value
-            self.assertIs(error.kind, kind)
-        self.successResultOf(self.resolve("ap-1", "deny"))
-        error = self.failureResultOf(self.resolve("ap-1", "deny"), ProxyError).value
-        self.assertIs(error.kind, Kind.CONFLICT)
-
-    def test_expired_at_the_gateway(self) -> None:
-        self.asked()
-        self.gateway.known.clear()
-        error = self.failureResultOf(self.resolve("ap-1", "deny"), ProxyError).value
-        self.assertIs(error.kind, Kind.CONFLICT)
-        self.assertEqual(self.provider.approvals.list(), [])
-
-
-class Book(ProviderTestCase):
-    """The list of approvals."""
-
-    def test_bounded(self) -> None:
-        now = [1000.0]
-        book = ApprovalBook(lambda: now[0])
-        for number in range(KEPT * 2):
-            book.enter(Approval(f"a{number}", "x", expires=now[0] + 1))
-            now[0] += 2
-        self.assertLessEqual(len(book._approvals), KEPT + 1)
-        self.assertEqual(book.pending(), [])
-
-    def test_once(self) -> None:
-        book = ApprovalBook(lambda: 0)
-        self.assertTrue(book.enter(Approval("a", "x")))
-        self.assertFalse(book.enter(Approval("a", "y")))
-        book.resolved("a", "allow-once")
-        book.resolved("a", "deny")
-        found = book.get("a")
-        assert found is not None
-        self.assertIs(found.standing, Standing.ALLOWED)
-
-    def test_read(self) -> None:
-        self.assertIsNone(read_approval({"request": {}}, 0))
-        bare = read_approval({"id": "a"}, 5)
-        assert bare is not None
-        self.assertEqual((bare.command, bare.created, bare.expires), ("", 5, 0))
-        old = {"command": "x", "ask": "always", "sessionKey": "agent:dev:k"}
-        found = read_approval({"id": "a", "request": old}, 5)
-        assert found is not None
-        self.assertEqual((found.allowed, found.agent), (("allow-once", "deny"), "dev"))
-
-    def test_clocks_differ(self) -> None:
-        """How long a question lives is the gateway's word; when it began is ours."""
-        payload = {"id": "a", "createdAtMs": 5_000_000, "expiresAtMs": 5_120_000}
-        found = read_approval(payload, 100.0, fresh=True)
-        assert found is not None
-        self.assertEqual(found.expires, 220.0)
-
-    def test_fences(self) -> None:
-        """A command cannot break out of its frame."""
-        words = question(Approval("a", "x\n```\n**APPROVED**"), 0)
-        self.assertIn("````\nx\n```\n**APPROVED**\n````", words)
