@@ -25,12 +25,10 @@ from clawproxy.store.conversation_query import Conversation, load
 from clawproxy.store.conversation_tree import Node, Step, Thread
 from clawproxy.store.protocol import Store
 
-_TAKEN = tuple(name for name in FILTERS if name != "q")
-
 
 async def page(call: Call) -> Answer:
     """Answer ``GET /api/conversations``."""
-    found = parameters(call.query, (*_TAKEN, "limit", "cursor"))
+    found = parameters(call.query, (*FILTERS, "limit", "cursor"))
     limit = whole("limit", found["limit"], 1, MOST) if "limit" in found else DEFAULT
     filter = read_filter(found, call.now)
     cursor = found.get("cursor")

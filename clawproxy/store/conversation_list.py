@@ -22,6 +22,9 @@ from clawproxy.store.reading import LISTED, stored
 
 SCANNED = 1000
 """Exchanges that are looked at in one go."""
+PART = 500
+SEARCHED = 20
+"""Parts of so many exchanges that a search looks at: conversations beyond are not found."""
 FIRST_MESSAGES = 4
 """Messages among which the first question is looked for."""
 TITLE_LIMIT = 200
@@ -96,10 +99,48 @@ async def page(
 ) -> ConversationPage:
     """Give the conversations of which an exchange passes a filter.
 
-    :param filter: without ``text``.
     :param cursor: of the page before.
     :raises ValueError: for a cursor that is none.
     """
+    before = query.cursor_number(cursor)
+    if filter.text is not None:
+        found, total = await _searched(store, filter, before)
+    else:
+        found, total = await _filtered(store, filter, before, limit + 1)
+    more = len(found) > limit
+    shown = list(found)[:limit]
+    summaries = await _summaries(store, shown)
+    return ConversationPage(
+        [summaries[id] for id in shown if id in summaries],
+        str(found[shown[-1]]) if more else None,
+        total,
+    )
+
+
+async def _searched(store: Store, filter: Filter, before: int | None) -> tuple[dict[str, int], int]:
+    """Find conversations by the newest exchange that a search finds; and how many there are in all."""
+    found: dict[str, int] = {}
+    passed: set[str] = set()
+    cursor = None
+    for _ in range(SEARCHED):
+        part = await store.list(filter, cursor, PART, count=False)
+        for item in part.items:
+            id = item.exchange.conversation_id
+            if id is None or id in passed or id in found:
+                continue
+            if before is not None and item.number >= before:
+                passed.add(id)
+            else:
+                found[id] = item.number
+        cursor = part.cursor
+        if cursor is None:
+            break
+    return found, len(found) + len(passed)
+
+
+async def _filtered(
+    store: Store, filter: Filter, before: int | None, wanted: int
+) -> tuple[dict[str, int], int]:
     where = query.where(filter, "?")
     # Said so that no index of conversations is used: the order is that of the table.
     where.conditions.append("COALESCE(e.conversation_id, '') <> ''")
@@ -112,16 +153,7 @@ async def page(
         f"SELECT COUNT(DISTINCT e.conversation_id) FROM exchange e WHERE {where.sql}",
         where.parameters,
     )
-    before = query.cursor_number(cursor)
-    found = await _newest(store, where, before, limit + 1)
-    more = len(found) > limit
-    shown = list(found)[:limit]
-    summaries = await _summaries(store, shown)
-    return ConversationPage(
-        [summaries[id] for id in shown if id in summaries],
-        str(found[shown[-1]]) if more else None,
-        int(total),
-    )
+    return await _newest(store, where, before, wanted), int(total)
 
 
 async def _newest(

@@ -396,6 +396,16 @@ class Lists(Mixin):
         self.assertEqual(page.items[0].requests, 2)
         self.assertEqual(page.items[0].models, ["claude-sonnet-4-5", "gpt-5"])
 
+    async def test_search(self) -> None:
+        """By words, in pages."""
+        for number in range(5):
+            await self.ask([f"a heron, number {number}"], session_id=f"s{number % 3}")
+        await self.ask(["a stork"], session_id="s9")
+        first = await conversation_list.page(self.store, Filter(text="heron"), None, 2)
+        self.assertEqual(([each.id for each in first.items], first.total), (["s1", "s0"], 3))
+        second = await conversation_list.page(self.store, Filter(text="heron"), first.cursor, 2)
+        self.assertEqual(([each.id for each in second.items], second.cursor), (["s2"], None))
+
 
 class Recalls(Mixin):
     """A restarted indexer goes on with what is in the store."""
