@@ -192,6 +192,7 @@ class StreamTests(SynchronousTestCase):
         stream = stream_of({"logfile": name})
         self.assertIsInstance(stream, LogFile)
         assert stream is not None
+        self.addCleanup(stream.close)
         observer = Observer(load(environ={}).config.log, stream, Clock())
         self.assertTrue(observer.rotates)
         observer.access(exchange())

@@ -231,6 +231,15 @@ class CallerTests(TLSCase):
         caller.cancel(stream)
         await self.eventually(lambda: self.upstream.open == 0, 1.0)
 
+    async def test_silence_is_not_idleness(self) -> None:
+        await self.start("server.idle_timeout=0.3")
+        self.upstream.script(event_stream(b"data: 1\n\n", 1.2, b"data: 2\n\n"))
+        caller = await self.h2()
+        stream = caller.ask("POST", "/v1/messages", ASK)
+        await caller.until(lambda: stream.ended or caller.lost)
+        self.assertEqual(stream.body, b"data: 1\n\ndata: 2\n\n")
+        await caller.until(lambda: caller.lost)
+
     async def test_broken_stream(self) -> None:
         await self.start()
         self.upstream.script([Send(STREAM_HEAD + chunk(b"data: ")), Pause(0.05), Reset()])

@@ -214,6 +214,18 @@ class CountTests(SiteCase):
         self.assertEqual([each.outcome for each in self.proxy.exchanges], ["ok", "client_gone"])
 
 
+class PatienceTests(SiteCase):
+    sets = ("providers.anthropic.response_header_timeout=3600",)
+
+    def test_minutes_of_thinking_meet_no_hidden_limit(self) -> None:
+        self.caller.post("/v1/messages", b'{"model":"claude-x","messages":[]}')
+        upstream = self.proxy.upstream()
+        self.proxy.advance(3500)
+        self.assertFalse(self.caller.closed)
+        upstream.write(OK)
+        self.assertEqual(self.one().status, 200)
+
+
 class KeepAliveTests(SiteCase):
     sets = ("server.idle_timeout=30",)
 
