@@ -75,7 +75,7 @@ def forward_error(
         " stream={stream} body_bytes={body_bytes} has_thinking={has_thinking}"
         ' anthropic_beta="{anthropic_beta}" query="{query}" elapsed={elapsed:.3f}s'
         ' phase={phase} client={client} error="{error}"',
-        request_id=exchange.client_request_id or exchange.id,
+        request_id=exchange.request_id,
         provider=exchange.provider or "-",
         model=_token(exchange.model or "-"),
         stream=_flag(exchange.stream),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import socket
 import ssl
 import time
@@ -563,6 +564,10 @@ class BrokenStreamTests(ErrorCase):
             self.assertTrue(caller.closed)
 
 
+NAMES = [
+    *("request_id", "provider", "model", "stream", "body_bytes", "has_thinking"),
+    *("anthropic_beta", "query", "elapsed", "phase", "client", "error"),
+]
 LINE = re.compile(
     r"forward_error request_id=(?P<request_id>\S+) provider=(?P<provider>\S+) model=(?P<model>\S+) "
     r"stream=(?P<stream>true|false) body_bytes=(?P<body_bytes>\d+) "
@@ -588,10 +593,10 @@ class LogTests(ErrorCase):
         start = len(self.proxy.log)
         body = json.dumps(message("m-1", stream=True, thinking={"type": "enabled"})).encode()
         target = "/refused-anthropic/v1/messages?beta=true&api_key=hidden-1&key=hidden-2"
-        headers = {**ANTHROPIC, "anthropic-beta": "one,two-2026"}
+        headers = {**ANTHROPIC, "anthropic-beta": "one,two-2026", "x-request-id": "mine-7"}
         reply = post(self.proxy.port, target, body, headers)
         found = self.line(start)
-        self.assertIn(found["request_id"], (reply["x-clawproxy-id"], reply["x-request-id"]))
+        self.assertEqual((found["request_id"], reply["x-request-id"]), ("mine-7", "mine-7"))
         self.assertEqual((found["provider"], found["model"]), ("refused-anthropic", "m-1"))
         self.assertEqual((found["stream"], found["body_bytes"]), ("true", str(len(body))))
         self.assertEqual((found["has_thinking"], found["beta"]), ("true", "one,two-2026"))
@@ -602,6 +607,23 @@ class LogTests(ErrorCase):
             each for each in self.proxy.log[start:].splitlines() if "refused-anthropic" in each
         ]
         self.assertGreaterEqual(len(lines), 2, "there is no human-readable line")
+
+    def test_hostile_values(self) -> None:
+        """Whatever a caller writes, it is one line, and its fields stay apart."""
+        start = len(self.proxy.log)
+        model = 'm" x\nforward_error request_id=forged'
+        headers = {**ANTHROPIC, "anthropic-beta": 'a" phase=body b\\'}
+        post(self.proxy.port, '/refused-anthropic/v1/messages?a="b', message(model), headers)
+        line = self.proxy.wait_for_log("forward_error ", start=start)
+        self.assertNotIn("\nforward_error request_id=forged", self.proxy.log)
+        fields = shlex.split(line[line.index("forward_error ") :])
+        names = [each.partition("=")[0] for each in fields[1:]]
+        self.assertEqual(
+            names,
+            NAMES,
+        )
+        self.assertIn('anthropic_beta=a" phase=body b\\', fields)
+        self.assertIn('query=a="b', fields)
 
     def test_has_thinking(self) -> None:
         """`has_thinking`: the request turns thinking on."""
@@ -620,13 +642,14 @@ class LogTests(ErrorCase):
         for steps, phase in (
             ([End.RESET], "headers"),
             ([End.HANG], "headers"),
-            (stream(FRAME, 0.05, end=End.RESET), "body"),
+            (stream(FRAME, 0.05, end=End.RESET, headers=[("request-id", "req_3")]), "body"),
             (stream(FRAME, End.HANG), "body"),
         ):
             start = len(self.proxy.log)
             self.up.answers(steps)
-            self.messages(message(stream=True), "/silent-anthropic/v1/messages")
+            reply = self.messages(message(stream=True), "/silent-anthropic/v1/messages")
             found = self.line(start)
+            self.assertEqual(found["request_id"], reply["x-request-id"])
             self.assertEqual((found["phase"], found["client"]), (phase, "connected"))
         start = len(self.proxy.log)
         self.messages(message(), "/unconnectable-anthropic/v1/messages")
@@ -651,7 +674,7 @@ class LogTests(ErrorCase):
         self.messages(message())
         self.messages(b"{")
         time.sleep(0.2)
-        self.assertNotIn("forward_error", self.proxy.log[start:])
+        self.assertNotIn("] forward_error", self.proxy.log[start:])
 
     def test_one_line_an_exchange(self) -> None:
         start = len(self.proxy.log)

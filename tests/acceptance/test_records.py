@@ -631,6 +631,32 @@ class RestartTests(AcceptanceCase):
         body = ask(again.port, "GET", f"{target}/response").body
         self.assertEqual(body, b"".join(EVENTS[:4]))
 
+    def test_what_a_drain_cut(self) -> None:
+        """`cut`: what the drain's ceiling ended."""
+        upstream = self.upstream()
+        upstream.answers(stream(*EVENTS[:4], End.HANG))
+        config = {
+            "server": {"drain": {"timeout": 0}},
+            "providers": {"anthropic": {"base_url": upstream.url}},
+            "storage": {"url": "sqlite:records.db"},
+        }
+        proxy = self.program(config)
+        with Connection(proxy.port) as caller:
+            caller.send("POST", "/v1/messages", message(stream=True), ANTHROPIC)
+            caller.until(b"there")
+            proxy.signal()
+            cut = caller.reply()
+        self.assertEqual((proxy.wait(), cut.whole), (1, False))
+        again = self.stack.enter_context(Program(proxy.folder))
+        target = f"/api/requests/{cut['x-clawproxy-id']}"
+        self.eventually(lambda: ask(again.port, "GET", target).status == 200, 20)
+        record = parsed(ask(again.port, "GET", target))
+        self.assertEqual((record["outcome"], record["status"]), ("cut", 200))
+        self.assertEqual(ask(again.port, "GET", f"{target}/response").body, cut.body)
+        # Without a filter, everything goes.
+        self.assertEqual(parsed(ask(again.port, "DELETE", "/api/requests")), {"deleted": 1})
+        self.assertEqual(parsed(ask(again.port, "GET", "/api/requests"))["total"], 0)
+
     def test_without_a_store(self) -> None:
         """`none` keeps nothing, and proxies all the same."""
         upstream = self.upstream()

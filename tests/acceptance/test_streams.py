@@ -58,6 +58,11 @@ def house(stack: ExitStack, folder: Path) -> tuple[Upstream, Program]:
         "providers": {
             "anthropic": {"base_url": upstream.url, "keepalive": 0.2},
             "openai": {"base_url": upstream.url, "keepalive": 0.2},
+            "with-headers": {
+                "kind": "anthropic",
+                "base_url": upstream.url,
+                "headers": {"X-Team": "ours", "User-Agent": "operator/1"},
+            },
             "keyed": {
                 "kind": "openai",
                 "base_url": upstream.url,
@@ -66,7 +71,9 @@ def house(stack: ExitStack, folder: Path) -> tuple[Upstream, Program]:
                 "idle_timeout": 1.2,
             },
         },
+        "server": {"idle_timeout": 1},
         "routes": [
+            {"match": "with-headers", "provider": "with-headers"},
             {"match": "alias", "provider": "anthropic", "model": "claude-real"},
             {"match": "translated", "provider": "keyed", "model": "gpt-real"},
         ],
@@ -112,6 +119,7 @@ class BytesTests(StreamCase):
             for path, asked, headers in PATHS:
                 reply = post(self.port, path, asked, headers)
                 self.assertEqual((reply.status, reply.body), (status, body))
+                self.assertEqual(reply.reason, "Some Phrase")
 
     def test_headers(self) -> None:
         given = [
@@ -171,6 +179,13 @@ class BytesTests(StreamCase):
         self.assertEqual(asked.header("host"), f"127.0.0.1:{self.up.port}")
         for name in ("x-forwarded-for", "via", "forwarded"):
             self.assertIsNone(asked.header(name))
+
+    def test_configured_headers(self) -> None:
+        """Every HTTP provider also takes `headers: {name: value}`."""
+        headers = {**ANTHROPIC, "user-agent": "me", "x-team": "mine"}
+        post(self.port, "/v1/messages", message("with-headers"), headers)
+        asked = self.up.asked[0]
+        self.assertEqual((asked.all("x-team"), asked.all("user-agent")), (["ours"], ["operator/1"]))
 
     def test_no_accept_encoding_of_the_proxys_own(self) -> None:
         """A caller that asks for no coding gets none that it did not ask for."""
@@ -269,6 +284,19 @@ class PaceTests(StreamCase):
         self.up.answers(stream(FRAME, 0.7, b"data: end\n\n"))
         reply = post(self.port, "/v1/messages", message(stream=True), ANTHROPIC)
         self.assertEqual(reply.body, FRAME + b"data: end\n\n")
+
+    def test_idle_connections(self) -> None:
+        """`idle_timeout`: seconds, a keep-alive connection with no request."""
+        self.up.answers(stream(FRAME, 1.6, b"data: end\n\n"))
+        with Connection(self.port) as busy, Connection(self.port) as idle:
+            busy.send("POST", "/v1/messages", message(stream=True), ANTHROPIC)
+            busy.until(FRAME)
+            idle.send("GET", "/health")
+            idle.reply()
+            started = time.monotonic()
+            idle.end()
+            self.assertTrue(0.8 < time.monotonic() - started < 3)
+            self.assertTrue(busy.reply().whole)
 
     def test_slow_reader(self) -> None:
         """A slow reader slows the upstream down, and memory per stream stays bounded."""

@@ -249,6 +249,12 @@ class FallbackTests(TryCase):
     def test_unreachable(self) -> None:
         self.rescued(self.ask("backed-gone"))
 
+    def test_silence(self) -> None:
+        """No header in time: the caller has nothing yet, so another may answer."""
+        self.first.answers([End.HANG])
+        self.rescued(self.ask("backed-slow"))
+        self.eventually(lambda: self.first.left)
+
     def test_retries_come_first(self) -> None:
         self.first.answers(self.failing(529))
         self.rescued(self.ask("backed-twice"))
