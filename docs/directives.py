@@ -120,7 +120,8 @@ class Metrics(Generated):
 
     def lines(self) -> Iterator[str]:
         """Write the table."""
-        journal = JournalState(**dict.fromkeys((each.name for each in attrs.fields(JournalState)), 0))
+        zeros: Any = dict.fromkeys((each.name for each in attrs.fields(JournalState)), 0)
+        journal = JournalState(**zeros)
         state = SimpleNamespace(journal=journal, indexer_running=True, indexer_restarts=0)
         recording = cast(Any, SimpleNamespace(state=state))
         collector = Collector(
