@@ -42,7 +42,8 @@ class ProxyH2Connection(H2Connection):
     def timeoutConnection(self) -> None:
         """Close an idle connection; an answer under way may be silent for as long as it likes."""
         if self.idle:
-            super().timeoutConnection()
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+            self.loseConnection()
         else:
             self.setTimeout(self.timeOut)
 
