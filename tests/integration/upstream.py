@@ -16,6 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
+#: Seconds after which a piece comes although its event was never set.
+WAIT = 60
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request as it arrived."""
@@ -37,12 +41,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to say: a status, headers, and pieces; a number among them waits that many seconds.
+    """What to say: a status, headers, and pieces; a number among them waits that many seconds, an event
+    until it is set.
 
     :ivar cut: reset the connection after the pieces, in place of the end that HTTP wants.
     """
 
-    pieces: Sequence[bytes | float] = ()
+    pieces: Sequence[bytes | float | threading.Event] = ()
     status: int = 200
     headers: Sequence[tuple[str, str]] = (("content-type", "application/json"),)
     cut: bool = False
@@ -57,10 +62,12 @@ class Upstream:
 
     :ivar script: says how each request is answered; may be replaced at any time.
     :ivar asked: every request, in order of arrival.
+    :ivar left: the monotonic time at which each asker was found to have gone before its answer's end.
     """
 
     script: Script
     asked: list[Asked] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)
 
     def __enter__(self) -> Upstream:
         upstream = self
@@ -123,11 +130,20 @@ class Upstream:
         handler.end_headers()
         if handler.command == "HEAD":
             return
+        try:
+            self._say(handler, answer, chunked)
+        except OSError:
+            self.left.append(time.monotonic())
+            raise
+
+    def _say(self, handler: BaseHTTPRequestHandler, answer: Answer, chunked: bool) -> None:
         for piece in answer.pieces:
             if isinstance(piece, bytes):
                 framed = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
                 handler.wfile.write(framed)
                 handler.wfile.flush()
+            elif isinstance(piece, threading.Event):
+                piece.wait(WAIT)
             else:
                 time.sleep(piece)
         if answer.cut:
