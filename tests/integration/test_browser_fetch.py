@@ -10,7 +10,7 @@ from typing import Any
 from tests.integration import answers
 from tests.integration.browser import Pages, chromium
 from tests.integration.records import RecordedCase, Records
-from tests.integration.upstream import Answer, in_turn
+from tests.integration.upstream import Answer, Piece, in_turn
 
 #: Begins to read an answer piece by piece; the page keeps what came, and how it ended.
 READ = """
@@ -79,9 +79,10 @@ class BrowserTests(RecordedCase):
         """
         frames = answers.anthropic_frames([answers.text("Hello, you there.")])
         gates = [threading.Event(), threading.Event()]
-        self.addCleanup(lambda: [gate.set() for gate in gates])
+        for gate in gates:
+            self.addCleanup(gate.set)
         # The start, "Hello, ", a wait, "you ", a wait, the rest.
-        pieces = [*frames[:4], gates[0], frames[4], gates[1], *frames[5:]]
+        pieces: list[Piece] = [*frames[:4], gates[0], frames[4], gates[1], *frames[5:]]
         limit = ("anthropic-ratelimit-tokens-remaining", "7")
         upstream = self.upstream(in_turn(Answer(pieces, headers=(*answers.STREAM, limit))))
         proxy = self.recording_proxy(upstream)
@@ -152,7 +153,7 @@ class BrowserTests(RecordedCase):
     def test_abort(self) -> None:
         """A page that aborts its fetch cancels the upstream within a second, and that is recorded."""
         start, word = answers.anthropic_frames([answers.text("more and more")])[:4], b": wait\n\n"
-        pieces = [*start, *[word, 0.05] * 400]
+        pieces: list[Piece] = [*start, *[word, 0.05] * 400]
         upstream = self.upstream(in_turn(Answer(pieces, headers=answers.STREAM)))
         proxy = self.recording_proxy(upstream)
         page = self.page()

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-
-#: Seconds after which a piece comes although its event was never set.
+#: Seconds after which an answer goes on although its event was never set.
 WAIT = 60
+
+Piece = bytes | float | threading.Event
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Answer:
     :ivar cut: reset the connection after the pieces, in place of the end that HTTP wants.
     """
 
-    pieces: Sequence[bytes | float | threading.Event] = ()
+    pieces: Sequence[Piece] = ()
     status: int = 200
     headers: Sequence[tuple[str, str]] = (("content-type", "application/json"),)
     cut: bool = False
