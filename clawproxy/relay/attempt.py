@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -64,7 +63,8 @@ class Attempt:
         first: ProxyError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
-            if not alone and more and not self._admitted(target):
+            admitted = not alone and more
+            if admitted and not self._admitted(target):
                 continue
             try:
                 failed = await self._ask_target(target, more=more)
@@ -73,6 +73,10 @@ class Attempt:
                 if not index or error.http_status != Kind.UNSUPPORTED_PARAMETER.status:
                     raise
                 failed = error.message
+            finally:
+                if admitted:
+                    # It may have ended before its target was asked, and then somebody else has to be the probe.
+                    self.forward.board.circuit(target.provider).undecided()
             if failed is None:
                 return
             first = first or ProxyError(Kind.UPSTREAM_UNREACHABLE, f"{target.provider}: {failed}")
@@ -186,9 +190,12 @@ class Attempt:
         if isinstance(answer, str):
             return answer
         keepalive = provider.config.keepalive
-        error = await Translation(
-            self.forward, turn, answer, provider.dialect, keepalive, more=more
-        ).run()
+        try:
+            error = await Translation(
+                self.forward, turn, answer, provider.dialect, keepalive, more=more
+            ).run()
+        finally:
+            answer.stopProducing()
         return None if error is None else error.message
 
     def _verbatim(self, provider: HTTPProvider) -> bool:
@@ -215,11 +222,15 @@ class Attempt:
         answer = await self.obtain(provider, ask, more=more)
         if isinstance(answer, str):
             return answer
-        if demoted and answer.code == 200:
-            self.forward.exchange.demoted = True
-            failed = await Demotion(self.forward, answer).run(more=more)
-            return None if failed is None else failed.message
-        error = await Passage(self.forward, answer, more=more).run()
+        try:
+            if demoted and answer.code == 200:
+                self.forward.exchange.demoted = True
+                error = await Demotion(self.forward, answer).run(more=more)
+            else:
+                error = await Passage(self.forward, answer, more=more).run()
+        finally:
+            # Read to its end this does nothing; any other way out must not leave its connection open.
+            answer.stopProducing()
         return None if error is None else error.message
 
     async def _verbatim_ask(
@@ -285,9 +296,6 @@ class Attempt:
             except UpstreamFailure as failure:
                 broken = failure
                 failed = Failure(_cause(failure))
-            except CancelledError:
-                circuit.undecided()
-                raise
             else:
                 if not transient(answer.code):
                     circuit.succeeded()

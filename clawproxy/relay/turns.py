@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from clawproxy.core import headers as heads
@@ -71,10 +72,15 @@ class TurnAnswer:
         """Word the next events."""
         if self._over or not events:
             return
-        if not self._begun:
-            self._begun = True
-            self._speaker.open([])
-        self._speaker.say(events)
+        try:
+            if not self._begun:
+                self._begun = True
+                self._speaker.open([])
+            self._speaker.say(events)
+        except Exception:  # noqa: BLE001 - whoever tells the events serves other exchanges too
+            bug = Failure()
+            self._cancel()
+            self._done.errback(bug)
 
     def ended(self, error: ProxyError | None) -> None:
         """Take the end."""

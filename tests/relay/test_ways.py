@@ -6,6 +6,11 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.core.circuit import FAILURES_TO_OPEN, OPEN_FOR
+from clawproxy.core.policy import Cause, Failure
+from clawproxy.relay.passage import Passage
+from clawproxy.relay.speaker import Speaker
+from clawproxy.relay.translation import Translation
 from clawproxy.testing import MemoryCaller, MemoryProxy
 
 STREAM_HEAD = (
@@ -142,6 +147,79 @@ class FallbackTests(SynchronousTestCase):
         sent = caller.read()
         self.assertIn(b" 529 ", sent)
         self.assertTrue(sent.endswith(b"busy"))
+
+
+class ProbeTests(SynchronousTestCase):
+    """Whoever is let through an open circuit as its probe must not keep the next one from being it."""
+
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy(
+            "providers.openai.api_key=k",
+            PROVIDERS[1],
+            'routes=[{match: "a-*", provider: openai, model: gpt-x, fallbacks: ["b-x"]},'
+            ' {match: "b-*", provider: two}]',
+        )
+        circuit = self.proxy.assembly.board.circuit("openai")
+        for _ in range(FAILURES_TO_OPEN):
+            circuit.failed(Failure(Cause.CONNECT), self.proxy.reactor.seconds())
+        self.proxy.advance(OPEN_FOR)
+        self.assertEqual(self.proxy.assembly.board.circuits["openai"], "half_open")
+
+    def assert_next_is_the_probe(self) -> None:
+        ask(self.proxy.caller(), "a-1")
+        self.assertIn(b"POST /v1/chat/completions", self.proxy.upstream().request())
+
+    def test_request_that_its_target_cannot_express(self) -> None:
+        caller = self.proxy.caller()
+        ask(caller, "a-1", top_k=5)
+        self.assertIn(b" 400 ", caller.read())
+        self.assert_next_is_the_probe()
+
+    def test_caller_that_leaves(self) -> None:
+        caller = self.proxy.caller()
+        ask(caller, "a-1")
+        self.proxy.upstream()
+        caller.leave()
+        self.assert_next_is_the_probe()
+
+    def test_one_probe_at_a_time(self) -> None:
+        ask(self.proxy.caller(), "a-1")
+        self.assertIn(b"POST /v1/chat/completions", self.proxy.upstream().request())
+        ask(self.proxy.caller(), "a-1")
+        self.assertIn(b"POST /v1/messages", self.proxy.upstream().request())
+
+
+class BugTests(SynchronousTestCase):
+    """A bug on one answer's way ends that answer, and leaves nothing behind."""
+
+    def broken(self, *_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    def test_upstreams_connection_is_dropped(self) -> None:
+        for way, model in ((Passage, "claude-x"), (Translation, "gpt-x")):
+            self.patch(way, "run", self.broken)
+            proxy = MemoryProxy("providers.openai.api_key=k")
+            caller = proxy.caller()
+            ask(caller, model, stream=True)
+            upstream = proxy.upstream()
+            upstream.write(STREAM_HEAD + chunk(b": the answer goes on"))
+            self.assertIn(b" 500 ", caller.read())
+            self.assertTrue(upstream.aborted)
+            self.assertEqual(proxy.assembly.drain.in_flight, 0)
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_provider_of_turns_does_not_hear_of_it(self) -> None:
+        """It would break off what it serves for others, and this caller would wait for ever."""
+        proxy = MemoryProxy()
+        caller = proxy.caller()
+        ask(caller, "demo", stream=True)
+        self.patch(Speaker, "say", self.broken)
+        proxy.advance(0.5)
+        self.assertIn(b"event: error", caller.read())
+        self.assertTrue(caller.closed)
+        self.assertEqual(proxy.exchanges[0].outcome, "error")
+        self.assertEqual(proxy.assembly.drain.in_flight, 0)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
 class TranslationTests(SynchronousTestCase):
