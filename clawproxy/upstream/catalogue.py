@@ -4,7 +4,8 @@
 2. An older one is given as it is too, and a new one is asked for meanwhile.
 3. Only for a list that was never there a caller waits, :data:`PATIENCE` at most, for all of them at
    the same time; Claude Code gives up after 3 s (https://code.claude.com/docs/en/llm-gateway-protocol).
-4. A provider that failed is left alone for :data:`FAILED_FOR`, and what it last listed still holds.
+4. A provider that failed is left alone for :data:`FAILED_FOR`, or :data:`REFUSED_FOR` where it failed
+   at once, and what it last listed still holds.
 
 A provider without a key of its own is asked with the caller's credential, so its list is kept for
 that credential alone.
@@ -33,7 +34,10 @@ FRESH_FOR = 300.0
 """Seconds for which a list is given without asking again."""
 
 FAILED_FOR = 30.0
-"""Seconds after a failure before the provider is asked again."""
+"""Seconds after a failure that kept callers waiting before the provider is asked again."""
+
+REFUSED_FOR = 2.0
+"""The same after a failure that came at once, and so delays nobody."""
 
 PATIENCE = 2.0
 """Seconds that a caller waits for lists that were never there."""
@@ -105,6 +109,7 @@ class _Shelf:
     asked_at: float = 0.0
     answered_at: float = 0.0
     failed_at: float | None = None
+    rest: float = FAILED_FOR
     asking: Deferred[None] | None = None
     waiters: list[Deferred[None]] = field(factory=list)
 
@@ -154,7 +159,7 @@ class Catalogue:
         self._shelves.move_to_end(key)
         now = self._clock.seconds()
         fresh = shelf.models is not None and now - shelf.answered_at < FRESH_FOR
-        resting = shelf.failed_at is not None and now - shelf.failed_at < FAILED_FOR
+        resting = shelf.failed_at is not None and now < shelf.failed_at + shelf.rest
         if shelf.asking is None and not fresh and not resting:
             self._ask(source, headers, shelf)
         if len(self._shelves) > MOST_KEPT:
@@ -171,6 +176,8 @@ class Catalogue:
 
         def failed(reason: Failure) -> None:
             shelf.failed_at = self._clock.seconds()
+            at_once = shelf.failed_at - shelf.asked_at < PATIENCE / 2
+            shelf.rest = REFUSED_FOR if at_once else FAILED_FOR
             if reason.check(CancelledError):
                 return
             if reason.check(UpstreamFailure, ProxyError, ValueError, DeferTimeoutError):

@@ -17,6 +17,7 @@ from clawproxy.upstream.catalogue import (
     MOST_KEPT,
     MOST_WAIT,
     PATIENCE,
+    REFUSED_FOR,
     Catalogue,
     FixedSource,
     credential_scope,
@@ -123,7 +124,8 @@ class Catalogues(SynchronousTestCase):
         self.clock.advance(FRESH_FOR)
         self.ask()
         self.good.answer("a")
-        self.dead.asked[-1].errback(UpstreamFailure("connect", "refused"))
+        self.clock.advance(PATIENCE)
+        self.dead.asked[-1].errback(UpstreamFailure("headers", "silence", timeout=True))
         self.assertEqual(self.successResultOf(self.ask()), ["a", "old"])
         self.clock.advance(FAILED_FOR - 1)
         self.ask()
@@ -131,6 +133,18 @@ class Catalogues(SynchronousTestCase):
         self.clock.advance(1)
         self.ask()
         self.assertEqual(len(self.dead.asked), 3)
+
+    def test_a_failure_that_comes_at_once_is_soon_forgotten(self) -> None:
+        self.ask()
+        self.good.answer("a")
+        self.dead.asked[-1].errback(UpstreamFailure("connect", "refused"))
+        self.clock.advance(REFUSED_FOR - 0.5)
+        self.assertEqual(self.successResultOf(self.ask()), ["a"])
+        self.assertEqual(len(self.dead.asked), 1)
+        self.clock.advance(0.5)
+        answer = self.ask()
+        self.dead.answer("back")
+        self.assertEqual(self.successResultOf(answer), ["a", "back"])
 
     def test_every_expected_failure_is_an_empty_list(self) -> None:
         for error in (
