@@ -152,8 +152,8 @@ class BrowserTests(RecordedCase):
 
     def test_abort(self) -> None:
         """A page that aborts its fetch cancels the upstream within a second, and that is recorded."""
-        start, word = answers.anthropic_frames([answers.text("more and more")])[:4], b": wait\n\n"
-        pieces: list[Piece] = [*start, *[word, 0.05] * 400]
+        start = answers.anthropic_frames([answers.text("more and more")])[:4]
+        pieces = [*start, *answers.paced([b": wait\n\n"] * 400, 0.05)]
         upstream = self.upstream(in_turn(Answer(pieces, headers=answers.STREAM)))
         proxy = self.recording_proxy(upstream)
         page = self.page()
