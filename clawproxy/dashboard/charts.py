@@ -153,10 +153,10 @@ class Chart:
             found.append(Markup('<path class="l{}" d="{}"/>').format(each.colour, path))
             # A value without neighbours would be a line of no length.
             lone = "".join(
-                f"M{point[0] - 2:.1f} {point[1]:.1f}h4" for point in _alone(points) if point
+                f"M{point[0]:.1f} {point[1]:.1f}h.01" for point in _alone(points) if point
             )
             if lone:
-                found.append(Markup('<path class="l{}" d="{}"/>').format(each.colour, lone))
+                found.append(Markup('<path class="l{} dot" d="{}"/>').format(each.colour, lone))
         return Markup("").join(found)
 
     def _hover(self) -> Markup:

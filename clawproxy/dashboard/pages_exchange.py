@@ -202,7 +202,7 @@ def _cache_words(x: Exchange) -> str:
         return "No prompt tokens were reported."
     return (
         f"{short(whole)} prompt tokens: {short(read)} from the cache ({percent(read / whole)}),"
-        f" {short(written)} written to it, {short(usage.input_tokens)} neither."
+        f" {short(written)} written to it, {short(usage.input_tokens)} not cached."
     )
 
 
@@ -294,6 +294,8 @@ def _first_text(parts: Sequence[Part]) -> str:
     for part in parts:
         if part.kind == "call":
             return str(getattr(part, "name", ""))
+        if part.kind == "aside":
+            return str(getattr(part, "text", ""))[:400]
     return parts[0].kind if parts else ""
 
 

@@ -19,11 +19,13 @@ from clawproxy.dashboard.api_query import (
 )
 from clawproxy.dashboard.pages_answer import Given, Visit, fragment, shown
 from clawproxy.dashboard.pages_gist import gists
+from clawproxy.store.conversation_query import chunks, marks
 from clawproxy.store.protocol import Filter, Page, Store
 
 ROWS = 50
 """Rows that are fetched at a time."""
 MOST = 500
+MOST_TOOLS = 3
 CHOICES = 200
 """Names of one kind that a list offers."""
 SINCE = (
@@ -44,11 +46,16 @@ _NAMES = {
 
 @frozen(kw_only=True)
 class Row:
-    """A row of the list."""
+    """A row of the list.
+
+    :ivar gist: what was said last to the model.
+    :ivar tools: what its answer called.
+    """
 
     x: Any
     kind: str | None
     gist: str
+    tools: list[str]
     prompt_tokens: int | None
 
 
@@ -67,15 +74,28 @@ async def page_of(store: Store, filter: Filter, cursor: str | None, limit: int) 
 async def rows_of(store: Store, page: Page) -> list[Row]:
     """Make rows."""
     words = await gists(store, page.items)
+    called = await _called(store, [item.number for item in page.items])
     return [
         Row(
             x=item.exchange,
             kind=item.side_call,
             gist=words.get(item.exchange.id, ""),
+            tools=called.get(item.number, [])[:MOST_TOOLS],
             prompt_tokens=_prompt(item.exchange),
         )
         for item in page.items
     ]
+
+
+async def _called(store: Store, numbers: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for some in chunks(numbers):
+        rows = await store.rows(
+            f"SELECT exchange, name FROM tool WHERE exchange IN ({marks(some)})", some
+        )
+        for number, name in rows:
+            found.setdefault(number, []).append(str(name))
+    return found
 
 
 def _prompt(x: Any) -> int | None:

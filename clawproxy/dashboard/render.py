@@ -20,7 +20,7 @@ from clawproxy.core.timestamp import rfc3339
 from clawproxy.dashboard import render_numbers
 from clawproxy.dashboard.markdown import markdown, remembered
 from clawproxy.dashboard.render_code import LONGEST, highlight, language_of
-from clawproxy.dashboard.render_text import terminal, visible
+from clawproxy.dashboard.render_text import bare, terminal, visible
 from clawproxy.dashboard.view import Call
 from clawproxy.dashboard.view_json import pretty, words
 from clawproxy.dashboard.view_tools import Shown, shown
@@ -109,7 +109,7 @@ def link(*path: str, **query: object) -> str:
 
 def gist(text: str, most: int = 140) -> str:
     """Give the beginning of a text on one line."""
-    line = " ".join(visible(text[: most * 3]).split())
+    line = " ".join(visible(bare(text[: most * 4])).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

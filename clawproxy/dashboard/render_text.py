@@ -48,6 +48,11 @@ def visible(text: str) -> str:
     return _CONTROLS.sub(_shown, text.replace("\r", "\n"))
 
 
+def bare(text: str) -> str:
+    """Leave a terminal's escape sequences out."""
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
+
+
 def terminal(text: str) -> Markup:
     """Turn what a program wrote to a terminal into HTML."""
     if "\x1b" not in text and "\b" not in text:

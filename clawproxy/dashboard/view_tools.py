@@ -132,14 +132,14 @@ def shown(call: Call) -> Shown:
     rest = dict(arguments)
     panes: list[Pane] = []
     path = next((text(rest[name]) for name in _PATHS if text(rest.get(name))), "")
-    _take_edits(rest, path, panes)
+    _take_edits(rest, panes)
     _take_patch(rest, panes)
     _take_whole(rest, path, panes)
     _take_todos(rest, panes)
-    gist = path or _gist(arguments)
-    fields, long = _others(rest, path)
+    gist = _line(_gist(arguments) or path or _values(arguments))
+    fields, long = _others(rest, gist)
     found = ([Fields(entries=tuple(fields))] if fields else []) + panes + long
-    return Shown(_line(gist), tuple(found))
+    return Shown(gist, tuple(found))
 
 
 def _line(gist: str) -> str:
@@ -177,11 +177,11 @@ def _pair(edit: dict[str, object]) -> tuple[str, str, str, str] | None:
     return None
 
 
-def _take_edits(rest: dict[str, object], path: str, panes: list[Pane]) -> None:
+def _take_edits(rest: dict[str, object], panes: list[Pane]) -> None:
     pair = _pair(rest)
     if pair is not None:
         old, new, before, after = pair
-        panes.append(difference(diff.compare(before, after), path))
+        panes.append(difference(diff.compare(before, after)))
         rest.pop(old, None)
         rest.pop(new, None)
     edits = items(rest.get("edits"))
@@ -218,7 +218,7 @@ def _take_whole(rest: dict[str, object], path: str, panes: list[Pane]) -> None:
     for name in _WHOLE:
         value = rest.get(name)
         if isinstance(value, str) and value:
-            panes.append(difference(diff.all_added(value), path))
+            panes.append(difference(diff.all_added(value)))
             del rest[name]
             return
 
@@ -244,22 +244,35 @@ def _todo(entry: dict[str, object]) -> tuple[str, str] | None:
 
 
 def _gist(arguments: dict[str, object]) -> str:
-    for name in ("description", "command", "cmd", "pattern", "query", "url", "prompt", "name"):
-        value = arguments.get(name)
+    for name in ("description", "command", "cmd", "pattern", "query", "url"):
+        value = _command(arguments.get(name))
         if isinstance(value, str) and value.strip():
             return value
-        if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
-            return " ".join(map(text, value))
+    return ""
+
+
+def _command(value: object) -> object:
+    """Give a command that came as a list of words as one text, without the shell around it."""
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        if len(value) == 3 and value[1] in ("-c", "-lc"):
+            return value[2]
+        return " ".join(map(text, value))
+    return value
+
+
+def _values(arguments: dict[str, object]) -> str:
     values = [words(value) for value in arguments.values() if isinstance(value, str | int | float)]
     return ", ".join(value for value in values[:3] if value)
 
 
-def _others(rest: dict[str, object], path: str) -> tuple[list[tuple[str, str]], list[Pane]]:
+def _others(rest: dict[str, object], gist: str) -> tuple[list[tuple[str, str]], list[Pane]]:
     fields: list[tuple[str, str]] = []
     panes: list[Pane] = []
     for name, value in rest.items():
-        if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            value = " ".join(map(text, value)) if name in _LANGUAGES else value
+        if name in _LANGUAGES:
+            value = _command(value)
+        if value == gist:  # it stands in the head already
+            continue
         if isinstance(value, str):
             if name in _LANGUAGES:
                 panes.append(Code(title=name, text=value, language=_LANGUAGES[name]))
