@@ -11,6 +11,10 @@ import re
 
 from attrs import frozen
 
+MAX_NAME = 256
+"""Bytes of a header's name. Spellings of names are remembered, here and by Twisted, thousands of them; names of
+any length would let a caller fill the memory."""
+
 # RFC 9110 §5.6.2 (token) and RFC 9112 §3; a target of visible ASCII alone.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-~]*) (HTTP/1\.[01])\Z")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -86,7 +90,7 @@ def parse(data: bytes, most_bytes: int, most_headers: int) -> Head | None:
 
 def _canonical(name: bytes) -> bytes | None:
     """Spell a header's name as Twisted does; ``None`` for one that is none, or not for here."""
-    if not _TOKEN.match(name) or name.lower() in _NOT_HERE:
+    if len(name) > MAX_NAME or not _TOKEN.match(name) or name.lower() in _NOT_HERE:
         return None
     spelled = b"-".join(word.capitalize() for word in name.split(b"-"))
     spelled = _SPECIAL.get(spelled, spelled)

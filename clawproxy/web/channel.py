@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.requesthead import Head, parse
+from clawproxy.core.requesthead import MAX_NAME, Head, parse
 from clawproxy.sending import send
 
 if TYPE_CHECKING:
@@ -185,6 +185,14 @@ class ProxyChannel(http.HTTPChannel):
             self.transport.abortConnection()
             return
         self._watch = self.site.reactor.callLater(0.5, self._look_for_fin)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header, unless its name is longer than any may be."""
+        if line.find(b":") > MAX_NAME:
+            words = f"the name of a header exceeds {MAX_NAME} bytes"
+            self._refuse(ProxyError(Kind.INVALID_REQUEST, words, status=431))
+            return False
+        return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
         """Tell the request its target before its body is read, since counting begins with the head."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from clawproxy.core.requesthead import parse
+from clawproxy.core.requesthead import MAX_NAME, parse
 
 
 def read(data: bytes) -> object:
@@ -36,6 +36,7 @@ class HeadTests(SynchronousTestCase):
             b"POST /x HTTP/1.1\r\n folded: a\r\n\r\n",
             b"POST /x HTTP/1.1\r\nnocolon\r\n\r\n",
             b"POST /x HTTP/1.1\r\nA: \0\r\n\r\n",
+            b"POST /x HTTP/1.1\r\n" + b"A" * (MAX_NAME + 1) + b": b\r\n\r\n",
             b"POST /x HTTP/2.0\r\nA: b\r\n\r\n",
             b"POST  /x HTTP/1.1\r\nA: b\r\n\r\n",
             b"POST http://a/x HTTP/1.1\r\nA: b\r\n\r\n",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import _nameEncoder
 
+from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from clawproxy.web.channel import LINGER, MAX_HEAD
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
@@ -94,6 +96,14 @@ class HeadLimitTests(SiteCase):
 
     def test_too_many_headers_are_answered(self) -> None:
         self.refused(b"POST /v1/messages HTTP/1.1\r\n" + b"A: b\r\n" * 600 + b"\r\n", status=431)
+
+    def test_name_beyond_the_limit_is_answered(self) -> None:
+        """Names are remembered, so their length must be bounded, whichever way the head is read."""
+        first = b"POST /v1/messages HTTP/1.1\r\n"
+        name = b"X" * (MAX_NAME + 1)
+        self.refused(first + name + b": v\r\n\r\n")
+        self.refused(first + b"Connection: keep-alive\r\n", name + b": v\r\n\r\n")
+        self.assertNotIn(name, _nameEncoder._canonicalHeaderCache)
 
     def test_target_beyond_the_limit_is_answered(self) -> None:
         self.refused(b"GET /v1/models?" + b"x" * MAX_HEAD + b" HTTP/1.1\r\n\r\n", status=431)
