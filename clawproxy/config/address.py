@@ -31,6 +31,8 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
         raise ValueError(f"it has to begin with {' or '.join(f'{name}://' for name in schemes)}")
     if not parts.hostname or any(char.isspace() for char in url.strip()):
         raise ValueError("it needs a host and no spaces")
+    if not (url.isascii() and url.strip().isprintable()):
+        raise ValueError("only ASCII can be sent: write the host as xn--… and the path with %XX")
     _ = parts.port  # raises ValueError for a port out of range
     return parts
 

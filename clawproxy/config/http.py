@@ -40,6 +40,13 @@ def _check_header(name: str) -> None:
         raise ValueError("the proxy itself has to set this one")
 
 
+def _check_version(version: str) -> str:
+    version = version.strip()
+    if not (version.isascii() and version.isprintable()):
+        raise ValueError("only printable ASCII can be sent in a header")
+    return version
+
+
 @frozen(kw_only=True)
 class HTTPProviderConfig:
     """An upstream that speaks a dialect over HTTP.
@@ -73,7 +80,7 @@ class HTTPProviderConfig:
     version: str = field(
         default="2023-06-01",
         metadata=described(
-            Text("a date such as 2023-06-01"),
+            Text("a date such as 2023-06-01", _check_version),
             "The anthropic-version of requests that come without one.",
             kinds=("anthropic",),
         ),

@@ -46,6 +46,9 @@ class Addresses(SynchronousTestCase):
                 "https://host/?key=x",
                 "https://host/#x",
                 "https://a b",
+                "https://bücher.example",
+                "https://host/\N{GREEK SMALL LETTER PI}",
+                "https://host/\x1b[31m",
                 "https://[::1",
             ),
         )
@@ -59,7 +62,7 @@ class Addresses(SynchronousTestCase):
                 "http://host:1": "ws://host:1",
                 "https://host/path?x=1": "wss://host/path?x=1",
             },
-            ("", "127.0.0.1:18789", "tcp://host", "ws://u:p@host"),
+            ("", "127.0.0.1:18789", "tcp://host", "ws://u:p@host", "ws://bücher.example"),
         )
 
     def test_storage_urls(self) -> None:

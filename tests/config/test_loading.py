@@ -336,6 +336,11 @@ class Routes(ConfigTestCase):
 
 
 class Mistakes(ConfigTestCase):
+    def test_version_that_no_header_can_hold(self) -> None:
+        for version in ("2023-06-01\\nx-evil: 1", "2023\\u0665"):
+            (mistake,) = self.mistakes(f'providers: {{anthropic: {{version: "{version}"}}}}')
+            self.assertEqual(mistake.key, "providers.anthropic.version")
+
     def test_all_at_once_in_the_order_of_the_file(self) -> None:
         mistakes = self.mistakes(
             f"""\
