@@ -18,7 +18,7 @@ from tests.wire import ASK, replies
 
 STREAMS = 50
 SECONDS = 5.0
-"""How long each of the streams takes; issue 2's figure of 20 s only takes longer."""
+"""How long each of the streams takes; with 20 the test shows the same, later."""
 
 FRAME = b'event: content_block_delta\ndata: {"n":%d}\n\n'
 
@@ -171,7 +171,6 @@ class WaitingTests(DrainCase):
 
     def test_requests_that_never_stop_coming_are_all_served(self) -> None:
         proxy = self.proxy(self.upstream(lambda _: stream(3, 0.1)))
-        refused = 0
         running = self.begin(proxy, 3)
         proxy.signal(signal.SIGTERM)
         end = time.monotonic() + 3
@@ -180,7 +179,7 @@ class WaitingTests(DrainCase):
             time.sleep(0.05)
         for each in running:
             self.assertEqual(each.result()[:2], (200, whole(3)))
-        self.assertEqual((proxy.wait(), refused), (0, 0))
+        self.assertEqual(proxy.wait(), 0)
 
 
 class GivingUpTests(DrainCase):
