@@ -49,10 +49,11 @@ class Pages:
         return f"http://localhost:{self._server.server_port}"
 
 
-def chromium(stack: ExitStack) -> Any:
+def chromium(stack: ExitStack, options: Sequence[str] = ()) -> Any:
     """Start the system's Chromium, or the one that Playwright installed.
 
     :param stack: ends it.
+    :param options: for its command line.
     :raises SkipTest: where Playwright or a browser is missing.
     """
     try:
@@ -62,10 +63,10 @@ def chromium(stack: ExitStack) -> Any:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     # A browser's sandbox wants to be run by somebody else than root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     playwright = stack.enter_context(sync_playwright())
     try:
-        browser = playwright.chromium.launch(executable_path=found, args=options)
+        browser = playwright.chromium.launch(executable_path=found, args=[*options, *sandbox])
     except Error as error:
         raise SkipTest(f"Chromium cannot be started: {str(error).splitlines()[0]}") from error
     stack.callback(browser.close)
