@@ -6,6 +6,7 @@ import { $, $$, ask, localize, make, say } from "./page.js";
 const CARDS = 24; // drawn with their text; more are counted
 const CHUNK = 50; // rows that come and go together when a page is scrolled
 const TAIL = 700; // characters of a text that a card can show
+const HOLD = 5000; // milliseconds for which the cards' room stays
 const LINGER = 1200; // milliseconds for which a finished card stays, until its row is there
 
 const query = new URLSearchParams(location.search);
@@ -24,6 +25,7 @@ function build(card) {
   const parts = {
     model: make("a", { href: `/ui/requests/${encodeURIComponent(x.id)}` }),
     from: make("span", { class: "muted" }),
+    gist: make("p", { class: "card-gist" }),
     time: make("span", {}),
     first: make("span", {}),
     bytes: make("span", {}),
@@ -35,6 +37,7 @@ function build(card) {
     { class: "card", "data-id": x.id },
     make("div", { class: "card-head" }, parts.model, parts.from),
     make("div", { class: "card-facts" }, parts.time, parts.first, parts.bytes, parts.tools),
+    parts.gist,
     make("div", { class: "card-text" }, parts.text),
   );
   return { element, parts };
@@ -52,6 +55,7 @@ function paint(card) {
   parts.first.textContent = ttft == null ? "" : `first token ${duration(ttft)}`;
   const bytes = progress?.response_bytes ?? 0;
   parts.bytes.textContent = bytes ? size(bytes) : "";
+  parts.gist.textContent = card.gist ?? "";
   if (progress) {
     parts.tools.replaceChildren(
       ...progress.tools.slice(-4).map((name) => make("span", { class: "tag" }, name)),
@@ -96,6 +100,28 @@ function draw() {
   const flying = [...cards.values()].filter((card) => !card.over).length;
   $("#flying").textContent = flying > CARDS ? `${flying}, ${CARDS} of them shown` : flying;
   $("#idle").hidden = cards.size > 0;
+  settle();
+}
+
+// What stands below the cards shall not jump up as soon as one of them is gone.
+let settling = null;
+function settle() {
+  const height = [...box.children].reduce(
+    (most, child) => Math.max(most, child.offsetTop + child.offsetHeight - box.offsetTop),
+    0,
+  );
+  const held = Number.parseFloat(box.style.minHeight) || 0;
+  if (height >= held) {
+    clearTimeout(settling);
+    settling = null;
+    box.style.minHeight = `${height}px`;
+  } else if (settling === null) {
+    settling = setTimeout(() => {
+      settling = null;
+      box.style.minHeight = "0";
+      settle();
+    }, HOLD);
+  }
 }
 
 function soon() {
@@ -170,12 +196,24 @@ function put(row) {
   known.set(row.dataset.id, row);
 }
 
+// A running exchange's row knows what was asked.
+function explain(body) {
+  for (const row of body.rows) {
+    const card = cards.get(row.dataset.id);
+    if (!card || card.gist) continue;
+    card.gist = row.querySelector(".c-gist").lastChild.textContent.trim();
+    card.fresh = true;
+  }
+  soon();
+}
+
 async function refresh() {
   const fresh = [];
   let cursor = null;
   let total = null;
   for (let page = 0; page < 4; page += 1) {
     const body = await fetchRows(cursor);
+    explain(body);
     total ??= body.dataset.total;
     let met = false;
     for (const row of [...body.rows]) {
@@ -272,6 +310,7 @@ const feed = watch({
     if (card) Object.assign(card, { exchange, fresh: true });
     else cards.set(exchange.id, { exchange, progress: null, element: null, fresh: true });
     soon();
+    wait(500);
   },
   progress(progress) {
     const card = cards.get(progress.id);

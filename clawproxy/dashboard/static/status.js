@@ -50,10 +50,9 @@ function providers(found) {
 
 async function status() {
   const found = await (await ask("/api/status")).json();
-  const { providers: each, ...rest } = found;
-  const recorder = rest.recorder ?? rest.recording ?? rest.storage;
-  for (const key of ["recorder", "recording", "storage"]) delete rest[key];
-  facts($("#proxy"), rest);
+  const { providers: each, health, ...rest } = found;
+  const { recorder, ...more } = health ?? {};
+  facts($("#proxy"), { ...rest, ...more });
   facts($("#recorder"), recorder);
   providers(each ?? []);
 }
