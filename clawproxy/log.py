@@ -102,9 +102,17 @@ def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+"""Controls, spelled out. What an upstream or a caller said may stand in a line, and a terminal would obey it; of
+line ends only Twisted's own are left, which it follows by a tab."""
+
+
 def text_line(event: LogEvent) -> str | None:
-    """Write an event as Twisted does."""
-    return formatEventAsClassicLogText(event)
+    """Write an event as Twisted does, fit for a terminal."""
+    line = formatEventAsClassicLogText(event)
+    return None if line is None else line.translate(_CONTROLS)
 
 
 @implementer(ILogObserver)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clawproxy.config import load
 from clawproxy.config.model import LogConfig
 from clawproxy.core.record import Client, Exchange, Usage
-from clawproxy.log import ACCESS_DELAY, Observer, json_line, stream_of
+from clawproxy.log import ACCESS_DELAY, Observer, json_line, stream_of, text_line
 from clawproxy.testing import MemoryProxy
 from tests.wire import OK, STREAM_HEAD, chunk
 
@@ -175,6 +175,23 @@ class ObserverTests(SynchronousTestCase):
         observer.flush()
         self.assertEqual(len(self.lines()), 1)
         self.assertNotIn("\x1b", self.stream.getvalue())
+
+
+class TextTests(SynchronousTestCase):
+    """A line of text may hold what others said, and must not do what they say."""
+
+    def line(self, said: str) -> str | None:
+        return text_line({"log_time": 0.0, "log_format": "{said}", "said": said})
+
+    def test_controls_are_spelled_out(self) -> None:
+        line = self.line("a\x1b[2J\rb\x85c\x07é")
+        assert line is not None
+        self.assertTrue(line.endswith(" a\\x1b[2J\\x0db\\x85c\\x07é\n"), line)
+
+    def test_a_second_line_cannot_be_taken_for_an_event(self) -> None:
+        line = self.line("a\n2026-01-01T00:00:00+0000 [-] forged")
+        assert line is not None
+        self.assertIn("a\n\t2026", line)
 
 
 class StreamTests(SynchronousTestCase):
