@@ -77,11 +77,7 @@ class Forward:
         self.request = request
         self.state = State.WAITING
         self.started = request.started
-        lines: RawHeaders = [
-            (name, value)
-            for name, values in request.requestHeaders.getAllRawHeaders()
-            for value in values
-        ]
+        lines = request.lines
         first = heads.firsts(lines)
         path, _, query = target.partition(b"?")
         text = path.decode("latin-1")

@@ -6,19 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
 from clawproxy.core import headers as heads
-from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.models import Model, Shape, merge, named_by, render_list, render_one
 from clawproxy.relay.switchboard import Switchboard, Wiring
 from clawproxy.upstream.catalogue import Catalogue, FixedSource, Source
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.listing import HTTPListing
-from clawproxy.web.site import ProxyRequest
-from clawproxy.web.v1 import refuse, refuse_method
+from clawproxy.web.local import answer_with
+from clawproxy.web.site import ProxyRequest, RawHeaders
+from clawproxy.web.v1 import refuse_method
 
 PATH = "/v1/models"
 
@@ -28,8 +24,6 @@ class Models:
 
     :param extra: gives further sources of a wiring, e.g. the agents of a gateway.
     """
-
-    _log = Logger()
 
     def __init__(self, board: Switchboard, extra: Any = lambda wiring: ()) -> None:
         self._board = board
@@ -46,44 +40,21 @@ class Models:
                 return False
             refuse_method(self._board, request, path, *(("DELETE",) if one else ()))
             return True
-        answering = Deferred.fromCoroutine(self._answer(request, target))
-        request.notifyFinish().addErrback(lambda _: answering.cancel())
-        answering.addErrback(self._failed, request)
+        answer_with(
+            self._board,
+            request,
+            target.partition(b"?")[0].decode("latin-1"),
+            lambda lines: self._gather(lines, target),
+        )
         return True
 
-    async def _answer(self, request: ProxyRequest, target: bytes) -> None:
-        board = self._board
-        lines = [
-            (name, value)
-            for name, values in request.requestHeaders.getAllRawHeaders()
-            for value in values
-        ]
-        path, _, query = target.partition(b"?")
-        try:
-            board.wiring.callers.authenticate(lines)
-            models = merge(await self._current().lists(lines))
-            anthropic = heads.value(lines, b"anthropic-version") is not None
-            shape: Shape = "anthropic" if anthropic else "openai"
-            name = unquote(path.decode("latin-1")[len(PATH) :].strip("/"))
-            text = query.decode("latin-1")
-            body = render_one(models, name, shape) if name else render_list(models, shape, text)
-        except ProxyError as error:
-            refuse(board, request, path.decode("latin-1"), error)
-            return
-        own = board.new_id()
-        caller = heads.value(lines, b"x-request-id")
-        chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
-        answer = heads.stamp([], own_id=own, request_id=chosen, stream=False)
-        if board.wiring.cors:
-            answer += board.wiring.cors.answer(heads.value(lines, b"origin"))
-        request.answer_json(200, body, answer)
-
-    def _failed(self, failure: Failure, request: ProxyRequest) -> None:
-        if failure.check(CancelledError) or request.gone:
-            return
-        self._log.failure("bug: the list of models failed", failure)
-        words = ProxyError(Kind.INTERNAL, "the proxy failed; its log says more")
-        refuse(self._board, request, PATH, words)
+    async def _gather(self, lines: RawHeaders, target: bytes) -> bytes:
+        path, _, query = target.decode("latin-1").partition("?")
+        models = merge(await self._current().lists(lines))
+        anthropic = heads.value(lines, b"anthropic-version") is not None
+        shape: Shape = "anthropic" if anthropic else "openai"
+        name = unquote(path[len(PATH) :].strip("/"))
+        return render_one(models, name, shape) if name else render_list(models, shape, query)
 
     def _current(self) -> Catalogue:
         """Give the catalogue of the wiring in use; a reload begins a new one."""

@@ -101,6 +101,15 @@ class ProxyRequest(server.Request):
         self.site.refuse(self, error)
 
     @property
+    def lines(self) -> RawHeaders:
+        """The head's lines, those of one name together."""
+        return [
+            (name, value)
+            for name, values in self.requestHeaders.getAllRawHeaders()
+            for value in values
+        ]
+
+    @property
     def body(self) -> bytes:
         """The whole request body as it came."""
         content: BytesIO = self.content

@@ -96,12 +96,7 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
 
     :param path: from ``/v1`` on.
     """
-    lines: RawHeaders = [
-        (name, value)
-        for name, values in request.requestHeaders.getAllRawHeaders()
-        for value in values
-    ]
-    first = heads.firsts(lines)
+    first = heads.firsts(request.lines)
     own = board.new_id()
     caller = first.get(b"x-request-id")
     chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
