@@ -6,6 +6,7 @@ its answer streams back to whoever asked, and its record names the first one as 
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,9 @@ from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Response
 
+# RFC 9110 §5.1 and §5.5.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 DEFAULT_PATH = "/v1/messages"
 _OAUTH_PREFIX = "sk-ant-oat"
 
@@ -171,13 +175,10 @@ class Sender:
             for name, value in (original.request_headers if original is not None else ())
             if name.lower() not in mine and MASK not in value
         ]
-        try:
-            kept += [
-                (name.encode("ascii"), value.encode("latin-1"))
-                for name, value in asked.headers.items()
-            ]
-        except UnicodeEncodeError:
-            raise Refusal(400, "found a header with characters that no header has") from None
+        for name, value in asked.headers.items():
+            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise Refusal(400, f"found {name[:50]!r} with characters that no header has")
+            kept.append((name.encode("ascii"), value.encode("latin-1")))
         lines = [
             line
             for line in kept
