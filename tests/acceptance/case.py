@@ -7,6 +7,7 @@ has described, started when it is first asked for, and ends all of them with the
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 import time
@@ -21,6 +22,9 @@ from tests.acceptance.caller import parsed
 from tests.acceptance.program import Program
 from tests.acceptance.upstream import Upstream
 from tests.wire import Reply
+
+#: A moment in RFC 3339.
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
 
 _T = TypeVar("_T")
 _running: dict[Callable[..., Any], Any] = {}
