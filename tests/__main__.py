@@ -20,7 +20,7 @@ from twisted.trial.runner import TestLoader, TrialRunner
 import tests
 
 #: Packages that start other programs come last, so that a plain mistake shows early.
-SLOW = ("tests.integration", "tests.browser")
+SLOW = ("tests.acceptance", "tests.integration", "tests.browser")
 
 #: Run only when it is named.
 APART = ("tests.packaging",)
