@@ -1,6 +1,4 @@
-"""The proxy's side of the reader's process: :class:`ReaderProcess` starts it when it is first needed, watches it, and
-carries requests to it.
-"""
+"""The proxy's side of the reader: :class:`ReaderProcess` starts it, watches it, and carries requests to it."""
 
 from __future__ import annotations
 
@@ -73,7 +71,9 @@ class ReaderProcess:
         }
 
     async def start(self) -> None:
-        """Do nothing: the process is started by the first request, and most proxies never see one."""
+        """Start the process and do not wait for it: whoever asks first shall not have to."""
+        if self._supervisor is None and not self._stopped:
+            self._begin()
 
     async def stop(self) -> None:
         """End the process."""

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web.http import Request
 from twisted.web.pages import notFound
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import Site
 
 from clawproxy.dashboard.api import Api
@@ -59,22 +59,39 @@ def site(reactor: Any, pool: StorePool, url: str) -> QuietSite:
     """
     root = Resource()
     root.putChild(b"api", Api(reactor, pool))
-    root.putChild(b"ui", _pages(reactor, pool))
+    root.putChild(b"ui", Pages(reactor, pool))
     if not url.startswith("sqlite:"):
         root.putChild(b"feed", Feed(reactor, url, pool))
     return QuietSite(root, reactor=reactor, parsePOSTFormSubmission=False)
 
 
-def _pages(reactor: Any, pool: StorePool) -> IResource:
-    if find_spec(PAGES) is None:
-        return notFound()
-    try:
-        pages: IResource = import_module(PAGES).resource(reactor, pool)
-    except ImportError:
-        # The API is of use without pages, and whoever opens one learns from the log why there is none.
-        _log.failure("the dashboard's pages cannot be loaded")
-        return notFound()
-    return pages
+class Pages(Resource):
+    """What stands below ``/ui/``, loaded when somebody looks at it: programs that only call the API need none of it."""
+
+    isLeaf = True
+
+    def __init__(self, reactor: Any, pool: StorePool) -> None:
+        super().__init__()
+        self._load = lambda: import_module(PAGES).resource(reactor, pool)
+        self._loaded: IResource | None = None
+
+    def render(self, request: Request) -> int | bytes:
+        """Have the page answer."""
+        if self._loaded is None:
+            self._loaded = self._pages()
+        found: int | bytes = getChildForRequest(self._loaded, request).render(request)
+        return found
+
+    def _pages(self) -> IResource:
+        if find_spec(PAGES) is None:
+            return notFound()
+        try:
+            pages: IResource = self._load()
+        except ImportError:
+            # The API is of use without pages, and whoever opens one learns from the log why there is none.
+            _log.failure("the dashboard's pages cannot be loaded")
+            return notFound()
+        return pages
 
 
 def stores(reactor: Any, url: str, threads: ThreadPool) -> StorePool:
