@@ -249,7 +249,7 @@ class RunningTests(LeavingCase):
         listen = f"tcp:{port}:interface=127.0.0.1"
         done = run(
             *("twistd", "--pidfile=the.pid", "--logfile=the.log", "clawproxy"),
-            *("--listen", listen, "--set", "storage.url=none"),
+            *("--listen", listen, "--set", "storage.url=none", "--set", "log.format=json"),
             folder=folder,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -271,7 +271,10 @@ class RunningTests(LeavingCase):
             if pid:
                 os.kill(pid, signal.SIGKILL)
         self.assertFalse((folder / "the.pid").exists())
-        self.assertIn("127.0.0.1", (folder / "the.log").read_text())
+        lines = (folder / "the.log").read_text().splitlines()
+        self.assertTrue(any("127.0.0.1" in line for line in lines))
+        for line in lines:
+            self.assertIsInstance(json.loads(line), dict)
 
     def test_endpoints(self) -> None:
         """`listen` takes Twisted endpoint strings, so `unix:`, `ssl:` … work."""
@@ -330,11 +333,15 @@ class RunningTests(LeavingCase):
 
     def test_json_log(self) -> None:
         """With `log.format: json` every line is a JSON object from the service's start on."""
-        up, proxy = self.house(log={"format": "json", "level": "debug"})
+        up, proxy = self.house(
+            log={"format": "json", "level": "debug"}, storage={"url": "sqlite:records.db"}
+        )
         up.answers(stream(FRAME, 0.05, end=End.RESET))
         post(proxy.port, "/v1/messages", message(stream=True), ANTHROPIC)
         post(proxy.port, "/v1/messages", b"\xff", ANTHROPIC)
         ask(proxy.port, "GET", "/v1/models")
+        self.assertEqual(ask(proxy.port, "GET", "/ui/").status, 200)
+        self.assertEqual(ask(proxy.port, "GET", "/api/requests").status, 200)
         proxy.signal(signal.SIGHUP)
         proxy.wait_for_log("again")
         proxy.signal()

@@ -260,6 +260,14 @@ class FallbackTests(TryCase):
         self.rescued(self.ask("backed-twice"))
         self.assertEqual(len(self.first.asked), 2)
 
+    def test_a_retry_after_that_is_too_long(self) -> None:
+        """Not waited for: the next target is asked at once."""
+        self.first.answers(self.failing(429, ("retry-after", "600")))
+        started = time.monotonic()
+        self.rescued(self.ask("backed-twice"))
+        self.assertLess(time.monotonic() - started, 3)
+        self.assertEqual(len(self.first.asked), 1)
+
     def test_one_after_the_other(self) -> None:
         self.first.answers(self.failing(529))
         self.rescued(self.ask("backed-long"))
