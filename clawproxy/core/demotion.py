@@ -3,9 +3,8 @@
 An upstream, or something before it, may cut calls that are silent for minutes; a stream is not
 silent. Demotion sends such a call with ``stream: true`` and puts the answer together:
 
-1. :func:`demoted_request` changes the request, and nothing but ``stream``.
-2. :class:`Demoter` takes the answer's body in.
-3. Its :meth:`~Demoter.close` gives a :class:`Demoted`: the message that the call would have given,
+1. :class:`Demoter` takes the answer's body in.
+2. Its :meth:`~Demoter.close` gives a :class:`Demoted`: the message that the call would have given,
    or the HTTP error that it would have been. Half a message is never a success.
 """
 
@@ -15,7 +14,6 @@ from attrs import frozen
 
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.jsonedit import edit
 from clawproxy.core.jsonread import JSONError, peek, read
 from clawproxy.core.message import MAX_MESSAGE, accumulator, read_message
 from clawproxy.core.message_base import Finished
@@ -37,14 +35,6 @@ class Demoted:
     body: bytes | None
     error: ProxyError | None
     finished: Finished
-
-
-def demoted_request(body: bytes) -> bytes:
-    """Give the request with ``stream: true`` and every other byte as it was.
-
-    :raises JSONError: if it is not a JSON object.
-    """
-    return edit(body, {("stream",): b"true"})
 
 
 class Demoter:

@@ -283,11 +283,6 @@ def credentials(headers: Headers) -> tuple[Credential, ...]:
     return tuple(found)
 
 
-def without_credentials(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Leave out all three forms of a caller's key."""
-    return [line for line in headers if line[0].lower() not in CREDENTIAL_HEADERS]
-
-
 @lru_cache(maxsize=2048)
 def _shown(name: bytes) -> tuple[str, Literal["plain", "secret", "target"]]:
     text = name.decode("latin-1")

@@ -16,8 +16,6 @@ from collections.abc import Iterable, Mapping
 import yaml
 from attrs import field, frozen
 
-AGENT_ID_HEADER = b"x-claude-code-agent-id"
-
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _NAME_LINE = re.compile(r"^name[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 

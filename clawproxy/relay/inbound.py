@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from clawproxy.core.coding import CodingError, decode
 from clawproxy.core.dialects import DialectName
@@ -68,7 +68,6 @@ class Inbound:
     model: str = ""
     stream: bool = False
     opaque: bool = False
-    session: dict[str, str] = field(factory=dict)
 
 
 def dialect_of(path: str, first: Mapping[bytes, bytes]) -> DialectName | None:

@@ -76,11 +76,6 @@ class Speaker:
         if self._keepalive:
             self._clock = forward.board.reactor.callLater(self._keepalive, self._ping)
 
-    @property
-    def opened(self) -> bool:
-        """Whether the head of a stream was sent."""
-        return self._encoder is not None
-
     def say(self, events: Iterable[Event]) -> None:
         """Word the next events, at once where the answer is a stream."""
         encoder = self._encoder

@@ -53,14 +53,11 @@ class SQLiteStore:
 
     :param path: the file; made if it is not there.
     :param run: runs a function with arguments and gives its result, e.g. by ``deferToThreadPool``.
-    :param readonly: open it for reading and deleting only: it must exist, and its schema is not
-        touched.
     """
 
-    def __init__(self, path: str | Path, run: Run = at_once, *, readonly: bool = False) -> None:
+    def __init__(self, path: str | Path, run: Run = at_once) -> None:
         self._path = str(path)
         self._run = run
-        self._readonly = readonly
         self._packer = Packer()
         self._planner = Planner(self._packer)
         self._lock = Lock()

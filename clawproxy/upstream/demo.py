@@ -37,9 +37,6 @@ from clawproxy.core.dialects.turn import (
 )
 from clawproxy.upstream.provider import CallContext, EventSink
 
-MODELS = ("demo",)
-"""The models that the demo offers."""
-
 _WORDS_PER_BATCH = 64
 """Words said in one turn of the reactor when there is no pace: the caller's reading sets it then."""
 

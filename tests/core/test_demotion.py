@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.demotion import Demoted, Demoter, demoted_request
+from clawproxy.core.demotion import Demoted, Demoter
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.jsonedit import JSONError
 
 STREAM = (
     b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message",'
@@ -54,15 +53,6 @@ def error_event(kind: str) -> bytes:
 
 class DemoterTests(SynchronousTestCase):
     """:class:`Demoter` on whole, failed and cut answers."""
-
-    def test_request(self) -> None:
-        """Only ``stream`` changes, whatever its spelling was."""
-        self.assertEqual(
-            demoted_request(b'{"model":"m", "n":1e400,"str\\u0065am" : false}'),
-            b'{"model":"m", "n":1e400,"str\\u0065am" : true}',
-        )
-        self.assertEqual(demoted_request(b'{"model":"m"}'), b'{"model":"m","stream":true}')
-        self.assertRaises(JSONError, demoted_request, b"[]")
 
     def test_whole(self) -> None:
         """A whole stream is a 200 with the message; so it is if only the connection broke after."""
