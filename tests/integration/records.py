@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import zstandard
 
 from tests.integration.case import ProxyCase
-from tests.integration.proxy import PATIENCE, Proxy
+from tests.integration.proxy import PATIENCE, TWISTD, Proxy, environment
 from tests.integration.upstream import Upstream
 from tests.integration.wiretap import Overheard, Wiretap
 
@@ -66,6 +67,20 @@ class Records:
         assert status == 200, found
         events: list[dict[str, Any]] = found
         return events
+
+
+def export(proxy: Proxy, *arguments: str) -> bytes:
+    """What ``clawproxy export`` writes of a proxy's records."""
+    settings = [part for item in RECORDED.items() for part in ("--set", "=".join(item))]
+    done = subprocess.run(
+        [str(TWISTD.with_name("clawproxy")), "export", *settings, *arguments],
+        cwd=proxy.folder,
+        env=environment(proxy.folder),
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
 
 
 @dataclass
@@ -244,7 +259,10 @@ class RecordedCase(ProxyCase):
         self.assertEqual("".join(piece["data"] for piece in pieces), reply.body.decode())
         times = [piece["at_ms"] for piece in pieces]
         self.assertEqual(times, sorted(times))
-        if reply.status != 200:
+        if not reply.whole:
+            self.assertEqual(detail["outcome"], "error")
+            self.assertTrue(detail["error"])
+        elif reply.status != 200:
             self.assertEqual(detail["outcome"], "error")
             self.assertEqual(detail["response"], json.loads(reply.body))
         elif detail["stream"]:
