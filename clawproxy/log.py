@@ -27,7 +27,7 @@ from zope.interface import implementer
 from clawproxy.config.model import LogConfig
 from clawproxy.core.record import Exchange
 from clawproxy.core.timestamp import rfc3339
-from clawproxy.relay.accesslog import AccessLine
+from clawproxy.relay.accesslog import MOST_SHOWN, AccessLine
 
 ACCESS_DELAY = 0.1
 """Seconds that an access line may wait for others to be written with."""
@@ -98,6 +98,10 @@ def json_line(event: LogEvent) -> str:
         return json.dumps(line) + "\n"
 
 
+def _bounded(value: object) -> object:
+    return value[:MOST_SHOWN] + "…" if isinstance(value, str) and len(value) > MOST_SHOWN else value
+
+
 def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
@@ -152,7 +156,7 @@ class Observer:
                 "logger": "clawproxy.access",
                 "message": str(AccessLine(exchange)),
             }
-            line.update((name, fields[name]) for name in _ACCESS_FIELDS)
+            line.update((name, _bounded(fields[name])) for name in _ACCESS_FIELDS)
             self._lines.append(msgspec.json.encode(line).decode("utf-8", "replace") + "\n")
         else:
             self._lines.append(

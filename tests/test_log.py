@@ -17,6 +17,7 @@ from clawproxy.config import load
 from clawproxy.config.model import LogConfig
 from clawproxy.core.record import Client, Exchange, Usage
 from clawproxy.log import ACCESS_DELAY, Observer, json_line, stream_of, text_line
+from clawproxy.relay.accesslog import AccessLine
 from clawproxy.testing import MemoryProxy
 from tests.wire import OK, STREAM_HEAD, chunk
 
@@ -175,6 +176,18 @@ class ObserverTests(SynchronousTestCase):
         observer.flush()
         self.assertEqual(len(self.lines()), 1)
         self.assertNotIn("\x1b", self.stream.getvalue())
+
+
+class AccessLineTests(SynchronousTestCase):
+    def test_a_caller_cannot_fill_the_log(self) -> None:
+        line = str(AccessLine(exchange(model="m" * 1_000_000, path="/v1/" + "p" * 100_000)))
+        self.assertLess(len(line), 2000)
+        self.assertIn("mmm… anthropic 200 ok ", line)
+        stream = io.StringIO()
+        observer = Observer(LogConfig(level="info", format="json"), stream, Clock())
+        observer.access(exchange(model="m" * 1_000_000))
+        observer.flush()
+        self.assertLess(len(stream.getvalue()), 5000)
 
 
 class TextTests(SynchronousTestCase):

@@ -36,6 +36,7 @@ MAX_FALLBACKS = 8
 """How many targets may follow the first one, however the rules refer to each other."""
 
 _CACHE_LIMIT = 4096
+_CACHED_MODEL = 256  # characters: a name may be as long as a body, and thousands are kept
 _OPENCLAW_PREFIX = "openclaw/"
 
 
@@ -158,9 +159,10 @@ class Router:
         decision = self._cache.get(key)
         if decision is None:
             decision = self._decide(*key)
-            if len(self._cache) >= _CACHE_LIMIT:
-                self._cache.clear()
-            self._cache[key] = decision
+            if len(model) <= _CACHED_MODEL:
+                if len(self._cache) >= _CACHE_LIMIT:
+                    self._cache.clear()
+                self._cache[key] = decision
         return decision
 
     def passthrough(self, dialect: DialectName | None, pinned: str | None = None) -> Decision:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward
     from clawproxy.relay.inbound import Inbound
 
+MOST_SHOWN = 512
+"""Characters of a model's name or of a path that a line shows: a caller may send megabytes of either."""
+
 _log = Logger(namespace="clawproxy.access")
 _forward_log = Logger(namespace="clawproxy.forward")
 
@@ -110,6 +113,8 @@ def _flag(value: bool) -> str:
 
 
 def _token(text: str) -> str:
+    if len(text) > MOST_SHOWN:
+        text = f"{text[:MOST_SHOWN]}…"
     return text if text.isprintable() and " " not in text else f'"{_quoted(text)}"'
 
 

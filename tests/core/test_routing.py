@@ -99,6 +99,11 @@ class Rules(SynchronousTestCase):
         self.assertEqual(made.route("anthropic", "demo").provider, "openai")
         self.assertEqual(router().route("anthropic", "demo").provider, "anthropic")
 
+    def test_the_cache_keeps_no_long_names(self) -> None:
+        made = router()
+        self.assertEqual(made.route("anthropic", "claude-" + "x" * 1000).provider, "anthropic")
+        self.assertEqual(made._cache, {})
+
     def test_the_cache_is_bounded(self) -> None:
         made = router()
         for number in range(10_000):
