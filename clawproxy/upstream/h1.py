@@ -45,6 +45,7 @@ SMALL = 65_536
 """Bytes of a request body up to which it leaves in one packet with its head."""
 
 _DONE = Failure(ResponseDone())
+_SWITCHED = "it switched protocols without being asked to"
 
 
 @implementer(IResponse, IPushProducer)
@@ -291,7 +292,7 @@ class H1Connection(Protocol):
             self._parser.feed_data(data)  # type: ignore[union-attr]
         except httptools.HttpParserUpgrade:
             # 101 to a request that asked for no other protocol
-            self._fail("it switched protocols without being asked to")
+            self._fail(_SWITCHED)
             return
         except httptools.HttpParserError as error:
             if not self._complete:
@@ -299,6 +300,10 @@ class H1Connection(Protocol):
                 return
             self._keep = False
         if self._waiting is not None:
+            if self._head_complete and self._status == 101:
+                # The parser takes it for an ordinary answer where "Connection: Upgrade" is missing.
+                self._fail(_SWITCHED)
+                return
             if self._head_complete:
                 self._deliver_head()
             elif self._head_bytes > MAX_HEAD:

@@ -395,6 +395,12 @@ class FaultTests(ConnectionCase):
         self.assertEqual(self.failed(asking).phase, "headers")
         self.assertTrue(self.transport.aborted)
 
+    def test_unasked_switch_that_is_only_half_said(self) -> None:
+        asking = self.ask()
+        self.connection.dataReceived(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+        self.assertEqual(self.failed(asking).phase, "headers")
+        self.assertTrue(self.transport.aborted)
+
     def test_upgrade_that_is_only_offered_is_an_answer_like_any_other(self) -> None:
         asking = self.ask()
         self.connection.dataReceived(
