@@ -107,7 +107,7 @@ def command(x: Exchange, body: bytes, origin: str) -> str:
         if MASK in value:
             secret = "OPENAI_API_KEY" if x.dialect != "anthropic" else "ANTHROPIC_API_KEY"
             scheme = "Bearer " if name.lower() == "authorization" else ""
-            lines.append(f'-H "{name}: {scheme}${secret}"')
+            lines.append(f"-H {quoted(f'{name}: {scheme}')}" + f'"${secret}"')
         else:
             lines.append(f"-H {quoted(f'{name}: {value}')}")
     if x.method != "POST":

@@ -14,6 +14,8 @@ from attrs import evolve
 from clawproxy.core.jsonread import JSONError, read
 from clawproxy.dashboard.view import IMAGE_WEIGHT, Aside, Image, Other, Part, Text, Thinking
 
+TOO_DEEP = "(nested too deeply to be shown)"
+
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(;base64)?,", re.ASCII)
 _ASIDE = re.compile(
     r"<(system-reminder|ide_opened_file|ide_selection|local-command-stdout|local-command-caveat"
@@ -58,7 +60,7 @@ def compact(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _tolerant(value, None)
 
 
 def pretty(value: object) -> str:
@@ -66,7 +68,14 @@ def pretty(value: object) -> str:
     try:
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-        return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+        return _tolerant(value, 2)
+
+
+def _tolerant(value: object, indent: int | None) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    except RecursionError:
+        return TOO_DEEP
 
 
 def parsed(source: str) -> object:
@@ -81,11 +90,19 @@ def weight(value: object) -> int:
     """Estimate how many characters a model reads of a value: those of its strings and numbers."""
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, dict):
-        return sum(len(key) + 4 + weight(item) for key, item in value.items())
-    if isinstance(value, list):
-        return sum(weight(item) for item in value)
-    return 4
+    total, waiting = 0, [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            total += len(each)
+        elif isinstance(each, dict):
+            total += sum(map(len, each)) + 4 * len(each)
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+        else:
+            total += 4
+    return total
 
 
 def lifetime(value: object) -> str:

@@ -22,6 +22,8 @@ _READERS = {
     "openai_responses": (view_responses.prompt, view_responses.answer),
 }
 _MOVED = frozenset({"cache_control"})
+_DEEPEST = 60
+"""Levels of JSON within which breakpoints are looked for; no client sets one deeper."""
 
 
 def json_object(body: bytes | None) -> dict[str, object] | None:
@@ -62,9 +64,11 @@ def print_of(value: object) -> bytes:
     return blake2b(compact(_plain(value)).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, depth: int = 0) -> object:
+    if depth > _DEEPEST:
+        return value
     if isinstance(value, dict):
-        plain = {key: _plain(item) for key, item in value.items() if key not in _MOVED}
+        plain = {key: _plain(item, depth + 1) for key, item in value.items() if key not in _MOVED}
         content = plain.get("content")
         # A string and one block of text are the same to the model; clients switch between them
         # when they set a breakpoint.
@@ -72,7 +76,7 @@ def _plain(value: object) -> object:
             plain["content"] = [{"type": "text", "text": content}]
         return plain
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     return value
 
 

@@ -1,0 +1,473 @@
+"""The dashboard's pages, read as a browser reads them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from urllib.parse import quote
+
+from clawproxy.core.record import Exchange, Usage
+from tests.dashboard import stories
+from tests.dashboard.pagecase import NOW, Document, PagesCase
+from tests.dashboard.stories import Teller, result, stream, text
+
+TABS = ("", "/timing", "/headers", "/raw")
+
+
+class EveryPageCase(PagesCase):
+    """Every page of every story is well-formed, and holds nothing that a browser would run or fetch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.teller = Teller(NOW - 2000)
+
+    def every(self) -> None:
+        """Visit all pages of what was told."""
+        self.keep(self.teller.told)
+        ids = [each.entry.exchange.id for each in self.teller.told]
+        for path in ("", "rows", "conversations", "stats", "status"):
+            self.page(path)
+        for id in ids:
+            for tab in TABS:
+                self.page(f"requests/{id}{tab}")
+        for before, after in zip(ids, ids[1:], strict=False):
+            self.page("compare", f"a={before}&b={after}")
+        for id in self.rows("SELECT DISTINCT conversation_id FROM exchange"):
+            if id is not None:
+                self.page(f"conversations/{id}")
+
+    def test_ordinary(self) -> None:
+        """What agents and people do every day."""
+        for tell in (stories.coding, stories.chatting, stories.responding, stories.failing):
+            tell(self.teller)
+        self.every()
+
+    def test_hostile(self) -> None:
+        """Prompts that were made to break a page."""
+        stories.hostile(self.teller)
+        self.every()
+
+    def test_empty(self) -> None:
+        """A store in which there is nothing yet."""
+        self.assertIn("Nothing has been recorded yet", self.page("").text)
+        self.assertIn("No conversations yet", self.page("conversations").text)
+        self.assertIn("Nothing in this range", self.page("stats", "range=all").text)
+
+
+class ExchangeCase(PagesCase):
+    """``/ui/requests/{id}``."""
+
+    def tell(self) -> list[Exchange]:
+        """Tell of the coding agent, and keep it."""
+        teller = Teller(NOW - 2000)
+        found = stories.coding(teller)
+        self.keep(teller.told)
+        return found
+
+    def test_first_turn(self) -> None:
+        """System, tools, the picture, thinking, the to-do list and calls stand there."""
+        _, first, *_ = self.tell()
+        page = self.page(f"requests/{first.id}")
+        self.assertIn("Our rate limiter lets bursts through", page.text)
+        self.assertIn("That smells of a token bucket", page.text)
+        (image,) = page.all("img")
+        self.assertTrue(image["src"].endswith("messages/0/content/1/source/data?as=image"))
+        self.assertEqual(len(page.all("details", class_="tool-offer")), len(stories.TOOLS))
+        self.assertEqual(len(page.all("li", class_="doing")), 1)
+        self.assertIn("cache breakpoint, 5m", page.text)
+        self.assertEqual(page.all("a", rel="prev"), [])
+
+    def test_new_against_the_turn_before(self) -> None:
+        """What the turn before had is history; the rest is marked new; results stand beside their calls."""
+        found = self.tell()
+        page = self.page(f"requests/{found[3].id}")
+        self.assertEqual(page.all("a", rel="prev")[0]["href"], f"/ui/requests/{found[2].id}")
+        self.assertEqual(page.all("a", rel="next")[0]["href"], f"/ui/requests/{found[4].id}")
+        fresh = [each["id"] for each in page.all("section", class_="fresh")]
+        self.assertEqual(fresh, ["m3"])
+        self.assertIn("History 2 messages", page.text)
+        self.assertIn("Read /home/kim/throttle/src/throttle/bucket.py result", page.text)
+
+    def test_edit_is_a_difference(self) -> None:
+        """An edit's strings are compared line by line and word by word."""
+        found = self.tell()
+        page = self.page(f"requests/{found[3].id}")
+        self.assertEqual(len(page.all("tr", class_="del")), 1)
+        self.assertIn("self._tokens = min(self.size, self._tokens + (now", page.text)
+        self.assertNotIn("old_string", Document(self.answer_of(found[3])).text)
+
+    def answer_of(self, x: Exchange) -> str:
+        """Give the answer's part of a page."""
+        html = self.get(f"requests/{x.id}").body.decode()
+        return (
+            html[html.index('id="answer"') - 40 : html.index("</main>")].rpartition("</section>")[0]
+            + "</section>"
+        )
+
+    def test_cache(self) -> None:
+        """What was read from the cache and what was written are told apart, and a miss has its reason."""
+        found = self.tell()
+        hit = self.page(f"requests/{found[4].id}")
+        self.assertTrue(hit.all("rect", class_="read"))
+        self.assertTrue(hit.all("rect", class_="written"))
+        miss = next(x for x in found if x.usage and x.usage.cache_creation_input_tokens > 3000)
+        page = self.page(f"requests/{miss.id}")
+        self.assertFalse(page.all("rect", class_="read"))
+        self.assertIn("cache miss", page.text)
+        self.assertIn("a cache lasts five minutes", page.text)
+
+    def test_running(self) -> None:
+        """An answer under way has a place to grow in."""
+        teller = Teller(NOW)
+        ask = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+        x = teller.exchange(ask, [], outcome="running", finished_at=None, status=None)
+        self.keep(teller.told)
+        page = self.page(f"requests/{x.id}")
+        self.assertEqual(page.all("div", class_="growing")[0]["data-grow"], x.id)
+        self.assertIn("Hi", page.text)
+
+    def test_without_bodies(self) -> None:
+        """Where no text was kept, the page says so."""
+        teller = Teller(NOW)
+        x = teller.exchange(b"", [], request_bytes=900, model="m")
+        self.keep(teller.told)
+        self.assertIn("The request's text was not kept", self.page(f"requests/{x.id}").text)
+
+    def test_by_request_id(self) -> None:
+        """A link may name the request id that a client knows."""
+        found = self.tell()
+        self.assertIn("Our rate limiter", self.page(f"requests/{found[1].request_id}").text)
+
+    def test_missing(self) -> None:
+        """What is not there (yet) is said, and tried again."""
+        page = self.page("requests/nosuch", status=404)
+        self.assertIn("there is no exchange 'nosuch'", page.text)
+        self.assertTrue(page.all("div", class_="empty")[0].get("data-again") == "")
+
+    def test_errors_are_answers(self) -> None:
+        """An error is shown in its own words, with its code."""
+        teller = Teller(NOW)
+        stories.failing(teller)
+        self.keep(teller.told)
+        ids = [each.entry.exchange.id for each in teller.told]
+        self.assertIn("overloaded_error Overloaded", self.page(f"requests/{ids[0]}").text)
+        refused = self.page(f"requests/{ids[3]}").text
+        self.assertIn("invalid_request_error invalid_api_key Incorrect API key provided.", refused)
+        self.assertIn("counts are incomplete", self.page(f"requests/{ids[1]}").text)
+
+    def test_timing(self) -> None:
+        """The spans, the pieces and the long silence are drawn and said."""
+        found = self.tell()
+        page = self.page(f"requests/{found[1].id}/timing")
+        for name in ("wf-connect", "wf-headers", "wf-first", "wf-stream"):
+            self.assertEqual(len(page.all("rect", class_=name)), 1, name)
+        self.assertIn("until the first token", page.text)
+        page = self.page(f"requests/{found[4].id}/timing")
+        self.assertIn("Long silences: 1.39 s at", page.text)
+
+    def test_headers(self) -> None:
+        """Headers of both sides, secrets masked."""
+        found = self.tell()
+        page = self.page(f"requests/{found[1].id}/headers")
+        self.assertIn("x-api-key ***", page.text)
+        self.assertIn(f"session {stories.SESSION}", page.text)
+
+    def test_raw(self) -> None:
+        """The request as JSON, the answer as text, each piece with its time."""
+        found = self.tell()
+        page = self.page(f"requests/{found[2].id}/raw")
+        self.assertIn('"max_tokens": 32000', page.text)
+        self.assertIn("event: message_start", page.text)
+        self.assertIn("840 ms", page.text)
+
+
+class PartCase(PagesCase):
+    """What is fetched beside a page."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.teller = Teller(NOW)
+
+    def ask(self, content: object, **more: object) -> Exchange:
+        """Record a question."""
+        messages = [{"role": "user", "content": content}]
+        body = {"model": "m", "messages": messages, **more}
+        x = self.teller.exchange(body, stream([text("ok")], "m", {"output_tokens": 1}))
+        self.keep(self.teller.told)
+        return x
+
+    def test_image(self) -> None:
+        """An image comes as what its bytes are, and runs nothing."""
+        source = {"type": "base64", "media_type": "text/html", "data": stories.png()}
+        x = self.ask([{"type": "image", "source": source}])
+        at = f"requests/{x.id}/part/request/messages/0/content/0/source/data"
+        answer = self.get(at, "as=image")
+        self.assertEqual((answer.status, answer.kind), (200, "image/png"))
+        self.assertTrue(answer.body.startswith(b"\x89PNG"))
+        self.assertIn(("Content-Security-Policy", "default-src 'none'; sandbox"), answer.headers)
+
+    def test_no_image(self) -> None:
+        """What is none is not served as one, and no page asks for it."""
+        source = {"type": "base64", "media_type": "image/png", "data": "PHNjcmlwdD4="}
+        x = self.ask([{"type": "image", "source": source}])
+        at = f"requests/{x.id}/part/request/messages/0/content/0/source/data"
+        self.assertEqual(self.get(at, "as=image").status, 404)
+        page = self.page(f"requests/{x.id}")
+        self.assertEqual(page.all("img"), [])
+        self.assertIn("an image that is none", page.text)
+        download = self.get(at, "as=file")
+        self.assertEqual(download.body, b"<script>")
+        self.assertIn(("Content-Disposition", "attachment"), download.headers)
+
+    def test_long_text(self) -> None:
+        """A page shows the beginning of a long line; all of it is a link away."""
+        line = "x" * 5_000_000
+        x = self.ask(line)
+        html = self.get(f"requests/{x.id}").body
+        self.assertLess(len(html), 100_000)
+        page = Document(html.decode())
+        (link,) = [each for each in page.all("a") if "/part/request/" in each["href"]]
+        answer = self.get(link["href"].removeprefix("/ui/"))
+        self.assertEqual(answer.body, line.encode())
+        self.assertEqual(answer.kind, "text/plain; charset=utf-8")
+
+    def test_nowhere(self) -> None:
+        """A pointer to nothing is 404."""
+        x = self.ask("hi")
+        for pointer in (
+            "messages/7",
+            "messages/0/content/0",
+            "no/such",
+            "messages/-1",
+            "messages/²",
+        ):
+            self.assertEqual(self.get(f"requests/{x.id}/part/request/{pointer}").status, 404)
+
+    def test_curl(self) -> None:
+        """A shell reads the command as it was meant; a masked key is a variable."""
+        x = self.ask('It\'s "quoted" $HOME `x` \\n', max_tokens=5)
+        answer = self.get(f"requests/{x.id}/curl", "origin=http://localhost:9")
+        words = shlex.split(answer.body.decode())
+        self.assertEqual(words[:3], ["curl", "-N", "http://localhost:9/v1/messages"])
+        body = words[words.index("--data-binary") + 1]
+        self.assertEqual(json.loads(body)["messages"][0]["content"], 'It\'s "quoted" $HOME `x` \\n')
+        self.assertIn("""-H 'x-api-key: '"$ANTHROPIC_API_KEY\"""", answer.body.decode())
+        self.assertEqual(self.get(f"requests/{x.id}/curl", "origin=$(rm)").status, 400)
+
+    def test_curl_of_hostile_headers(self) -> None:
+        """A header that was made to break out of its quotes does not."""
+        name = 'x"; touch /tmp/broken; "'
+        x = self.teller.exchange(
+            {"model": "m"}, [], request_headers=[(name, "*** `id` $(id)"), ("y", "'; id '")]
+        )
+        self.keep(self.teller.told)
+        command = self.get(f"requests/{x.id}/curl").body.decode()
+        self.assertEqual(shlex.split(command)[0], "curl")
+        self.assertIn(f"{name}: $ANTHROPIC_API_KEY", shlex.split(command))
+        self.assertIn("y: '; id '", shlex.split(command))
+
+    def test_har(self) -> None:
+        """A HAR file holds both sides and their times."""
+        x = self.ask("hi")
+        entry = json.loads(self.get(f"requests/{x.id}/har").body)["log"]["entries"][0]
+        self.assertIn("hi", entry["request"]["postData"]["text"])
+        self.assertIn("message_stop", entry["response"]["content"]["text"])
+        self.assertAlmostEqual(sum(entry["timings"].values()), entry["time"], 3)
+
+    def test_send(self) -> None:
+        """The request stands in the editor with its numbers as they were."""
+        big = 123456789012345678901234567890
+        x = self.ask("hi", seed=big)
+        page = self.page(f"requests/{x.id}/send")
+        self.assertIn(f'"seed": {big}', page.text)
+        self.assertEqual(page.all("form", id="send")[0]["data-id"], x.id)
+
+
+class LiveCase(PagesCase):
+    """``/ui/`` and its rows."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        teller = Teller(NOW - 2000)
+        self.coding = stories.coding(teller)
+        stories.chatting(teller)
+        stories.failing(teller)
+        self.keep(teller.told)
+
+    def ids(self, page: Document) -> list[str]:
+        """Give the rows' exchanges."""
+        return [each["data-id"] for each in page.all("tr") if "data-id" in each]
+
+    def test_rows(self) -> None:
+        """The latest first, each with what was said last, who answered, and figures."""
+        page = self.page("")
+        told = self.rows("SELECT uid FROM exchange ORDER BY id DESC")
+        self.assertEqual(self.ids(page), told)
+        self.assertIn("Thanks. Please also say in the changelog", page.text)
+        self.assertIn("title", page.text)
+        self.assertIn("529 error", page.text)
+
+    def test_filters(self) -> None:
+        """Filters of the address narrow the rows, and stand in the form."""
+        page = self.page("", "outcome=error&model=claude-sonnet-4-5")
+        self.assertEqual(len(self.ids(page)), 2)
+        chosen = [each for each in page.all("option") if "selected" in each]
+        self.assertEqual(len(chosen), 2)
+        self.assertIn("Found 2", page.text)
+
+    def test_search(self) -> None:
+        """Words of prompts and answers find an exchange."""
+        self.assertEqual(len(self.ids(self.page("", "q=changelog"))), 1)
+        self.assertIn("Nothing was found", self.page("", "q=nosuchword").text)
+
+    def test_wrong_filter(self) -> None:
+        """A filter that makes no sense is said on the page, which shows all."""
+        page = self.page("", "status=x")
+        self.assertIn("status: found 'x'", page.text)
+        self.assertEqual(len(self.ids(page)), len(self.rows("SELECT uid FROM exchange")))
+
+    def test_paging(self) -> None:
+        """Rows come page by page, none twice."""
+        seen: list[str] = []
+        query = "limit=5"
+        while True:
+            page = self.page("rows", query)
+            seen += self.ids(page)
+            (body,) = page.all("tbody")
+            if not body["data-next"]:
+                break
+            query = f"limit=5&cursor={body['data-next']}"
+        self.assertEqual(seen, self.rows("SELECT uid FROM exchange ORDER BY id DESC"))
+        self.assertEqual(self.get("", "cursor=what").status, 400)
+
+
+class ConversationCase(PagesCase):
+    """``/ui/conversations``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        teller = Teller(NOW - 2000)
+        self.coding = stories.coding(teller)
+        stories.chatting(teller)
+        stories.responding(teller)
+        self.keep(teller.told)
+
+    def test_list(self) -> None:
+        """Each conversation once, by its title or first question."""
+        page = self.page("conversations")
+        self.assertIn("Cap the rate limiter's burst after idling", page.text)
+        self.assertIn("What is in this picture?", page.text)
+        self.assertIn("1 subagent", page.text)
+
+    def test_thread(self) -> None:
+        """Each message once; the subagent nested; the other branch and side calls folded."""
+        page = self.page(f"conversations/{stories.SESSION}")
+        for words in (
+            "I should look at the code before I say so.",
+            "Could you show me the final",
+            "Thanks. Please also",
+        ):
+            self.assertEqual(page.text.count(words), 1, words)
+        self.assertEqual(len(page.all("details", class_="subagent")), 1)
+        self.assertEqual(len(page.all("details", class_="branch")), 1)
+        self.assertIn("Side calls 1 title 1", page.text)
+        turns = page.all("div", class_="turn-end")
+        self.assertEqual(len(turns), len(self.coding) - 1)
+        for x in self.coding[1:]:
+            self.assertIn({"class": "turn-end", "id": x.id}, turns)
+
+    def test_sum(self) -> None:
+        """The running sum ends in what all exchanges cost together."""
+        page = self.page(f"conversations/{stories.SESSION}")
+        whole = sum(x.cost_usd or 0 for x in self.coding)
+        self.assertGreater(whole, 0)
+        self.assertIn(f"cost ${whole:.3f}", page.text)
+        self.assertIn(f"tokens, ${whole:.3f}", page.text)
+
+    def test_image(self) -> None:
+        """An image is fetched from the exchange that first had it."""
+        page = self.page(f"conversations/{stories.SESSION}")
+        (image,) = page.all("img")
+        path, _, query = image["src"].removeprefix("/ui/").partition("?")
+        answer = self.get(path, query)
+        self.assertEqual((answer.status, answer.kind), (200, "image/png"))
+
+    def test_missing(self) -> None:
+        """A conversation that is none."""
+        self.page("conversations/nosuch", status=404)
+
+
+class CompareCase(PagesCase):
+    """``/ui/compare``."""
+
+    def test_turns(self) -> None:
+        """Two turns: the same beginning in one line, what came after as added."""
+        teller = Teller(NOW - 2000)
+        found = stories.coding(teller)
+        self.keep(teller.told)
+        page = self.page("compare", f"a={found[1].id}&b={found[2].id}")
+        self.assertIn("tools the same", page.text)
+        self.assertIn("only on the right", page.text)
+        self.assertIn("tokens from the cache 0", page.text)
+        same = self.page("compare", f"a={found[1].id}&b={found[1].id}")
+        self.assertIn("Answers the same", same.text)
+
+    def test_half(self) -> None:
+        """One exchange is not enough."""
+        self.assertEqual(self.get("compare", "a=1").status, 400)
+
+
+class StatisticsCase(PagesCase):
+    """``/ui/stats``."""
+
+    def test_figures(self) -> None:
+        """Sums, charts with axes, and a table behind each that adds up."""
+        teller = Teller(NOW - 2000)
+        stories.coding(teller)
+        stories.failing(teller)
+        self.keep(teller.told)
+        page = self.page("stats", "range=1h&by=model")
+        self.assertIn(f"requests {len(teller.told)}", page.text)
+        self.assertEqual(len(page.all("svg", class_="plot")), 8)
+        self.assertGreater(len(page.all("rect", class_="over")), 0)
+        for by in ("provider", "agent"):
+            self.assertIn(f"Cost by {by}", self.page("stats", f"range=all&by={by}").text)
+        self.assertIn("Nothing in this range", self.page("stats", "range=1h&model=none").text)
+        self.assertEqual(self.get("stats", "range=2h").status, 400)
+
+
+class StaticCase(PagesCase):
+    """Files that come with the program."""
+
+    def test_files(self) -> None:
+        """Each has its type and a tag; nothing else of the disk is served."""
+        answer = self.get("static/live.js")
+        self.assertEqual(answer.kind, "text/javascript; charset=utf-8")
+        self.assertIn("ETag", dict(answer.headers))
+        for name in ("../pages.py", "..%2fpages.py", "nosuch.js", "login.html", ""):
+            self.assertEqual(self.get(f"static/{quote(name)}").status, 404, name)
+
+    def test_methods(self) -> None:
+        """Pages are only read."""
+        self.assertEqual(self.get("", method="POST").status, 405)
+
+    def test_policy(self) -> None:
+        """Every page allows its own files and nothing else."""
+        (policy,) = [
+            value for name, value in self.get("").headers if name == "Content-Security-Policy"
+        ]
+        self.assertIn("default-src 'none'", policy)
+        self.assertNotIn("unsafe", policy)
+
+
+class ToolResultCase(PagesCase):
+    """Results without calls, calls without results."""
+
+    def test_lonely(self) -> None:
+        """A result whose call is gone stands where it was."""
+        teller = Teller(NOW)
+        messages = [{"role": "user", "content": [result("99", "an orphan")]}]
+        body = {"model": "m", "messages": messages}
+        x = teller.exchange(body, stream([text("ok")], "m", {}), usage=Usage(1, 1))
+        self.keep(teller.told)
+        self.assertIn("result an orphan", self.page(f"requests/{x.id}").text)
