@@ -31,6 +31,16 @@ def free_port() -> int:
         return port
 
 
+def other_address() -> str:
+    """An address of this machine that is not the loopback's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.2"
+        return str(probe.getsockname()[0])
+
+
 def clean(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Make an environment in which nothing of ours configures the program."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}

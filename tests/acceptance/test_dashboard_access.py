@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
+from twisted.trial.unittest import SkipTest
+
 from tests.acceptance.caller import ANTHROPIC, ask, message, parsed, post
 from tests.acceptance.case import AcceptanceCase, shared
-from tests.acceptance.program import Program
+from tests.acceptance.program import Program, free_port, other_address
 from tests.acceptance.test_records import MESSAGE, RecordCase
 from tests.acceptance.upstream import Upstream, answer
 
@@ -66,6 +69,21 @@ class LoopbackTests(RecordCase):
         reply = self.get("/api/requests", host=host, origin=own)
         self.assertEqual(reply.status, 200)
         self.assertEqual([n for n, _ in reply.headers if n.startswith("access-control")], [])
+
+    def test_callers_from_elsewhere(self) -> None:
+        """Only callers on a loopback address, whatever they call the host."""
+        address = other_address()
+        if address.startswith("127."):
+            raise SkipTest("this machine has no address but those of the loopback")
+        port = free_port()
+        settings = ("--set", "storage.url=none", "--listen", f"tcp:{port}:interface={address}")
+        self.program(None, *settings)
+        with socket.create_connection((address, port), timeout=10) as caller:
+            for target in ("/api/requests", "/ui/"):
+                caller.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                self.assertTrue(caller.recv(65_536).startswith(b"HTTP/1.1 403 "))
+            caller.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertTrue(caller.recv(65_536).startswith(b"HTTP/1.1 200 "))
 
     def test_the_proxys_own_keys_open_nothing(self) -> None:
         reply = self.get("/api/requests", host="evil.example", authorization="Bearer pk-alice")

@@ -17,7 +17,7 @@ import yaml
 
 from tests.acceptance.caller import ANTHROPIC, OPENAI, Connection, ask, message, parsed, post
 from tests.acceptance.case import AcceptanceCase
-from tests.acceptance.program import Program, free_port, run
+from tests.acceptance.program import Program, free_port, other_address, run
 from tests.acceptance.upstream import End, Upstream, answer, stream
 
 FRAME = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0}\n\n'
@@ -329,7 +329,7 @@ class RunningTests(LeavingCase):
         self.assertEqual((reply.status, parsed(reply)["requests"]), (200, []))
         with socket.socket() as other:
             # Only on the loopback address.
-            self.assertNotEqual(other.connect_ex((_other_address(), probe)), 0)
+            self.assertNotEqual(other.connect_ex((other_address(), probe)), 0)
 
     def test_json_log(self) -> None:
         """With `log.format: json` every line is a JSON object from the service's start on."""
@@ -359,16 +359,6 @@ class RunningTests(LeavingCase):
 
 def _there(port: int, target: str) -> bool:
     return ask(port, "GET", target).status == 200
-
-
-def _other_address() -> str:
-    """An address of this machine that is not the loopback's."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.2"
-        return str(probe.getsockname()[0])
 
 
 def certificate() -> bytes:

@@ -322,7 +322,10 @@ class FieldTests(RecordCase):
 class BytesTests(RecordCase):
     def test_exact_bytes(self) -> None:
         """The exact bytes that came from and went to the caller."""
-        sent = b'{ "model" : "claude-x",\n"messages":[{"role":"user","content":"\\ud800 \xff"}],"n":1e400 }\n'
+        sent = (
+            b'{ "model" : "claude-x",\n"messages":[{"role":"user","content":"\\ud800 \xff"}],'
+            b'"n":1e400,"\\u0000":"\\u0000" }\n'
+        )
         odd = b'{"a" :\t1.0,"b":10000000000000000000000001}\n\n'
         self.up.answers(answer(odd))
         _, record = self.made(sent)
