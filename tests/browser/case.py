@@ -4,7 +4,7 @@ witness of everything that must not happen on a page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,9 +70,14 @@ class BrowserCase(ProxyCase):
             page = context.new_page()
             witness = Witness(page, origin)
             yield page
-            self.assertEqual(witness.faults, [])
+            self.nothing(witness.faults)
         finally:
             context.close()
+
+    def nothing(self, found: Sequence[str]) -> None:
+        """Fail with a line for each thing that was found."""
+        if found:
+            self.fail("\n".join(each[:800] for each in found[:40]))
 
     def open(self, page: Any, path: str, status: int = 200) -> Any:
         """Go to a page and look at what each must have; gives its answer."""

@@ -63,13 +63,13 @@ def cache_folder() -> Path:
 
 
 @cache
-def _installed(package: str, program: str) -> Path | str:
-    """The program, or why there is none; asked once a run."""
+def _installed(package: str, path: str) -> Path | str:
+    """A file below ``node_modules``, or why there is none; asked once a run."""
     npm = shutil.which("npm")
     if npm is None:
         return f"npm is not installed, so there is no {package}"
     folder = cache_folder() / package.replace("/", "_").lstrip("@")
-    found = folder / "node_modules" / ".bin" / program
+    found = folder / "node_modules" / path
     if not found.exists():
         folder.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
@@ -88,7 +88,15 @@ def npm_program(package: str, program: str) -> Path:
 
     :raises SkipTest: where npm or the network is missing, with the reason.
     """
-    found = _installed(package, program)
+    return npm_file(package, f".bin/{program}")
+
+
+def npm_file(package: str, path: str) -> Path:
+    """A file below ``node_modules`` from *package*, installed when it is not.
+
+    :raises SkipTest: where npm or the network is missing, with the reason.
+    """
+    found = _installed(package, path)
     if isinstance(found, str):
         raise SkipTest(found)
     return found

@@ -1,0 +1,164 @@
+"""Every page of the dashboard, on a recorded session and on hostile content."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from tests.browser.accessibility import violations
+from tests.browser.case import PHONE, BrowserCase
+from tests.browser.hostile import BREAKOUT, MARK
+from tests.browser.site import Site, hostile, session
+from tests.browser.stage import browsing
+
+#: Nothing that stands in a page may make it wider than the window.
+WIDTH = """
+() => {
+  const root = document.documentElement, most = root.clientWidth;
+  if (root.scrollWidth <= most) return null;
+  const out = [...document.querySelectorAll("body *")].filter((each) => each.getBoundingClientRect().right > most + 1);
+  return [root.scrollWidth, ...out.slice(0, 6).map((each) => each.outerHTML.slice(0, 120))];
+}
+"""
+#: What must not be in a page, whatever was recorded.
+HARM = """
+(mark) => {
+  const harm = window[mark] === undefined ? [] : ["a script ran"];
+  if (document.querySelector("main iframe, main object, main embed, main base, main meta, main style, main link, main script")) {
+    harm.push("an element that loads or runs");
+  }
+  for (const each of document.querySelectorAll("*")) {
+    for (const { name, value } of each.attributes) {
+      if (name.startsWith("on")) harm.push(`${name}=${value}`);
+      const loads = ["src", "href", "xlink:href", "action", "formaction", "data", "poster", "srcset"].includes(name);
+      const there = loads && new URL(value, location.href);
+      if (there && !["http:", "https:", "mailto:"].includes(there.protocol)) harm.push(`${name}=${value.slice(0, 99)}`);
+      if (there && there.origin !== location.origin && each.tagName !== "A") harm.push(`${name}=${value.slice(0, 99)}`);
+    }
+  }
+  return harm;
+}
+"""
+OPEN_ALL = "() => document.querySelectorAll('main details').forEach(each => { each.open = true; })"
+TABS = ("", "/timing", "/headers", "/raw", "/send")
+
+
+def every(site: Site) -> list[str]:
+    """A path of each kind of page, and of each exchange and conversation."""
+    first, last = site.ids[0], site.ids[-1]
+    lists = ["/ui/", "/ui/?q=bucket", "/ui/conversations", "/ui/stats", "/ui/stats?range=all", "/ui/status"]
+    compared = [f"/ui/compare?a={first}&b={last}", f"/ui/compare?a={site.ids[1]}&b={site.ids[2]}"]
+    return [*lists, *compared, *site.conversations(), *site.looks(*TABS)]
+
+
+def kinds(site: Site) -> list[str]:
+    """A path of each kind of page."""
+    busy = site.ids[4]
+    tabs = [f"/ui/requests/{busy}{tab}" for tab in TABS]
+    lists = ["/ui/", "/ui/conversations", "/ui/stats", "/ui/status"]
+    longest = f"/ui/conversations/{site.proxy.get(f'/api/requests/{busy}')[1]['conversation_id']}"
+    return [*lists, longest, f"/ui/compare?a={site.ids[3]}&b={busy}", *tabs]
+
+
+def settle(page: Any) -> None:
+    """Wait for what a page's scripts fetch."""
+    page.wait_for_timeout(60)
+
+
+def too_wide(case: BrowserCase, page: Any, paths: list[str]) -> list[str]:
+    """Give the pages that are wider than the window, each with its width and what sticks out."""
+    found = []
+    for path in paths:
+        case.open(page, path)
+        page.evaluate(OPEN_ALL)
+        settle(page)
+        if out := page.evaluate(WIDTH):
+            found.append(f"{path}: {out}")
+    return found
+
+
+class SessionTests(BrowserCase):
+    """A coding agent's session."""
+
+    @browsing
+    def test_every_page(self) -> None:
+        """No error, no foreign request, and the policy, on each page with everything opened."""
+        site = session()
+        with self.page(site.url) as page:
+            for path in every(site):
+                self.open(page, path)
+                page.evaluate(OPEN_ALL)
+                settle(page)
+
+    @browsing
+    def test_content(self) -> None:
+        """A turn shows its prompt as people read it."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, f"/ui/requests/{site.ids[4]}")
+            page.evaluate(OPEN_ALL)
+            main = page.locator("main").text_content()
+            for words in ("Line 23 adds tokens without a ceiling", "pytest -q", "Find where tokens are added"):
+                self.assertIn(words, main)
+            picture = page.locator("main img").first
+            self.assertGreater(picture.evaluate("each => each.decode().then(() => each.naturalWidth)"), 0)
+
+    @browsing
+    def test_phone(self) -> None:
+        """No page is wider than a phone."""
+        site = session()
+        with self.page(site.url, viewport=PHONE, is_mobile=True, has_touch=True) as page:
+            self.nothing(too_wide(self, page, kinds(site)))
+
+    @browsing
+    def test_accessible_light(self) -> None:
+        """Nothing serious on any page."""
+        self._accessible("light")
+
+    @browsing
+    def test_accessible_dark(self) -> None:
+        """Nothing serious on any page."""
+        self._accessible("dark")
+
+    def _accessible(self, scheme: str) -> None:
+        site = session()
+        found = []
+        with self.page(site.url, color_scheme=scheme, reduced_motion="reduce") as page:
+            for path in kinds(site):
+                self.open(page, path)
+                page.evaluate(OPEN_ALL)
+                settle(page)
+                found += [f"{path}: {each}" for each in violations(page)]
+        self.nothing(found)
+
+
+class HostileTests(BrowserCase):
+    """An attack on whoever reads it."""
+
+    @browsing
+    def test_nothing_runs(self) -> None:
+        """Not a script, not a link that is one, not a picture from elsewhere."""
+        site = hostile()
+        with self.page(site.url) as page:
+            for path in every(site):
+                self.open(page, path)
+                page.evaluate(OPEN_ALL)
+                settle(page)
+                self.assertEqual(page.evaluate(HARM, MARK), [], path)
+
+    @browsing
+    def test_search(self) -> None:
+        """Filters come back as text."""
+        site = hostile()
+        with self.page(site.url) as page:
+            for name in ("q", "model", "agent", "session", "provider"):
+                page.goto(f"/ui/?{name}={quote(BREAKOUT)}")
+                settle(page)
+                self.assertEqual(page.evaluate(HARM, MARK), [], name)
+
+    @browsing
+    def test_phone(self) -> None:
+        """No page is wider than a phone."""
+        site = hostile()
+        with self.page(site.url, viewport=PHONE, is_mobile=True, has_touch=True) as page:
+            self.nothing(too_wide(self, page, every(site)))
