@@ -150,7 +150,7 @@ class Observer:
         moment = rfc3339(self._reactor.seconds())
         if self._json:
             fields = msgspec.to_builtins(exchange)
-            line = {
+            line: dict[str, object] = {
                 "time": moment,
                 "level": "info",
                 "logger": "clawproxy.access",

@@ -59,6 +59,7 @@ class ProxyChannel(http.HTTPChannel):
         """Join the site's connections."""
         self._lingering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
+        self._closing: IDelayedCall | None = None
         self._out: list[bytes] = []
         self.corked = False
         self.refused = False
@@ -71,7 +72,7 @@ class ProxyChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the site's connections and end what was being answered."""
         self.site.channels.discard(self)
-        for call in (self._watch, self._lingering):
+        for call in (self._watch, self._lingering, self._closing):
             if call is not None and call.active():
                 call.cancel()
         super().connectionLost(reason)
@@ -114,6 +115,12 @@ class ProxyChannel(http.HTTPChannel):
         self.flush()
         if self._lingering is None:
             super().loseConnection()
+            if self._closing is None and self.site.timeOut and self in self.site.channels:
+                # What was written is sent first, and a caller who reads no more would hold it here for ever.
+                self._closing = self.site.reactor.callLater(self.site.timeOut, self._abort)
+
+    def _abort(self) -> None:
+        self.transport.abortConnection()
 
     def requestDone(self, request: http.Request) -> None:
         """An answer is complete: let it go, and take up the next request."""

@@ -216,6 +216,26 @@ class RetryTests(SynchronousTestCase):
         self.assertEqual(proxy.exchanges[0].tries, 1)
 
 
+class StuckCallerTests(SynchronousTestCase):
+    def test_answer_that_breaks_off_does_not_wait_for_ever(self) -> None:
+        """A close waits until what was written is sent; a caller who reads nothing must not make that last."""
+        proxy = MemoryProxy("server.idle_timeout=60")
+        caller = proxy.caller()
+        self.patch(caller.transport, "loseConnection", lambda: None)
+        caller.post("/v1/messages", ASK)
+        upstream = proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b"event: message_start\n"))
+        upstream.reset()
+        self.assertEqual([each.outcome for each in proxy.exchanges], ["error"])
+        self.assertEqual(proxy.assembly.drain.in_flight, 1)
+        proxy.advance(59)
+        self.assertFalse(caller.transport.aborted)
+        proxy.advance(20)
+        self.assertTrue(caller.transport.aborted)
+        self.assertEqual(proxy.assembly.drain.in_flight, 0)
+        self.assertEqual([call for call in proxy.reactor.getDelayedCalls() if call.active()], [])
+
+
 class DrainTests(SynchronousTestCase):
     def test_drain_waits_serves_and_ends(self) -> None:
         proxy = MemoryProxy()
