@@ -83,7 +83,7 @@ class ExchangeCase(PagesCase):
         page = self.page(f"requests/{found[3].id}")
         self.assertEqual(page.all("a", rel="prev")[0]["href"], f"/ui/requests/{found[2].id}")
         self.assertEqual(page.all("a", rel="next")[0]["href"], f"/ui/requests/{found[4].id}")
-        fresh = [each["id"] for each in page.all("section", class_="fresh")]
+        fresh = [each["id"] for each in page.all("article", class_="fresh")]
         self.assertEqual(fresh, ["m3"])
         self.assertIn("History 2 messages", page.text)
         self.assertIn("Read /home/kim/throttle/src/throttle/bucket.py result", page.text)
