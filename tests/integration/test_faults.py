@@ -312,13 +312,12 @@ class QueueTests(FaultCase):
     """``max_connections``."""
 
     async def test_requests_wait_in_line(self) -> None:
-        self.upstream.script([Pause(0.1), *answer(b"{}")])
+        self.upstream.script([Pause(0.5), *answer(b"{}")])
         await self.proxy("providers.anthropic.max_connections=2")
         callers = [await self.caller() for _ in range(6)]
         for caller in callers:
             caller.post("/v1/messages")
-        await self.pause(0.05)
-        self.assertEqual((self.in_flight, self.upstream.open), (6, 2))
+        await self.eventually(lambda: (self.in_flight, self.upstream.open) == (6, 2))
         for caller in callers:
             self.assertEqual((await caller.reply()).status, 200)
         self.assertEqual(self.upstream.connections, 2)
