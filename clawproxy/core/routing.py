@@ -180,11 +180,6 @@ class Router:
             )
         return Decision(name, "")
 
-    def dangling(self, of: Family) -> tuple[str, ...]:
-        """List the fallback models that no rule matches and no default catches, to warn of them."""
-        names = {name for rule in self.rules for name in rule.fallbacks}
-        return tuple(sorted(name for name in names if self._first_or_none(of, name) is None))
-
     def _pin(self, name: str, model: str) -> Decision:
         if name not in self.providers:
             known = ", ".join(sorted(self.providers)) or "none"

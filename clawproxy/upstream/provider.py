@@ -2,15 +2,14 @@
 
 There are two kinds of provider:
 
-* a :class:`ByteProvider` (HTTP) is given a finished request and answers with status, headers and a body
-  that streams bytes in the provider's own dialect;
+* :class:`~clawproxy.upstream.http.HTTPProvider` is given a finished request (:class:`Ask`) and gives an
+  :class:`Answer`: status, headers and a body that streams bytes in the provider's own dialect;
 * a :class:`TurnProvider` (demo, OpenClaw) is given a neutral turn and answers with neutral events, which
   the relay words in the caller's dialect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from attrs import field, frozen
@@ -50,21 +49,6 @@ class Answer(Protocol):
 
     def stopProducing(self) -> None:
         """Abort: nobody wants the rest."""
-
-
-class ByteProvider(Protocol):
-    """An upstream that speaks HTTP in a dialect."""
-
-    name: str
-
-    async def ask(self, ask: Ask, sent: Callable[[], object] = bool) -> Answer:
-        """Send one request, once, and wait for the head of the answer.
-
-        :param sent: called when there is a connection and the request is on it.
-
-        :raise clawproxy.upstream.failure.UpstreamFailure: unreachable, broken off, or too late.
-            Cancelling the awaiting Deferred aborts the request.
-        """
 
 
 @frozen

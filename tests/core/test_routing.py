@@ -177,7 +177,7 @@ class Fallbacks(SynchronousTestCase):
         decision = router(*rules).route("anthropic", "m7")
         self.assertEqual(len(decision.fallbacks), MAX_FALLBACKS)
 
-    def test_dead_ends_are_passed_over_and_told(self) -> None:
+    def test_dead_ends_are_passed_over(self) -> None:
         made = router(
             Rule("a", "openai", fallbacks=("llama", "openclaw/gone", "claude-x")),
             providers={**PROVIDERS, "claw": "openclaw"},
@@ -185,8 +185,6 @@ class Fallbacks(SynchronousTestCase):
             agents={"claw": ["main"]},
         )
         self.assertEqual(made.route("anthropic", "a").fallbacks, (Target("anthropic", "claude-x"),))
-        self.assertEqual(made.dangling("anthropic"), ("llama", "openclaw/gone"))
-        self.assertEqual(made.dangling("openai"), ("openclaw/gone",))
 
     @settings(deadline=None, max_examples=100)
     @given(st.data())
