@@ -53,8 +53,12 @@ class Assembly:
 
     def rewire(self, config: Config) -> None:
         """Use another configuration from now on; exchanges under way keep theirs."""
+        before = dict(self.providers.by_name)
         self.providers.change(config)
         self.board.wiring = self._wired(config)
+        for name, provider in before.items():
+            if self.providers.by_name.get(name) is not provider:
+                self.board.forget(name)
         if config.subagents.enable:
             reading = Deferred.fromCoroutine(AgentFiles(self).start())
             reading.addErrback(self._unread)

@@ -155,6 +155,10 @@ class Switchboard:
             circuit = self._circuits[provider] = Circuit(provider)
         return circuit
 
+    def forget(self, provider: str) -> None:
+        """Begin anew with a provider that is configured otherwise now: its failures were another's."""
+        self._circuits.pop(provider, None)
+
     def new_id(self) -> str:
         """Make an exchange's id: sortable by time, unique over restarts and processes."""
         moment = int(self.reactor.seconds() * 1000)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.config.model import HTTPProviderConfig
 from clawproxy.core.circuit import FAILURES_TO_OPEN, OPEN_FOR
 from clawproxy.core.policy import Cause, Failure
 from clawproxy.relay.passage import Passage
@@ -180,6 +182,19 @@ class ProbeTests(SynchronousTestCase):
         ask(caller, "a-1")
         self.proxy.upstream()
         caller.leave()
+        self.assert_next_is_the_probe()
+
+    def test_provider_that_is_mended_by_a_reload_is_asked_at_once(self) -> None:
+        board = self.proxy.assembly.board
+        board.circuit("openai").failed(Failure(Cause.CONNECT), self.proxy.reactor.seconds())
+        self.proxy.assembly.rewire(self.proxy.config)
+        self.assertEqual(board.circuits["openai"], "open", "nothing of it has changed")
+        providers = dict(self.proxy.config.providers)
+        openai = providers["openai"]
+        assert isinstance(openai, HTTPProviderConfig)
+        providers["openai"] = evolve(openai, base_url="http://127.0.0.1:22")
+        self.proxy.assembly.rewire(evolve(self.proxy.config, providers=providers))
+        self.assertEqual(board.circuits, {})
         self.assert_next_is_the_probe()
 
     def test_one_probe_at_a_time(self) -> None:
