@@ -272,6 +272,8 @@ class Forward:
 
     def broken(self, failure: UpstreamFailure) -> None:
         """Answer for an upstream that failed, and log it."""
+        if self.state is State.DONE:
+            return
         accesslog.forward_error(self, failure.phase, failure.message, gone=False)
         self.fail(failure.proxy_error(self.exchange.provider or ""))
 

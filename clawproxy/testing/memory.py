@@ -6,6 +6,8 @@ are connections that a test finds in :attr:`MemoryProxy.upstreams` and answers b
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
@@ -157,7 +159,11 @@ class MemoryProxy:
             "providers.openai.base_url=http://127.0.0.1:2",
         ]
         if config is None:
-            config = load(sets=[*base, *sets], environ={}).config
+            # Nothing of this machine's own configuration may leak into a test.
+            nowhere = Path(os.devnull)
+            config = load(
+                sets=[*base, *sets], environ={}, cwd=nowhere, home=nowhere, system=nowhere / "none"
+            ).config
         self.config = config
         self.assembly: Assembly = assemble(config, self.reactor)
         self.exchanges: list[Exchange] = []

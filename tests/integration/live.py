@@ -6,8 +6,10 @@ hide: a :class:`Caller` writes and reads plain bytes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -132,7 +134,15 @@ class LiveCase(TestCase):
             f"providers.anthropic.base_url={self.base_url}",
             f"providers.openai.base_url={self.base_url}",
         ]
-        config = load(listen=[listen], sets=[*base, *sets], environ={}).config
+        nowhere = Path(os.devnull)
+        config = load(
+            listen=[listen],
+            sets=[*base, *sets],
+            environ={},
+            cwd=nowhere,
+            home=nowhere,
+            system=nowhere / "none",
+        ).config
         service = ClawProxyService(config, reactor)
         service.log_access_with(self.exchanges.append)
         drain = service.drain
