@@ -1,4 +1,4 @@
-"""Streams of the OpenAI APIs in which much happens at once: reasoning, words and parallel calls."""
+"""Answers of the OpenAI APIs in which much happens at once: reasoning, words and parallel calls."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.integration.answers import STREAM, data
+from tests.integration.answers import JSON, STREAM, data
 from tests.integration.upstream import Answer
 
+#: A picture of one pixel, as PNG in base64.
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 CHAT_USAGE = {
     "prompt_tokens": 120,
     "completion_tokens": 34,
@@ -84,6 +88,38 @@ def chat_stream(
     if usage is not None:
         sent.append(data({**head, "choices": [], "usage": usage}))
     return Answer([*sent, data("[DONE]")], headers=STREAM)
+
+
+def chat_said(asked_stream: bool, text: str, *calls: Call) -> Answer:
+    """A chat completion as a stream, or as one body."""
+    if asked_stream:
+        return chat_stream(*calls, text=text)
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if calls:
+        message["tool_calls"] = [
+            {"id": id, "type": "function", "function": {"name": name, "arguments": told}}
+            for id, name, told in calls
+        ]
+    finish = "tool_calls" if calls else "stop"
+    body = {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-scripted",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": CHAT_USAGE,
+    }
+    return Answer([json.dumps(body).encode()], headers=JSON)
+
+
+def responses_said(asked_stream: bool, text: str, *calls: Call) -> Answer:
+    """An answer of the Responses API as a stream, or as one body."""
+    streamed = responses_stream(*calls, text=text)
+    if asked_stream:
+        return streamed
+    last = [piece for piece in streamed.pieces if isinstance(piece, bytes)][-1]
+    done = json.loads(last.partition(b"data: ")[2])["response"]
+    return Answer([json.dumps(done).encode()], headers=JSON)
 
 
 def responses_stream(*calls: Call, thinking: str = "", text: str = "") -> Answer:

@@ -7,17 +7,31 @@ recorded is held against the bytes on both sides of the proxy.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from typing import Any
 
 from tests.integration import answers
 from tests.integration.clients import claude_code
-from tests.integration.frames import USAGE, Call, arguments, chat_stream, responses_stream
+from tests.integration.frames import (
+    PIXEL,
+    USAGE,
+    Call,
+    arguments,
+    chat_said,
+    chat_stream,
+    responses_stream,
+)
 from tests.integration.records import RecordedCase, streamed
 from tests.integration.upstream import Answer, Asked, Upstream
 from tests.integration.wiretap import Overheard
 
 #: No double has it, and Claude Code, a JavaScript program, does not keep it.
 BIG = 900719925474099312345678
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+)
 THOUGHT = "I look before I leap."
 STEPS: list[tuple[Call, ...]] = [
     (
@@ -158,6 +172,65 @@ class ClaudeCodeTests(RecordedCase):
         self.assertEqual(results["call_two"], "two")
         sealed = [each["encrypted_content"] for each in last if each["type"] == "reasoning"]
         self.assertEqual(sealed, ["c2VhbGVk"] * 3)
+
+    def test_pictures_and_a_broken_stream(self) -> None:
+        """A picture and a document that the client reads arrive; a stream that breaks off is asked for again,
+        whole; a tool that only Anthropic runs is refused, and the client goes on without it.
+        """
+        home = self.folder / "home"
+        home.mkdir()
+        picture, document = home / "dot.png", home / "page.pdf"
+        picture.write_bytes(b64decode(PIXEL))
+        document.write_bytes(PDF)
+        steps: list[tuple[Call, ...]] = [
+            (
+                ("call_png", "Read", arguments(file_path=str(picture))),
+                ("call_pdf", "Read", arguments(file_path=str(document))),
+            ),
+            (("call_search", "WebSearch", arguments(query="what is a proxy")),),
+            (),
+        ]
+
+        def script(asked: Asked) -> Answer:
+            said = [each for each in asked.json["messages"] if each["role"] == "assistant"]
+            step = len(said)
+            stream = bool(asked.json.get("stream"))
+            answer = chat_said(stream, f"Step {step}.", *steps[step])
+            if stream and step == 0:
+                # Within its first block: behind a whole one the client does not ask again.
+                return Answer(list(answer.pieces)[:2], headers=answer.headers, cut=True)
+            return answer
+
+        upstream = self.upstream(script)
+        route = '[{match: "claude-*", provider: openai, model: gpt-5-mini}]'
+        proxy = self.recording_proxy(upstream, routes=route, **KEYS)
+        tap = self.wiretap(proxy)
+        events = claude_code(home, tap.url, "Read them.", tools="Read,WebSearch")
+        self.assertEqual(events[-1]["result"], "Step 2.", events[-1])
+        results = {each["tool_use_id"]: each for each in blocks(events, "tool_result")}
+        self.assertEqual(results.keys(), {"call_png", "call_pdf", "call_search"})
+        self.assertIn("web_search", results["call_search"]["content"])
+        streams = [asked.json.get("stream", False) for asked in upstream.asked]
+        self.assertEqual((streams[0], False in streams), (True, True))
+        last = upstream.asked[-1].json["messages"]
+        parts = [
+            part
+            for each in last
+            if each["role"] == "user" and isinstance(each["content"], list)
+            for part in each["content"]
+        ]
+        urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        self.assertEqual(urls, [f"data:image/png;base64,{PIXEL}"])
+        [file] = [part["file"] for part in parts if part["type"] == "file"]
+        self.assertEqual(b64decode(file["file_data"].partition(",")[2]), PDF)
+        records = [detail for detail, _ in self.check_records(proxy, tap, upstream)]
+        self.assertEqual((records[0]["outcome"], records[0]["status"]), ("error", 200))
+        refused = [detail for detail in records if detail["status"] == 400]
+        self.assertEqual([detail["kind"] for detail in refused], ["web_search"])
+        self.assertEqual(refused[0]["session_id"], events[-1]["session_id"])
+        for detail in records:
+            if detail["status"] == 200 and detail is not records[0]:
+                self.assertEqual((detail["outcome"], detail["usage"]), ("ok", USAGE))
 
     def test_demo(self) -> None:
         """On the demo, which calls a tool and reads what came of it."""

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
 from tests.integration import answers
-from tests.integration.frames import (
-    CHAT_USAGE,
-    RESPONSES_USAGE,
-    USAGE,
-    arguments,
-    chat_stream,
-    responses_stream,
-)
+from tests.integration.frames import PIXEL, USAGE, arguments, chat_said, responses_said
 from tests.integration.records import RecordedCase
 from tests.integration.sdks import anthropic_client, openai_client
 from tests.integration.upstream import Answer, Asked, Upstream
 
 BIG = 900719925474099312345678
-PIXEL = base64.b64encode(
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01"
-    b"H\xaf\xa4q\0\0\0\0IEND\xaeB`\x82"
-).decode()
 PICTURE = "https://pictures.example/cat.png"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ON_CLAUDE = {
@@ -211,53 +199,21 @@ class OpenAIOnClaudeTests(RecordedCase):
         self.check_recorded(upstream, 4)
 
 
-def chat_whole(asked: Asked, text: str, *calls: Any) -> Answer:
-    """A chat completion in the form that was asked for, with usage."""
-    if asked.json.get("stream"):
-        return chat_stream(*calls, text=text)
-    message: dict[str, Any] = {"role": "assistant", "content": text}
-    if calls:
-        message["tool_calls"] = [
-            {"id": id, "type": "function", "function": {"name": name, "arguments": told}}
-            for id, name, told in calls
-        ]
-    finish = "tool_calls" if calls else "stop"
-    body = {
-        "id": "chatcmpl-scripted",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "gpt-scripted",
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": CHAT_USAGE,
-    }
-    return Answer([json.dumps(body).encode()], headers=answers.JSON)
-
-
-def responses_whole(asked: Asked, text: str, *calls: Any) -> Answer:
-    """An answer of the Responses API in the form that was asked for."""
-    streamed = responses_stream(*calls, text=text)
-    if asked.json.get("stream"):
-        return streamed
-    last = [piece for piece in streamed.pieces if isinstance(piece, bytes)][-1]
-    done = json.loads(last.partition(b"data: ")[2])["response"]
-    assert done["usage"] == RESPONSES_USAGE
-    return Answer([json.dumps(done).encode()], headers=answers.JSON)
-
-
 class AnthropicOnGPTTests(RecordedCase):
     """``anthropic.Anthropic`` with a GPT model behind the name it asks for."""
 
     def gpt(self, asked: Asked) -> Answer:
         """Call two tools at once, then say what was seen; give JSON where a schema is set."""
         responses = asked.target == "/v1/responses"
-        say = responses_whole if responses else chat_whole
+        stream = bool(asked.json.get("stream"))
+        say = responses_said if responses else chat_said
         shaped = asked.json.get("text") if responses else asked.json.get("response_format")
         if shaped:
-            return say(asked, '{"city": "Zürich", "degrees": 7}')
+            return say(stream, '{"city": "Zürich", "degrees": 7}')
         if "call_two" in asked.body.decode():
-            return say(asked, "A red cat.")
+            return say(stream, "A red cat.")
         one = ("call_one", "look", arguments(n=BIG))
-        return say(asked, "I look.", one, ("call_two", "look", arguments(n=2)))
+        return say(stream, "I look.", one, ("call_two", "look", arguments(n=2)))
 
     def begin(self, upstream: Upstream, api: str) -> Any:
         """Start a proxy; a client of it."""
