@@ -22,6 +22,10 @@ MOST_WORDS = 400
 """Characters of a line within which changed words are looked for."""
 CONTEXT = 3
 """Equal lines shown around a change."""
+MOST_WORDS_COMPARED = 40
+"""Words between the first and the last changed one up to which single ones are marked."""
+ALIKE = 0.4
+"""The part of the longer line that has to be the same for words to be marked."""
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -52,6 +56,14 @@ def compare(old: str, new: str, context: int = CONTEXT) -> list[Line]:
     """
     before, after = old.splitlines(), new.splitlines()
     return _folded(list(_lines(before, after)), context)
+
+
+def replaced(old: str, new: str) -> list[Line]:
+    """Show one text as taken out and another one as put in, at no cost."""
+    gone = [
+        Line("-", ((line, False),), number) for number, line in enumerate(old.splitlines(), 1)
+    ]
+    return [*gone, *all_added(new)]
 
 
 def counts(lines: Sequence[Line]) -> tuple[int, int]:
@@ -115,17 +127,19 @@ def words(old: str, new: str) -> tuple[_Spans, _Spans]:
     if len(old) > MOST_WORDS or len(new) > MOST_WORDS:
         return plain
     a, b = _WORD.findall(old), _WORD.findall(new)
-    matcher = SequenceMatcher(None, a, b, autojunk=False)
-    if matcher.ratio() < 0.45:
-        return plain
     left: list[tuple[str, bool]] = []
     right: list[tuple[str, bool]] = []
-    for tag, i, j, k, m in matcher.get_opcodes():
+    same = 0
+    for tag, i, j, k, m in opcodes(a, b, MOST_WORDS_COMPARED):
         changed = tag != "equal"
+        if not changed:
+            same += sum(map(len, a[i:j]))
         if j > i:
             left.append(("".join(a[i:j]), changed))
         if m > k:
             right.append(("".join(b[k:m]), changed))
+    if same < ALIKE * max(len(old), len(new)):
+        return plain
     return tuple(left) or plain[0], tuple(right) or plain[1]
 
 

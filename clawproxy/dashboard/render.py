@@ -30,6 +30,8 @@ CLIP = 24_000
 BUDGET = 90_000
 """Characters of a page that are read as Markdown or coloured as code, at some 5 µs each; what was read
 not long ago costs nothing."""
+EDITS = 400_000
+"""Characters of edits on a page that are compared; of what is beyond, both sides are shown whole."""
 HTML = "text/html; charset=utf-8"
 
 _STATIC = files("clawproxy.dashboard") / "static"
@@ -43,6 +45,7 @@ class Writer:
 
     def __init__(self, budget: int = BUDGET, clip: int = CLIP) -> None:
         self._left = budget
+        self._edits = EDITS
         self.clip = clip
 
     def _afford(self, size: int) -> bool:
@@ -83,7 +86,10 @@ class Writer:
 
     def shown(self, call: Call) -> Shown:
         """Say what a call does."""
-        return shown(call)
+        quick = call.weight > self._edits
+        if not quick:
+            self._edits -= call.weight
+        return shown(call, quick=quick)
 
 
 @cache

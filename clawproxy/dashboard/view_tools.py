@@ -7,7 +7,7 @@ Codex, OpenClaw and the editors' own tools use the same few shapes under many na
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from attrs import field, frozen
@@ -21,6 +21,8 @@ LONG = 80
 """Characters from which on an argument stands on its own."""
 MOST_LINES = 2000
 """Lines of one difference that are shown."""
+
+Compare = Callable[[str, str], list[Line]]
 
 _PATHS = ("file_path", "path", "notebook_path", "filename", "file", "target_file", "filePath")
 _OLD = ("old_string", "old_str", "oldText", "old_text", "search")
@@ -122,8 +124,11 @@ class Shown:
     panes: tuple[Pane, ...] = field(default=())
 
 
-def shown(call: Call) -> Shown:
-    """Say what a call does."""
+def shown(call: Call, *, quick: bool = False) -> Shown:
+    """Say what a call does.
+
+    :param quick: leave out what takes long: edits are shown whole, without looking for what stayed.
+    """
     arguments = call.arguments
     if not isinstance(arguments, dict):
         if not call.raw and arguments is not None:
@@ -132,7 +137,7 @@ def shown(call: Call) -> Shown:
     rest = dict(arguments)
     panes: list[Pane] = []
     path = next((text(rest[name]) for name in _PATHS if text(rest.get(name))), "")
-    _take_edits(rest, panes)
+    _take_edits(rest, panes, diff.replaced if quick else diff.compare)
     _take_patch(rest, panes)
     _take_whole(rest, path, panes)
     _take_todos(rest, panes)
@@ -177,11 +182,11 @@ def _pair(edit: dict[str, object]) -> tuple[str, str, str, str] | None:
     return None
 
 
-def _take_edits(rest: dict[str, object], panes: list[Pane]) -> None:
+def _take_edits(rest: dict[str, object], panes: list[Pane], compare: Compare) -> None:
     pair = _pair(rest)
     if pair is not None:
         old, new, before, after = pair
-        panes.append(difference(diff.compare(before, after)))
+        panes.append(difference(compare(before, after)))
         rest.pop(old, None)
         rest.pop(new, None)
     edits = items(rest.get("edits"))
@@ -191,7 +196,7 @@ def _take_edits(rest: dict[str, object], panes: list[Pane]) -> None:
             assert each is not None
             more = " every time" if members(edits[number]).get("replace_all") is True else ""
             title = f"edit {number + 1} of {len(found)}{more}"
-            panes.append(difference(diff.compare(each[2], each[3]), title))
+            panes.append(difference(compare(each[2], each[3]), title))
         del rest["edits"]
 
 

@@ -2,7 +2,6 @@
 import { watch } from "./feed.js";
 import { $, $$, make } from "./page.js";
 
-const title = $(".title");
 const growing = $("[data-grow]");
 
 if (growing) {
@@ -37,8 +36,6 @@ if (growing) {
       if (exchange.id === id) reload();
     },
   });
-} else if (title) {
-  watch({});
 }
 
 const links = new Map($$(".outline a").map((link) => [link.hash.slice(1), link.parentElement]));

@@ -1,14 +1,11 @@
 // The stream played again with its true timing.
 import { Deltas, Screen } from "./deltas.js";
-import { watch } from "./feed.js";
 import { duration } from "./figures.js";
 import { $, ask, make, say } from "./page.js";
 
 const WIRE = 400; // pieces that stand in the list
 const SILENCE = 400; // milliseconds beyond which silence is skipped, if it is to be
 const SLOW = 1000; // milliseconds after which a piece counts as late
-
-watch({});
 
 const stage = $("#replay");
 if (stage) {

@@ -1,9 +1,6 @@
 // A recorded request, edited or not, sent again; the answer streams in.
 import { Deltas, whole } from "./deltas.js";
-import { watch } from "./feed.js";
 import { $, say } from "./page.js";
-
-watch({});
 
 const form = $("#send");
 const editor = $("#request");

@@ -1,9 +1,6 @@
 // What a bar stands for, beside the pointer.
-import { watch } from "./feed.js";
 import { moment } from "./figures.js";
 import { $$, make } from "./page.js";
-
-watch({});
 
 for (const chart of $$(".chart")) {
   const tip = make("div", { class: "tip", hidden: true });

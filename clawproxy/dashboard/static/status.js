@@ -1,12 +1,9 @@
 // What the proxy knows of itself, asked anew every two seconds; approvals, to be decided here.
-import { watch } from "./feed.js";
 import { moment, number, size } from "./figures.js";
 import { $, ask, make, say } from "./page.js";
 
 const EVERY = 2000;
 const WORDS = { "allow-once": "Allow once", "allow-always": "Allow always", deny: "Deny" };
-
-watch({});
 
 const plain = (value) => {
   if (value == null) return "–";
