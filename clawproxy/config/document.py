@@ -18,13 +18,15 @@ from clawproxy.config.tree import Node, Origin, Scalar
 _PREFIX = "tag:yaml.org,2002:"
 
 
-def parse(text: str, file: str) -> Node:
+def parse(text: str, file: str, mistakes: list[Mistake] | None = None) -> Node:
     """Read a document; an empty one is an empty mapping.
 
     :param file: what its mistakes and origins call it.
+    :param mistakes: takes those in spite of which the rest can be read, so that all can be told at
+        once; without it they are raised.
     :raises ConfigError: it is not YAML, or its top level is no mapping.
     """
-    root = parse_value(text, file)
+    root = parse_value(text, file, mistakes)
     if root.value is None:
         return Node({}, Origin(file))
     if not isinstance(root.value, dict):
@@ -32,10 +34,11 @@ def parse(text: str, file: str) -> Node:
     return root
 
 
-def parse_value(text: str, file: str) -> Node:
+def parse_value(text: str, file: str, mistakes: list[Mistake] | None = None) -> Node:
     """Read a document of any type.
 
     :param file: what its mistakes and origins call it.
+    :param mistakes: as for :func:`parse`.
     :raises ConfigError: it is not YAML.
     """
     try:
@@ -50,7 +53,9 @@ def parse_value(text: str, file: str) -> Node:
         raise ConfigError([_syntax(error, file)]) from None
     except RecursionError:
         raise ConfigError([Mistake(file, "", "values nested too deeply", "YAML")]) from None
-    if composer.mistakes:
+    if mistakes is not None:
+        mistakes += composer.mistakes
+    elif composer.mistakes:
         raise ConfigError(composer.mistakes)
     return node
 

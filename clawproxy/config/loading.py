@@ -75,7 +75,7 @@ def load(
     file = find_file(config_path, environ, cwd, reading.home, system)
     if file is not None:
         try:
-            written = document.parse(_read(file), str(file))
+            written = document.parse(_read(file), str(file), reading.mistakes)
         except ConfigError as error:
             reading.mistakes += error.mistakes
         else:

@@ -371,11 +371,21 @@ databse: {}
             ("providers: {openclaw: {session_mode: x}}", "providers.openclaw.session_mode"),
             ("server: {max_body: 1, max_body: 2}", "max_body"),
         )
+        # All mistakes are told at once: one file holds as many as have sections of their own.
+        files: list[dict[str, tuple[str, str]]] = []
         for text, key in shapes:
-            done = check(self.folder, text)
-            self.assertEqual(done.returncode, 1, text)
+            section = text.partition(":")[0]
+            file = next((each for each in files if section not in each), None)
+            if file is None:
+                file = {}
+                files.append(file)
+            file[section] = (text, key)
+        for file in files:
+            done = check(self.folder, "\n".join(text for text, _ in file.values()))
+            self.assertEqual(done.returncode, 1, file)
             self.assertNotIn("Traceback", done.stderr)
-            self.assertIn(key, done.stderr)
+            for _, key in file.values():
+                self.assertIn(key, done.stderr)
 
 
 class RunningTests(AcceptanceCase):
