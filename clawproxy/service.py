@@ -217,8 +217,14 @@ class ClawProxyService(Service):
             return False
         for change in reload.ignored(self.config, config):
             self._log.warn("{change}", change=change)
-        self.config = reload.keep(self.config, config)
-        self._assembled.rewire(self.config)
+        kept = reload.keep(self.config, config)
+        try:
+            self._assembled.rewire(kept)
+        except Exception:  # noqa: BLE001 - a bug here must not end a process that serves
+            self._log.failure("bug: the new configuration could not be put in place")
+            return False
+        finally:
+            notify.ready()
+        self.config = kept
         self._log.info("the configuration was read again")
-        notify.ready()
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.resource import Resource
 
@@ -41,6 +42,7 @@ class Health(Resource):
     """
 
     isLeaf = True
+    _log = Logger()
 
     def __init__(self, drain: Drain, reports: Mapping[str, Report]) -> None:
         super().__init__()
@@ -57,7 +59,11 @@ class Health(Resource):
             "in_flight": self._drain.in_flight,
         }
         for name, report in self._reports.items():
-            facts[name] = report()
+            try:
+                facts[name] = report()
+            except Exception as error:  # noqa: BLE001 - whoever cannot tell how it fares is not the proxy
+                self._log.failure("bug: {name} cannot tell how it fares", name=name)
+                facts[name] = {"state": "unknown", "error": type(error).__name__}
         request.answer_json(503 if draining else 200, facts, _UNCACHED)
         return server.NOT_DONE_YET
 
