@@ -417,7 +417,7 @@ def stream(
     """
     at = first
     started = {**usage, "output_tokens": 1}
-    message = {"id": "msg_01", "type": "message", "role": "assistant", "model": model, "content": []}
+    message: JSON = {"id": "msg_01", "type": "message", "role": "assistant", "model": model, "content": []}
     message |= {"stop_reason": None, "stop_sequence": None, "usage": started}
     pieces = [(at, frame("message_start", message=message))]
     reason = "end_turn"
@@ -563,7 +563,7 @@ def responding(teller: Teller) -> Exchange:
         "stream": True,
         "prompt_cache_key": "0199-cache",
     }  # fmt: skip
-    output = [
+    output: list[JSON] = [
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "**Writing the patch**"}]},
         {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "One line changes; I note it in `CHANGES`, too.", "annotations": []}]},
         {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c3", "name": "apply_patch", "input": PATCH, "status": "completed"},
@@ -576,7 +576,7 @@ def responding(teller: Teller) -> Exchange:
         at += 80
         pieces.append((at, _event("response.output_item.added", number, output_index=index, item=item)))
         if item["type"] == "message":
-            words = item["content"][0]["text"]  # type: ignore[index]
+            words = item["content"][0]["text"]
             for start in range(0, len(words), 9):
                 at, number = at + 25, number + 1
                 pieces.append((at, _event("response.output_text.delta", number, item_id="msg_1", output_index=index, content_index=0, delta=words[start : start + 9])))
@@ -640,7 +640,7 @@ def hostile(teller: Teller) -> list[Exchange]:
     todo_ = call("x2", "TodoWrite", todos=[{"content": evil, "status": XSS}, {"content": ANSI, "status": "completed"}])
     content = [text(evil), text(ANSI), text(f"<system-reminder>{evil}</system-reminder>"), *images, {"type": XSS, "x": evil}]
     content.append({"type": "document", "title": XSS, "source": {"type": "text", "media_type": XSS, "data": evil}})
-    messages = [
+    messages: list[JSON] = [
         {"role": "user", "content": content},
         {"role": "assistant", "content": [thought(evil), call_, todo_]},
         {"role": "user", "content": [result("x1", ANSI + evil, error=True), result("x2", [*images, text(evil)])]},
@@ -649,7 +649,7 @@ def hostile(teller: Teller) -> list[Exchange]:
     ]
     tools = [{"name": XSS, "description": evil, "input_schema": {XSS: evil}}]
     strange: JSON = {"model": SONNET, "messages": 7, "system": {"a": 1}, "tools": "none", "max_tokens": [], XSS: evil}
-    odd = [5, None, "text", [], {}, {"role": 3, "content": 4}, {"role": "user", "content": {"a": [1]}}, {"content": [None, 1, "x", {}, {"type": 5}, {"type": "tool_result", "content": 8}]}]
+    odd: list[Any] = [5, None, "text", [], {}, {"role": 3, "content": 4}, {"role": "user", "content": {"a": [1]}}, {"content": [None, 1, "x", {}, {"type": 5}, {"type": "tool_result", "content": 8}]}]
     deep = b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 900 + b"]" * 900 + b"}]}"
     lone = b'{"model":"m","messages":[{"role":"user","content":"\\ud800 \\u0000 lone"}],"n":NaN,"i":123456789012345678901234567890}'
     chat: JSON = {"model": XSS, "messages": [{"role": "user", "name": XSS, "content": [{"type": "image_url", "image_url": {"url": "javascript:window.broken=1"}}, {"type": "image_url", "image_url": {"url": f"data:image/svg+xml;base64,{drawing}"}}]}, {"role": "assistant", "content": f"<think>{evil}</think>{evil}", "tool_calls": [{"id": 5, "function": {"name": XSS, "arguments": "{not json" + evil}}, 7]}]}

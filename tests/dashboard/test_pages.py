@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from itertools import pairwise
 from urllib.parse import quote
 
 from clawproxy.core.record import Exchange, Usage
@@ -30,7 +31,7 @@ class EveryPageCase(PagesCase):
         for id in ids:
             for tab in TABS:
                 self.page(f"requests/{id}{tab}")
-        for before, after in zip(ids, ids[1:], strict=False):
+        for before, after in pairwise(ids):
             self.page("compare", f"a={before}&b={after}")
         for id in self.rows("SELECT DISTINCT conversation_id FROM exchange"):
             if id is not None:
