@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.dialects.foreign import without_foreign
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.jsonedit import edit
@@ -239,6 +240,10 @@ class Attempt:
         inbound = self.inbound
         headers = self.headers(provider, translated=False)
         body: bytes | None = inbound.body
+        reactor = self.forward.board.reactor
+        plain = inbound.decoded
+        if provider.is_vendor and inbound.members is not None:
+            plain = await offload(reactor, len(plain), without_foreign, plain, inbound.dialect)
         changes: dict[tuple[str, ...], bytes | None] = {}
         if inbound.members is not None and target.model and target.model != inbound.model:
             changes["model",] = msgspec.json.encode(target.model)
@@ -246,9 +251,8 @@ class Attempt:
             changes["stream",] = b"true"
             headers = [line for line in headers if line[0].lower() != b"accept-encoding"]
             headers.append((b"accept-encoding", b"identity"))
-        if changes:
-            reactor = self.forward.board.reactor
-            body = await offload(reactor, len(inbound.decoded), edit, inbound.decoded, changes)
+        if changes or plain is not inbound.decoded:
+            body = await offload(reactor, len(plain), edit, plain, changes)
             headers = [line for line in headers if line[0].lower() != b"content-encoding"]
             self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
         if not body and inbound.method in ("GET", "HEAD", "DELETE", "OPTIONS"):

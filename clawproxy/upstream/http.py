@@ -13,11 +13,15 @@ from clawproxy.upstream.agent import OutgoingRequest, StreamClient, UpstreamAgen
 from clawproxy.upstream.h1 import H1Response
 from clawproxy.upstream.provider import Ask
 
+VENDORS = frozenset({"api.anthropic.com", "api.openai.com"})
+"""The hosts of the dialects' own vendors."""
+
 
 class HTTPProvider:
     """A provider of kind ``anthropic`` or ``openai``.
 
     :param agent: given in tests; by default each provider has its own connections.
+    :ivar is_vendor: the API of its dialect's own vendor is behind it, and no gateway or other server.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class HTTPProvider:
         url = urlsplit(config.base_url)
         self._origin = f"{url.scheme}://{url.netloc.rpartition('@')[2]}".encode("ascii")
         self._prefix = url.path.rstrip("/").encode("ascii")
+        self.is_vendor = url.hostname in VENDORS
 
     def serves(self, dialect: DialectName | None) -> bool:
         """Tell whether a caller of this dialect is answered verbatim here."""

@@ -339,6 +339,36 @@ class TranslationTests(SynchronousTestCase):
         self.assertEqual(proxy.reactor.tcpClients, [])
 
 
+class MovedConversationTests(SynchronousTestCase):
+    """A conversation that another vendor's model has taken part in comes back to the caller's own."""
+
+    def test_foreign_thinking_stays_here(self) -> None:
+        self.check("http://api.anthropic.com:1", vendor=True)
+
+    def test_gateway_gets_every_byte(self) -> None:
+        self.check("http://127.0.0.1:1", vendor=False)
+
+    def check(self, url: str, *, vendor: bool) -> None:
+        proxy = MemoryProxy(f"providers.anthropic.base_url={url}")
+        caller = proxy.caller()
+        thought = (
+            b'{"type":"thinking","thinking":"Hm.","signature":"clawproxy:openai_chat::unsealed"}, '
+        )
+        body = (
+            b'{"model": "claude-x",  "messages": [{"role":"assistant", "content": ['
+            + thought
+            + b'{"type":"text","text":"Hi."}]}], "n": 12345678901234567890123}'
+        )
+        clean = body.replace(thought, b"")
+        for sent, wanted in ((body, clean if vendor else body), (clean, clean)):
+            caller.post("/v1/messages", sent)
+            upstream = proxy.upstream()
+            self.assertEqual(upstream.request().partition(b"\r\n\r\n")[2], wanted)
+            upstream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            self.assertIn(b" 200 ", caller.read())
+        self.assertEqual([each.outcome for each in proxy.exchanges], ["ok", "ok"])
+
+
 class TurnTests(SynchronousTestCase):
     def test_demo_streams_word_by_word_in_each_dialect(self) -> None:
         for path, body, end in (

@@ -6,9 +6,9 @@ Responses API's ``encrypted_content``. A decoder's :class:`~.events.SignatureDel
 it is; the caller's encoder puts it into its own field with :func:`wrap`, and when the caller sends
 it back :func:`unwrap` tells whom it belongs to. A seal goes only to the vendor that made it.
 
-A caller's own vendor never sees a wrapped seal on a translated route. On a verbatim route nothing
-is changed, so a conversation that moves from one vendor to another may show it one; vendors refuse
-such a block, as they refuse one without a seal.
+A caller's own vendor never sees a wrapped seal: on a translated route it is unwrapped or left out, on a
+verbatim one to the vendor's own API :mod:`~.foreign` takes the block out, since vendors refuse a block
+with another's seal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ UNSEALED = "unsealed"
 """Stands for a seal under thinking that a server does not seal but wants back in a tool loop, as
 DeepSeek's and Moonshot's do with ``reasoning_content``."""
 
-_MARK = "clawproxy:"
+MARK = "clawproxy:"
+"""With what every wrapped seal begins."""
 
 
 def wrap(origin: DialectName, signature: str, item: str = "") -> str:
@@ -29,12 +30,12 @@ def wrap(origin: DialectName, signature: str, item: str = "") -> str:
 
     :param item: the vendor's id of the sealed item, where it wants that back too.
     """
-    return f"{_MARK}{origin}:{item}:{signature}"
+    return f"{MARK}{origin}:{item}:{signature}"
 
 
 def unwrap(text: str, own: DialectName) -> tuple[DialectName, str, str]:
     """Return the vendor's dialect, the seal and the item's id; an unmarked seal is ``own``'s."""
-    if text.startswith(_MARK):
+    if text.startswith(MARK):
         parts = text.split(":", 3)
         if len(parts) == 4 and parts[1] in ("anthropic", "openai_chat", "openai_responses"):
             return cast(DialectName, parts[1]), parts[3], parts[2]
