@@ -254,6 +254,42 @@ class ClaudeCodeTests(RecordedCase):
             self.assertGreater(detail["usage"]["output_tokens"], 0)
             self.assertEqual(detail["cost_usd"], 0)
 
+    def test_fallback_to_another_vendor(self) -> None:
+        """Claude is overloaded, in each of its ways, so that GPT takes two turns; then Claude goes on."""
+        overloaded = {"type": "overloaded_error", "message": "Overloaded"}
+        claude: list[Asked] = []
+
+        def script(asked: Asked) -> Answer:
+            if asked.target == "/v1/chat/completions":
+                step = len(claude) - 1
+                return chat_stream(*STEPS[step], thinking=THOUGHT, text=f"Step {step}.")
+            claude.append(asked)
+            if len(claude) == 1:
+                return Answer([answers.event("error", error=overloaded)], headers=answers.STREAM)
+            if len(claude) == 2:
+                return answers.anthropic_error(529, "overloaded_error", "Overloaded")
+            return answers.anthropic(True, answers.text("Claude is back."))
+
+        upstream = self.upstream(script)
+        routes = (
+            '[{match: "claude-*", provider: anthropic, fallbacks: [gpt-5-mini]},'
+            ' {match: "gpt-*", provider: openai}]'
+        )
+        proxy = self.recording_proxy(upstream, routes=routes, **KEYS)
+        tap = self.wiretap(proxy)
+        events = claude_code(self.folder / "home", tap.url, "Look around.", tools="Bash,Read")
+        self.assertEqual(events[-1]["result"], "Claude is back.", events[-1])
+        ids = [each["id"] for each in blocks(events, "tool_use")]
+        self.assertEqual(ids, ["call_one", "call_two", "call_read"])
+        records = [detail for detail, _ in self.check_records(proxy, tap, upstream)]
+        found = [(each["provider"], each["tries"], each["outcome"]) for each in records]
+        self.assertEqual(found, [("openai", 2, "ok"), ("openai", 2, "ok"), ("anthropic", 1, "ok")])
+        self.assertEqual([each["usage"]["output_tokens"] for each in records], [34, 34, 30])
+        # Each turn was Claude's first, under the name that the client knows.
+        asked_for = [asked.json["model"] for asked in claude]
+        self.assertEqual(asked_for, [records[0]["model"]] * 3)
+        self.assertIn("one 42", claude[2].body.decode())
+
     def test_subagent_of_another_provider(self) -> None:
         """A subagent that is mapped is answered by another provider, its caller by Claude."""
         home = self.folder / "home"
@@ -305,3 +341,12 @@ class ClaudeCodeTests(RecordedCase):
         for detail in caller:
             self.assertEqual(detail["routed_model"], detail["model"])
             self.assertIsNone(detail["agent_id"])
+        # It stands in its caller's conversation, below the call that sent it.
+        status, tree = proxy.get(f"/api/conversations/{events[-1]['session_id']}")
+        self.assertEqual(status, 200)
+        [thread] = tree["threads"]
+        [child] = thread["children"]
+        self.assertEqual((child["origin"], child["agent_id"]), ("subagent", scout[0]["agent_id"]))
+        self.assertEqual(child["parent"]["tool_call_id"], "toolu_scripted")
+        self.assertEqual(len(child["requests"]), 2)
+        self.assertIn("The scout found 42.", json.dumps(child["messages"]))
