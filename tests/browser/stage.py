@@ -31,6 +31,8 @@ QUIET = (
     "--disable-sync",
 )
 
+#: Seconds that a test may take: some of Playwright's calls wait for ever, where a page's script does.
+MOST = 120
 #: Seconds within which the browser has to end.
 END = 20
 
@@ -71,7 +73,7 @@ class Stage:
                 future.set_exception(error)
 
         self._work.put(work)
-        return future.result()
+        return future.result(MOST)
 
     def close(self) -> None:
         """End the browser and the thread."""
