@@ -15,6 +15,27 @@ if (query.get("outcome") === "running") document.documentElement.classList.add("
 
 // Cards.
 
+// Whether an exchange under way passes the page's filters, as far as they can be told already.
+const FIELDS = {
+  provider: "provider",
+  agent: "agent_id",
+  parent_agent: "parent_agent_id",
+  session: "session_id",
+  conversation: "conversation_id",
+  dialect: "dialect",
+  path: "path",
+  key: "key",
+};
+function passes(exchange) {
+  const model = query.get("model");
+  if (model && ![exchange.model, exchange.routed_model].includes(model)) return false;
+  if ((query.get("outcome") ?? "running") !== "running") return false;
+  return Object.entries(FIELDS).every(
+    // What routing and indexing find out only later may still become what was asked for.
+    ([name, field]) => !query.has(name) || [query.get(name), null].includes(exchange[field]),
+  );
+}
+
 const cards = new Map(); // id -> {exchange, progress, element, parts, fresh}
 const box = $("#cards");
 let paused = false;
@@ -207,15 +228,32 @@ function explain(body) {
   soon();
 }
 
+// So much has come meanwhile that the rows below are no neighbours any more: begin anew.
+function begin(bodies, cursor) {
+  for (const body of [...table.tBodies]) {
+    sight.unobserve(body);
+    body.remove();
+  }
+  known.clear();
+  for (const body of bodies) {
+    table.append(body);
+    learn(body);
+  }
+  next = cursor;
+}
+
 async function refresh() {
   const fresh = [];
+  const bodies = [];
   let cursor = null;
   let total = null;
+  let joined = false;
   for (let page = 0; page < 4; page += 1) {
     const body = await fetchRows(cursor);
     explain(body);
     total ??= body.dataset.total;
     let met = false;
+    bodies.push(body);
     for (const row of [...body.rows]) {
       const old = known.get(row.dataset.id);
       if (!old) {
@@ -229,11 +267,16 @@ async function refresh() {
       }
     }
     cursor = body.dataset.next;
-    if (met || !cursor || !known.size) break;
+    joined = met || !cursor || !known.size;
+    if (joined) break;
   }
-  for (const row of fresh.reverse()) {
-    row.classList.add("arrived");
-    put(row);
+  if (joined) {
+    for (const row of fresh.reverse()) {
+      row.classList.add("arrived");
+      put(row);
+    }
+  } else {
+    begin(bodies, cursor);
   }
   $("#total").textContent = Number(total).toLocaleString("en-US");
   $("#clearing-count").textContent = $("#total").textContent;
@@ -306,6 +349,7 @@ const feed = watch({
   },
   started(exchange) {
     stale.delete(exchange.id);
+    if (!passes(exchange)) return;
     const card = cards.get(exchange.id);
     if (card) Object.assign(card, { exchange, fresh: true });
     else cards.set(exchange.id, { exchange, progress: null, element: null, fresh: true });

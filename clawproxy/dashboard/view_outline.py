@@ -1,0 +1,115 @@
+"""An exchange at a glance: a bar of the prompt, coloured by what the cache did, and an outline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from clawproxy.dashboard.render import gist
+from clawproxy.dashboard.render_numbers import short
+from clawproxy.dashboard.view import Message, Part, Prompt
+from clawproxy.dashboard.view_cache import CacheMap, Segment
+
+SHORT = 30
+"""Messages up to which earlier ones are listed one by one."""
+
+
+@frozen(kw_only=True)
+class Bar:
+    """A segment of the map, in thousandths."""
+
+    x: float
+    width: float
+    state: str
+    role: str
+    label: str
+    words: str
+
+
+_STATES = {
+    "read": "from the cache",
+    "written": "written to the cache",
+    "fresh": "not cached",
+    "": "unknown",
+}
+
+
+def bars(cache: CacheMap) -> list[Bar]:
+    """Draw what the cache did as a bar of the whole prompt."""
+    bars, at = [], 0.0
+    for each in cache.segments:
+        width = each.share * 1000
+        bars.append(
+            Bar(
+                x=round(at, 2),
+                width=round(max(width - 0.8, 0.4), 2),
+                state=each.state,
+                role=each.label.split()[0] if each.label.split() else "other",
+                label=_label(each),
+                words=f"{_STATES[each.state]}, {short(each.weight)} characters",
+            )
+        )
+        at += width
+    return bars
+
+
+def _label(segment: Segment) -> str:
+    place = segment.place
+    return segment.label if place in ("tools", "system") else f"{segment.label} {place}"
+
+
+@frozen(kw_only=True)
+class Entry:
+    """A line of the outline."""
+
+    anchor: str
+    role: str
+    who: str
+    gist: str
+    fresh: bool = False
+
+
+def outline(prompt: Prompt, old: Sequence[Message], fresh: Sequence[Message]) -> list[Entry]:
+    """List what a page has, so that one can jump to it.
+
+    :param old: messages that stood in the turn before.
+    :param fresh: all others.
+    """
+    entries = []
+    if prompt.tools:
+        entries.append(
+            Entry(anchor="tools", role="tools", who="tools", gist=f"{len(prompt.tools)} offered")
+        )
+    if prompt.system:
+        words = gist(first_text(prompt.system[-1:]), 60)
+        entries.append(Entry(anchor="system", role="system", who="system", gist=words))
+    if old:
+        words = f"{len(old)} earlier messages"
+        entries.append(Entry(anchor="history", role="history", who="history", gist=words))
+    shown_old = [] if len(old) > SHORT else list(old)
+    for message in (*shown_old, *fresh):
+        entries.append(
+            Entry(
+                anchor=f"m{message.number}",
+                role=message.role if message.role.isalpha() else "other",
+                who=message.role,
+                gist=gist(first_text(message.parts), 60),
+                fresh=message in fresh and bool(old),
+            )
+        )
+    entries.append(Entry(anchor="answer", role="answer", who="answer", gist=""))
+    return entries
+
+
+def first_text(parts: Sequence[Part]) -> str:
+    """Give the first words among parts, or what else they are."""
+    for part in parts:
+        if part.kind == "text" and getattr(part, "text", "").strip():
+            return str(part.text)[:400]  # type: ignore[attr-defined]
+    for part in parts:
+        if part.kind == "call":
+            return str(getattr(part, "name", ""))
+        if part.kind == "aside":
+            return str(getattr(part, "text", ""))[:400]
+    return parts[0].kind if parts else ""
