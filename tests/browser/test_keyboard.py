@@ -1,0 +1,104 @@
+"""The dashboard without a mouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.browser.case import BrowserCase
+from tests.browser.site import session
+from tests.browser.stage import browsing
+
+FOCUS = "() => document.activeElement.id || document.activeElement.innerText.trim() || document.activeElement.tagName"
+#: Whether something shows where the focus is: an outline, or a shadow.
+RING = "() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' || s.boxShadow !== 'none'; }"
+
+
+def tab(page: Any, times: int = 1) -> str:
+    """Go on; gives where the focus is."""
+    for _ in range(times):
+        page.keyboard.press("Tab")
+    return str(page.evaluate(FOCUS))
+
+
+class KeyboardTests(BrowserCase):
+    """Tab, and the keys that the help lists."""
+
+    @browsing
+    def test_order(self) -> None:
+        """First the link to the content, then the bar, with a mark that is seen."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, "/ui/")
+            self.assertEqual(tab(page), "Skip to content")
+            box = page.locator(".skip").bounding_box()
+            self.assertGreaterEqual(box["y"], 0)
+            seen = []
+            for _ in range(8):
+                seen.append(tab(page))
+                self.assertTrue(page.evaluate(RING), seen)
+            self.assertEqual(seen[:5], ["ClawProxy", "Live", "Conversations", "Statistics", "Status"])
+            self.assertEqual(seen[5:], ["theme", "help", "q"])
+
+    @browsing
+    def test_skip(self) -> None:
+        """The link goes past the bar."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, f"/ui/requests/{site.ids[4]}")
+            tab(page)
+            page.keyboard.press("Enter")
+            self.assertEqual(page.evaluate(FOCUS), "main")
+            tab(page)
+            self.assertTrue(page.evaluate("() => document.activeElement.closest('main') !== null"))
+
+    @browsing
+    def test_rows(self) -> None:
+        """j and k walk, Enter opens, ] goes to the turn after, g l goes back."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, "/ui/")
+            for key in "jjjk":
+                page.keyboard.press(key)
+            self.assertEqual(page.locator("tr.at").count(), 1)
+            wanted = page.locator("tr.at").get_attribute("data-id")
+            self.assertEqual(wanted, page.locator("tr[data-id]").nth(1).get_attribute("data-id"))
+            page.keyboard.press("Enter")
+            page.wait_for_url(f"**/ui/requests/{wanted}")
+            self.open(page, f"/ui/requests/{site.ids[2]}")
+            page.keyboard.press("]")
+            page.wait_for_url(f"**/ui/requests/{site.ids[3]}")
+            page.keyboard.press("g")
+            page.keyboard.press("c")
+            page.wait_for_url("**/ui/conversations")
+
+    @browsing
+    def test_help_and_search(self) -> None:
+        """? lists the keys and Escape closes the list; / goes to the search, which keeps its words in the address."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, "/ui/")
+            page.keyboard.press("?")
+            page.locator("#keys").wait_for()
+            page.keyboard.press("Escape")
+            page.locator("#keys").wait_for(state="hidden")
+            page.keyboard.press("/")
+            self.assertEqual(page.evaluate(FOCUS), "q")
+            page.keyboard.type("changelog")
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/ui/?q=changelog")
+            self.assertEqual(page.locator("#q").input_value(), "changelog")
+            self.assertLess(page.locator("tr[data-id]").count(), len(site.ids))
+
+    @browsing
+    def test_theme(self) -> None:
+        """t turns light to dark, for good."""
+        site = session()
+        ground = "() => getComputedStyle(document.documentElement).backgroundColor"
+        with self.page(site.url, color_scheme="light") as page:
+            self.open(page, "/ui/")
+            light = page.evaluate(ground)
+            page.keyboard.press("t")
+            dark = page.evaluate(ground)
+            self.assertNotEqual(light, dark)
+            self.open(page, "/ui/stats")
+            self.assertEqual(page.evaluate(ground), dark)

@@ -1,0 +1,112 @@
+"""The live page while twenty answers stream."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from typing import Any
+
+from tests.browser.case import PATIENCE, BrowserCase
+from tests.browser.stage import browsing
+from tests.integration.proxy import Proxy
+
+STREAMS = 20
+CARDS = "() => document.querySelectorAll('.card').length"
+#: The characters of all cards' answers: those that wait for their first are none.
+TEXT = "() => [...document.querySelectorAll('.card-text p:not(.wait)')].reduce((sum, each) => sum + each.textContent.length, 0)"
+ROWS = "() => document.querySelectorAll('#rows tr[data-id]').length"
+
+
+def ask(proxy: Proxy, number: int) -> None:
+    """Have the demo answer, and read it to its end."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
+    message = {"role": "user", "content": f"Question number {number}: who are you?"}
+    body = {"model": "demo", "max_tokens": 500, "stream": True, "messages": [message]}
+    headers = {"content-type": "application/json"}
+    connection.request("POST", "/v1/messages", json.dumps(body), headers)
+    connection.getresponse().read()
+    connection.close()
+
+
+class LiveTests(BrowserCase):
+    """``/ui/``."""
+
+    def demo(self) -> Proxy:
+        """Start a proxy whose demo takes some seconds for an answer."""
+        settings = {
+            "providers.demo.kind": "demo",
+            "providers.demo.tokens_per_second": 25,
+            "routes": "[{match: demo, provider: demo}]",
+            "storage.url": "sqlite:clawproxy.db",
+        }
+        return self.stack.enter_context(Proxy(self.folder, settings=settings))
+
+    def stream(self, proxy: Proxy) -> None:
+        """Begin all streams."""
+        for number in range(STREAMS):
+            thread = threading.Thread(target=ask, args=(proxy, number))
+            thread.start()
+            self.addCleanup(thread.join)
+
+    @browsing
+    def test_streams(self) -> None:
+        """Each has a card at once, whose text grows; a row once it is over."""
+        proxy = self.demo()
+        with self.page(proxy.url) as page:
+            self.open(page, "/ui/")
+            self.assertTrue(page.locator("#empty").is_visible())
+            self.stream(proxy)
+            page.wait_for_function(f"() => ({CARDS})() === {STREAMS}")
+            page.wait_for_function(f"() => ({TEXT})() > 0")
+            before = page.evaluate(TEXT)
+            page.wait_for_function(f"before => ({TEXT})() > before + 500", arg=before)
+            page.wait_for_function(f"() => ({ROWS})() === {STREAMS} && ({CARDS})() === 0")
+            self.assertEqual(page.locator("#total").text_content(), str(STREAMS))
+            self.assertEqual(page.locator("#rows .ok, #rows .pill").first.text_content(), "200")
+
+    @browsing
+    def test_pause(self) -> None:
+        """Nothing moves while it is paused; afterwards all is there."""
+        proxy = self.demo()
+        with self.page(proxy.url) as page:
+            self.open(page, "/ui/")
+            self.stream(proxy)
+            page.wait_for_function(f"() => ({TEXT})() > 0")
+            page.keyboard.press("p")
+            self.assertEqual(page.locator("#pause").get_attribute("aria-pressed"), "true")
+            before = page.evaluate(TEXT)
+            page.wait_for_timeout(400)
+            self.assertEqual(page.evaluate(TEXT), before)
+            page.keyboard.press("p")
+            page.wait_for_function(f"before => ({TEXT})() > before", arg=before)
+            page.wait_for_function(f"() => ({ROWS})() === {STREAMS}")
+
+    @browsing
+    def test_send(self) -> None:
+        """A recorded request, edited, is answered on its page and recorded as a child of the first."""
+        proxy = self.demo()
+        ask(proxy, 1)
+        with self.page(proxy.url) as page:
+            self.open(page, "/ui/")
+            page.wait_for_function(f"() => ({ROWS})() === 1", timeout=PATIENCE)
+            page.locator("#rows a").first.click()
+            page.get_by_role("link", name="Send again").click()
+            edited = page.locator("#request").input_value().replace("Question number 1", "Another question")
+            page.locator("#request").fill(edited)
+            page.get_by_role("button", name="Send").click()
+            self._answered(page)
+            self._child(proxy, page)
+
+    def _answered(self, page: Any) -> None:
+        page.locator("#sent-link").wait_for(timeout=PATIENCE)
+        page.wait_for_function("() => document.querySelector('#sent-text').textContent.includes('real model')")
+        self.assertIn("Another question", page.locator("#sent-text").text_content())
+
+    def _child(self, proxy: Proxy, page: Any) -> None:
+        page.locator("#sent-compare").click()
+        page.wait_for_url("**/ui/compare?*")
+        page.get_by_role("heading", name="Compare").wait_for()
+        changed = page.locator("main").text_content()
+        self.assertIn("Another question", changed)
+        self.assertIn("Question number 1", changed)
