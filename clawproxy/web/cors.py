@@ -45,7 +45,7 @@ class Cors:
         """Give the headers of an ordinary answer to a page of ``origin``."""
         allowed = self.allowed(origin)
         if allowed is None:
-            return [(b"Vary", b"Origin")] if self.origins and b"*" not in self._raw else []
+            return [(b"Vary", b"Origin")] if self.origins and "*" not in self.origins else []
         lines = [
             (b"Access-Control-Allow-Origin", allowed),
             (b"Access-Control-Expose-Headers", EXPOSED + b", " + _EXPOSED_WITH_CREDENTIALS),
@@ -53,10 +53,6 @@ class Cors:
         if allowed != b"*":
             lines.append((b"Vary", b"Origin"))
         return lines
-
-    @property
-    def _raw(self) -> tuple[bytes, ...]:
-        return tuple(each.encode("latin-1") for each in self.origins)
 
     def preflight(
         self, origin: bytes | None, headers: bytes | None, *, private_network: bool
