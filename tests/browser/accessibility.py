@@ -11,7 +11,8 @@ _RUN = """
 async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
   return found.violations.map(({ id, impact, help, nodes }) => ({
-    id, impact, help, nodes: nodes.slice(0, 5).map((node) => `${node.target} ${node.html.slice(0, 160)} ${node.failureSummary}`),
+    id, impact, help,
+    nodes: nodes.slice(0, 5).map((node) => `${node.target} ${node.html.slice(0, 160)} ${node.failureSummary}`),
   }));
 }
 """

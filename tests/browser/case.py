@@ -44,7 +44,10 @@ class Witness:
 
     def _request(self, request: Any) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != self._origin:
+        if (
+            parts.scheme not in ("data", "blob")
+            and f"{parts.scheme}://{parts.netloc}" != self._origin
+        ):
             self.faults.append(f"request to {request.url[:200]}")
 
     def _response(self, response: Any) -> None:

@@ -69,7 +69,7 @@ class Stage:
         def work() -> None:
             try:
                 future.set_result(task())
-            except BaseException as error:  # noqa: BLE001: raised where it was asked for
+            except BaseException as error:  # noqa: BLE001 - raised where it was asked for
                 future.set_exception(error)
 
         self._work.put(work)

@@ -10,7 +10,12 @@ from tests.browser.stage import browsing
 
 FOCUS = "() => document.activeElement.id || document.activeElement.innerText.trim() || document.activeElement.tagName"
 #: Whether something shows where the focus is: an outline, or a shadow.
-RING = "() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' || s.boxShadow !== 'none'; }"
+RING = """
+() => {
+  const style = getComputedStyle(document.activeElement);
+  return style.outlineStyle !== "none" || style.boxShadow !== "none";
+}
+"""
 
 
 def tab(page: Any, times: int = 1) -> str:
@@ -36,7 +41,9 @@ class KeyboardTests(BrowserCase):
             for _ in range(8):
                 seen.append(tab(page))
                 self.assertTrue(page.evaluate(RING), seen)
-            self.assertEqual(seen[:5], ["ClawProxy", "Live", "Conversations", "Statistics", "Status"])
+            self.assertEqual(
+                seen[:5], ["ClawProxy", "Live", "Conversations", "Statistics", "Status"]
+            )
             self.assertEqual(seen[5:], ["theme", "help", "q"])
 
     @browsing

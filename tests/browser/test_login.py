@@ -70,4 +70,6 @@ class LoginTests(BrowserCase):
                 self.open(page, "/ui/login")
                 self.nothing(violations(page))
                 self.assertEqual(page.evaluate("() => document.activeElement.id"), "password")
-                self.assertLessEqual(page.evaluate("() => document.documentElement.scrollWidth"), PHONE["width"])
+                self.assertLessEqual(
+                    page.evaluate("() => document.documentElement.scrollWidth"), PHONE["width"]
+                )

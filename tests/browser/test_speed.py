@@ -22,11 +22,15 @@ TIMES = 5
 def _long(script: Script) -> None:
     messages: list[JSON] = []
     for number in range(MESSAGES // 2):
-        lines = "\n".join(f"{n:5}\tvalue_{number}_{n} = compute({n}, clock)  # as before" for n in range(92))
+        lines = "\n".join(
+            f"{n:5}\tvalue_{number}_{n} = compute({n}, clock)  # as before" for n in range(92)
+        )
         asked = result(f"{number - 1}", lines) if number else text("Look at all of it.")
         read = call(f"{number}", "Read", file_path=f"/home/kim/throttle/src/part_{number}.py")
         messages.append({"role": "user", "content": [asked]})
-        messages.append({"role": "assistant", "content": [text(f"Now **part {number}**, `in full`."), read]})
+        messages.append(
+            {"role": "assistant", "content": [text(f"Now **part {number}**, `in full`."), read]}
+        )
     messages[-1] = {"role": "assistant", "content": "That was all."}
     script.messages(messages[:-1], [text("Seen.")])
     script.messages([*messages, {"role": "user", "content": "And now?"}], [text("Done.")])

@@ -4,7 +4,7 @@ import { $, say } from "./page.js";
 
 const form = $("#send");
 const editor = $("#request");
-const first = editor?.value;
+const first = editor?.defaultValue; // what came with the page: somebody may have typed before this runs
 let stopping = null;
 
 function edited() {
