@@ -48,6 +48,9 @@ _KINDS = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+FRESH = 15.0
+"""Seconds within which an exchange that is not there may still be recorded."""
+_MOMENT = re.compile(r"requests/cp_([0-9a-f]{11})[0-9a-f]{16}(?:/|\Z)")
 _STATIC = re.compile(r"[a-z_]{1,40}\.(css|js|svg)")
 
 
@@ -136,9 +139,17 @@ async def answer(visit: Visit) -> Answer:
 
 
 def _fault(visit: Visit, status: int, words: str) -> Answer:
-    # What was asked for a moment after it began may not be in the store yet.
-    fresh = status == 503 or (status == 404 and visit.path.startswith("requests/"))
-    return shown(visit, "fault.html", status=status, words=words, code=status, again=fresh)
+    again = status == 503
+    if status == 404 and _just_begun(visit):
+        # Recording is a moment behind; somebody was quick to look.
+        status, words, again = 202, "This has just begun.", True
+    return shown(visit, "fault.html", status=status, words=words, code=status, again=again)
+
+
+def _just_begun(visit: Visit) -> bool:
+    """Tell by its id whether an exchange may not be recorded yet."""
+    match = _MOMENT.match(visit.path)
+    return match is not None and abs(visit.now - int(match[1], 16) / 1000) < FRESH
 
 
 class Pages(Resource):

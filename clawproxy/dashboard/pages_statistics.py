@@ -119,7 +119,7 @@ async def _frame(store: Store, filter: Filter, span: str, until: int) -> tuple[i
         )
         first = int(rows[0][0]) if rows and rows[0][0] is not None else until - DAY
         length = max(HOUR, until - first)
-        steps = (MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 12 * HOUR, DAY, 7 * DAY)
+        steps = (MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY)
         width = next((each for each in steps if length / each <= BUCKETS), 30 * DAY)
     begin = (until - length) // width * width
     return begin, width

@@ -140,10 +140,18 @@ class ExchangeCase(PagesCase):
         self.assertIn("Our rate limiter", self.page(f"requests/{found[1].request_id}").text)
 
     def test_missing(self) -> None:
-        """What is not there (yet) is said, and tried again."""
+        """What is not there is said."""
         page = self.page("requests/nosuch", status=404)
         self.assertIn("there is no exchange 'nosuch'", page.text)
-        self.assertTrue(page.all("div", class_="empty")[0].get("data-again") == "")
+        self.assertNotIn("data-again", page.all("div", class_="empty")[0])
+
+    def test_just_begun(self) -> None:
+        """What has just begun is not recorded yet: its page tries again."""
+        id = f"cp_{int(NOW * 1000) - 900:011x}{7:016x}"
+        page = self.page(f"requests/{id}", status=202)
+        self.assertIn("data-again", page.all("div", class_="empty")[0])
+        old = f"cp_{int(NOW * 1000) - 60_000:011x}{7:016x}"
+        self.page(f"requests/{old}", status=404)
 
     def test_errors_are_answers(self) -> None:
         """An error is shown in its own words, with its code."""

@@ -5,6 +5,7 @@ import { $, $$, ask, localize, make, say } from "./page.js";
 
 const CARDS = 24; // drawn with their text; more are counted
 const CHUNK = 50; // rows that come and go together when a page is scrolled
+const AHEAD = 800; // pixels before the end at which older rows are fetched
 const TAIL = 700; // characters of a text that a card can show
 const HOLD = 5000; // milliseconds for which the cards' room stays
 const LINGER = 1200; // milliseconds for which a finished card stays, until its row is there
@@ -260,7 +261,9 @@ async function refresh() {
         fresh.push(row);
       } else {
         met = true;
-        if (old.className !== row.className) {
+        // Its outcome is the server's only class; the walk's mark is not lost with it.
+        if (!old.classList.contains(row.className)) {
+          row.classList.toggle("at", old.classList.contains("at"));
           old.replaceWith(row);
           known.set(row.dataset.id, row);
         }
@@ -326,13 +329,14 @@ async function more() {
     say(error.message);
   }
   loading = false;
-  if (next && end.getBoundingClientRect().top < innerHeight + 400) more();
+  near();
 }
-if (end) {
-  new IntersectionObserver((entries) => entries[0].isIntersecting && more(), {
-    rootMargin: "400px 0px",
-  }).observe(end);
+function near() {
+  if (next && end?.isConnected && end.getBoundingClientRect().top < innerHeight + AHEAD) more();
 }
+addEventListener("scroll", near, { passive: true });
+addEventListener("resize", near, { passive: true });
+near();
 
 // The stream.
 

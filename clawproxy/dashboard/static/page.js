@@ -203,7 +203,7 @@ async function waiting() {
 localize();
 reveal();
 for (const place of $$("[data-origin]")) place.textContent = location.origin;
-if ($("[data-again]")) setTimeout(() => location.reload(), 1500);
+if ($("[data-again]")) setTimeout(() => location.reload(), 700);
 if (document.body.dataset.page) {
   waiting();
   setInterval(waiting, 20_000);
