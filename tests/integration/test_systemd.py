@@ -11,6 +11,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.integration import answers
@@ -28,6 +29,15 @@ def unit(name: str) -> configparser.ConfigParser:
     parser.optionxform = str  # type: ignore[assignment]
     parser.read_string((UNITS / name).read_text())
     return parser
+
+
+#: Becomes the program that it is given, with a descriptor of this process as its third.
+LAUNCHER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class SystemdTests(ProxyCase):
@@ -53,9 +63,9 @@ class SystemdTests(ProxyCase):
         command[0] = str(TWISTD)
         command += ["--set", "storage.url=none"]
         command += ["--set", f"providers.anthropic.base_url={self.said.url}"]
-        # The shell puts the socket at descriptor 3 and knows the process id that twistd will have.
+        # The launcher puts the socket at descriptor 3 and has the process id that twistd will have. A
+        # shell would not do: Debian's knows descriptors of one digit only.
         number = self.listener.fileno()
-        script = f'exec 3<&{number}; export LISTEN_PID=$$; exec "$@"'
         passed = {
             "LISTEN_FDS": "1",
             "LISTEN_FDNAMES": "clawproxy.socket",
@@ -63,7 +73,7 @@ class SystemdTests(ProxyCase):
         }
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", script, "sh", *command],
+                [sys.executable, "-c", LAUNCHER, str(number), *command],
                 cwd=self.folder,
                 env=environment(self.folder, passed),
                 pass_fds=(number,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
@@ -61,7 +62,7 @@ class Provider(HTTPProvider):
         self.asks: list[Ask] = []
         self.answer = Answered()
 
-    async def ask(self, ask: Ask) -> Any:
+    async def ask(self, ask: Ask, sent: Callable[[], object] = bool) -> Any:
         """Note it and answer."""
         self.asks.append(ask)
         return self.answer
