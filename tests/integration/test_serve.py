@@ -73,8 +73,7 @@ class ServeTests(ProxyCase):
         self.assertIn(b"event: error", out)
 
     def test_parent_killed(self) -> None:
-        """When the parent is killed outright, the proxy drains and leaves; it is not left behind.
-        """
+        """When the parent is killed outright, the proxy drains and leaves; it is not left behind."""
         self.proxy_.signal(signal.SIGKILL)
         self.proxy_.wait()
         self.assertEqual(self.curl.communicate(timeout=30)[0], WHOLE)
