@@ -52,6 +52,7 @@ async function read(response, text, thought) {
     for (const [what, words] of deltas.feed(value)) {
       if (what === "thinking") {
         $("#sent-thinking").hidden = false;
+        $("#sent-thinking").open = true;
         thought.append(words);
       } else if (what === "tool") {
         text.append(`\n→ ${words} `);
