@@ -46,11 +46,19 @@ def png(width: int = 240, height: int = 120) -> str:
         for x in range(width):
             bar = 20 + (x // 12 * 37) % 50 if not 8 <= x // 12 <= 11 else 108
             inside = height - y < bar and x % 12 < 9
-            row += bytes((0xD9, 0x5F, 0x3B)) if inside and bar > 100 else b"\x5b\x8d\xb8" if inside else b"\xf5\xf3\xee"
+            row += (
+                bytes((0xD9, 0x5F, 0x3B))
+                if inside and bar > 100
+                else b"\x5b\x8d\xb8"
+                if inside
+                else b"\xf5\xf3\xee"
+            )
         rows.append(bytes(row))
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = zlib.compress(b"".join(rows))
@@ -173,7 +181,12 @@ REMINDER = (
     "<system-reminder>\nAs you answer, you can use this:\n# CLAUDE.md\n- Tests are run with `pytest -q`.\n"
     "- Time is always a parameter.\n</system-reminder>\n"
 )
-TODOS = ("Find where tokens are added", "Cap the bucket at its size", "Make the clock a parameter", "Test that idling saves nothing up")
+TODOS = (
+    "Find where tokens are added",
+    "Cap the bucket at its size",
+    "Make the clock a parameter",
+    "Test that idling saves nothing up",
+)
 
 
 def todo(id: str, *states: str) -> JSON:
@@ -417,13 +430,24 @@ def stream(
     """
     at = first
     started = {**usage, "output_tokens": 1}
-    message: JSON = {"id": "msg_01", "type": "message", "role": "assistant", "model": model, "content": []}
+    message: JSON = {
+        "id": "msg_01",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+    }
     message |= {"stop_reason": None, "stop_sequence": None, "usage": started}
     pieces = [(at, frame("message_start", message=message))]
     reason = "end_turn"
     for index, block in enumerate(answer):
         kind = block["type"]
-        empty = {**block, **{"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}.get(kind, {"input": {}})}
+        empty = {
+            **block,
+            **{"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}.get(
+                kind, {"input": {}}
+            ),
+        }
         at += 4
         pieces.append((at, frame("content_block_start", index=index, content_block=empty)))
         member, name, whole = {
@@ -453,7 +477,9 @@ def coding(teller: Teller) -> list[Exchange]:
     title = {
         "model": HAIKU,
         "max_tokens": 512,
-        "system": [text("Generate a concise, sentence-case title (3-7 words) for this coding session.")],
+        "system": [
+            text("Generate a concise, sentence-case title (3-7 words) for this coding session.")
+        ],
         "messages": [{"role": "user", "content": QUESTION}],
         "output_config": {"format": {"type": "json_schema", "schema": _schema(title="the title")}},
         "metadata": {"user_id": json.dumps({"session_id": SESSION})},
@@ -464,10 +490,17 @@ def coding(teller: Teller) -> list[Exchange]:
     headers = [("x-claude-code-session-id", SESSION)]
     found = [
         teller.exchange(
-            title, stream(named, HAIKU, usage, first=310), headers=headers, usage=Usage(210, 14), session_id=SESSION
+            title,
+            stream(named, HAIKU, usage, first=310),
+            headers=headers,
+            usage=Usage(210, 14),
+            session_id=SESSION,
         )
     ]
-    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png()}}
+    picture = {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": png()},
+    }
     history: list[JSON] = [{"role": "user", "content": [text(REMINDER + QUESTION), picture]}]
     for number, (answer, results) in enumerate(STEPS):
         found.append(teller.messages(history, answer))
@@ -481,9 +514,15 @@ def coding(teller: Teller) -> list[Exchange]:
     teller.now += 400  # long enough for a cache to go
     found.append(teller.messages(history, [text(FINAL)], break_cache=True))
     history = [*history, {"role": "assistant", "content": [text(FINAL)]}]
-    thanks = [*history, {"role": "user", "content": "Thanks. Please also say in the changelog what was wrong."}]
+    thanks = [
+        *history,
+        {"role": "user", "content": "Thanks. Please also say in the changelog what was wrong."},
+    ]
     found.append(teller.messages(thanks, [text("Done: one line under *Fixed*."), call("11", "Bash", command="git add -A && git status --short", description="See what is staged")]))  # fmt: skip
-    other = [*history, {"role": "user", "content": "Could you show me the final `take` as a whole?"}]
+    other = [
+        *history,
+        {"role": "user", "content": "Could you show me the final `take` as a whole?"},
+    ]
     found.append(teller.messages(other, [text("```python\ndef take(self) -> bool:\n    now = self.clock()\n    self._tokens = min(self.size, self._tokens + (now - self._last) * self.rate)\n    self._last = now\n    if self._tokens < 1:\n        return False\n    self._tokens -= 1\n    return True\n```")]))  # fmt: skip
     return found
 
@@ -494,9 +533,17 @@ def _subagent(teller: Teller) -> list[Exchange]:
     system = [text("You are a search agent. Answer with places in files.")]
     found = []
     for answer, results in SUBAGENT:
-        found.append(teller.messages(history, answer, agent="a7f3c1d2e4", system=system, model=HAIKU))
-        history = [*history, {"role": "assistant", "content": answer}, {"role": "user", "content": results}]
-    found.append(teller.messages(history, [text(FOUND)], agent="a7f3c1d2e4", system=system, model=HAIKU))
+        found.append(
+            teller.messages(history, answer, agent="a7f3c1d2e4", system=system, model=HAIKU)
+        )
+        history = [
+            *history,
+            {"role": "assistant", "content": answer},
+            {"role": "user", "content": results},
+        ]
+    found.append(
+        teller.messages(history, [text(FOUND)], agent="a7f3c1d2e4", system=system, model=HAIKU)
+    )
     return found
 
 
@@ -513,17 +560,47 @@ def chatting(teller: Teller) -> Exchange:
         ],
     }  # fmt: skip
     words = "A **bar chart**: blue bars of ordinary height, and four red ones that reach the top. Something *burst* there."
-    deltas = [{"role": "assistant", "content": ""}, {"reasoning_content": "Bars, two colours. Four of them are cut off at the top."}]
+    deltas = [
+        {"role": "assistant", "content": ""},
+        {"reasoning_content": "Bars, two colours. Four of them are cut off at the top."},
+    ]
     deltas += [{"content": words[start : start + 12]} for start in range(0, len(words), 12)]
     pieces = [
         (620 + 31.0 * n, b"data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1790000000, "model": GPT, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode() + b"\n\n")
         for n, delta in enumerate(deltas)
     ]  # fmt: skip
-    counted = {"prompt_tokens": 1830, "completion_tokens": 64, "total_tokens": 1894, "prompt_tokens_details": {"cached_tokens": 1024}, "completion_tokens_details": {"reasoning_tokens": 20}}
-    last = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1790000000, "model": GPT}
+    counted = {
+        "prompt_tokens": 1830,
+        "completion_tokens": 64,
+        "total_tokens": 1894,
+        "prompt_tokens_details": {"cached_tokens": 1024},
+        "completion_tokens_details": {"reasoning_tokens": 20},
+    }
+    last = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1790000000,
+        "model": GPT,
+    }
     at = pieces[-1][0]
-    pieces.append((at + 30, b"data: " + json.dumps({**last, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}).encode() + b"\n\n"))
-    pieces.append((at + 31, b"data: " + json.dumps({**last, "choices": [], "usage": counted}).encode() + b"\n\ndata: [DONE]\n\n"))
+    pieces.append(
+        (
+            at + 30,
+            b"data: "
+            + json.dumps(
+                {**last, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+            ).encode()
+            + b"\n\n",
+        )
+    )
+    pieces.append(
+        (
+            at + 31,
+            b"data: "
+            + json.dumps({**last, "choices": [], "usage": counted}).encode()
+            + b"\n\ndata: [DONE]\n\n",
+        )
+    )
     return teller.exchange(
         request,
         pieces,
@@ -568,20 +645,49 @@ def responding(teller: Teller) -> Exchange:
         {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "One line changes; I note it in `CHANGES`, too.", "annotations": []}]},
         {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c3", "name": "apply_patch", "input": PATCH, "status": "completed"},
     ]  # fmt: skip
-    usage = {"input_tokens": 5210, "input_tokens_details": {"cached_tokens": 4608}, "output_tokens": 180, "output_tokens_details": {"reasoning_tokens": 64}, "total_tokens": 5390}
-    response = {"id": "resp_1", "object": "response", "created_at": 1790000000, "model": "gpt-5-codex", "status": "in_progress", "output": []}
+    usage = {
+        "input_tokens": 5210,
+        "input_tokens_details": {"cached_tokens": 4608},
+        "output_tokens": 180,
+        "output_tokens_details": {"reasoning_tokens": 64},
+        "total_tokens": 5390,
+    }
+    response = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1790000000,
+        "model": "gpt-5-codex",
+        "status": "in_progress",
+        "output": [],
+    }
     pieces = [(900.0, _event("response.created", 0, response=response))]
     at, number = 900.0, 1
     for index, item in enumerate(output):
         at += 80
-        pieces.append((at, _event("response.output_item.added", number, output_index=index, item=item)))
+        pieces.append(
+            (at, _event("response.output_item.added", number, output_index=index, item=item))
+        )
         if item["type"] == "message":
             words = item["content"][0]["text"]
             for start in range(0, len(words), 9):
                 at, number = at + 25, number + 1
-                pieces.append((at, _event("response.output_text.delta", number, item_id="msg_1", output_index=index, content_index=0, delta=words[start : start + 9])))
+                pieces.append(
+                    (
+                        at,
+                        _event(
+                            "response.output_text.delta",
+                            number,
+                            item_id="msg_1",
+                            output_index=index,
+                            content_index=0,
+                            delta=words[start : start + 9],
+                        ),
+                    )
+                )
         number += 2
-        pieces.append((at + 1, _event("response.output_item.done", number, output_index=index, item=item)))
+        pieces.append(
+            (at + 1, _event("response.output_item.done", number, output_index=index, item=item))
+        )
     done = {**response, "status": "completed", "output": output, "usage": usage}
     pieces.append((at + 12, _event("response.completed", number + 1, response=done)))
     return teller.exchange(
@@ -592,7 +698,11 @@ def responding(teller: Teller) -> Exchange:
         provider="openai",
         usage=Usage(602, 180, 4608, 0, 64),
         client=Client("127.0.0.1", "codex_cli_rs/0.169.0"),
-        request_headers=[("content-type", "application/json"), ("authorization", "***"), ("session-id", "0199a213-81c0")],
+        request_headers=[
+            ("content-type", "application/json"),
+            ("authorization", "***"),
+            ("session-id", "0199a213-81c0"),
+        ],
     )
 
 
@@ -603,7 +713,12 @@ def _event(name: str, number: int, **members: Any) -> bytes:
 
 def failing(teller: Teller) -> list[Exchange]:
     """Tell of what goes wrong: overload, a caller that leaves, a broken stream, a refused key."""
-    ask = {"model": SONNET, "max_tokens": 100, "stream": True, "messages": [{"role": "user", "content": "Are you there?"}]}
+    ask = {
+        "model": SONNET,
+        "max_tokens": 100,
+        "stream": True,
+        "messages": [{"role": "user", "content": "Are you there?"}],
+    }
     overloaded = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_x"}'
     return [
         teller.exchange(ask, [(210.0, overloaded)], kind="application/json", outcome="error", status=529, tries=3, error="overloaded_error: Overloaded", session_id=None),
@@ -630,30 +745,111 @@ def hostile(teller: Teller) -> list[Exchange]:
     evil = XSS + MARKDOWN
     fake = base64.b64encode(b"GIF87 no image at all <script>").decode()
     torn = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"torn" * 40).decode()
-    drawing = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' onload='window.broken=1'/>").decode()
+    drawing = base64.b64encode(
+        b"<svg xmlns='http://www.w3.org/2000/svg' onload='window.broken=1'/>"
+    ).decode()
     images = [
-        {"type": "image", "source": {"type": "base64", "media_type": f"image/png{XSS}", "data": data}}
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": f"image/png{XSS}", "data": data},
+        }
         for data in (fake, torn, drawing, "%%%", "")
     ]
-    images.append({"type": "image", "source": {"type": "url", "url": "http://evil.example/pixel.png"}})
-    call_ = call("x1", f"Edit{XSS}", file_path=f"/tmp/{XSS}", old_string=evil, new_string=evil + ANSI, **{XSS: evil})
-    todo_ = call("x2", "TodoWrite", todos=[{"content": evil, "status": XSS}, {"content": ANSI, "status": "completed"}])
-    content = [text(evil), text(ANSI), text(f"<system-reminder>{evil}</system-reminder>"), *images, {"type": XSS, "x": evil}]
-    content.append({"type": "document", "title": XSS, "source": {"type": "text", "media_type": XSS, "data": evil}})
+    images.append(
+        {"type": "image", "source": {"type": "url", "url": "http://evil.example/pixel.png"}}
+    )
+    call_ = call(
+        "x1",
+        f"Edit{XSS}",
+        file_path=f"/tmp/{XSS}",
+        old_string=evil,
+        new_string=evil + ANSI,
+        **{XSS: evil},
+    )
+    todo_ = call(
+        "x2",
+        "TodoWrite",
+        todos=[{"content": evil, "status": XSS}, {"content": ANSI, "status": "completed"}],
+    )
+    content = [
+        text(evil),
+        text(ANSI),
+        text(f"<system-reminder>{evil}</system-reminder>"),
+        *images,
+        {"type": XSS, "x": evil},
+    ]
+    content.append(
+        {
+            "type": "document",
+            "title": XSS,
+            "source": {"type": "text", "media_type": XSS, "data": evil},
+        }
+    )
     messages: list[JSON] = [
         {"role": "user", "content": content},
         {"role": "assistant", "content": [thought(evil), call_, todo_]},
-        {"role": "user", "content": [result("x1", ANSI + evil, error=True), result("x2", [*images, text(evil)])]},
+        {
+            "role": "user",
+            "content": [result("x1", ANSI + evil, error=True), result("x2", [*images, text(evil)])],
+        },
         {"role": XSS, "content": evil},
         {"role": "user", "content": "x" * 5_000_000},
     ]
     tools = [{"name": XSS, "description": evil, "input_schema": {XSS: evil}}]
-    strange: JSON = {"model": SONNET, "messages": 7, "system": {"a": 1}, "tools": "none", "max_tokens": [], XSS: evil}
-    odd: list[Any] = [5, None, "text", [], {}, {"role": 3, "content": 4}, {"role": "user", "content": {"a": [1]}}, {"content": [None, 1, "x", {}, {"type": 5}, {"type": "tool_result", "content": 8}]}]
+    strange: JSON = {
+        "model": SONNET,
+        "messages": 7,
+        "system": {"a": 1},
+        "tools": "none",
+        "max_tokens": [],
+        XSS: evil,
+    }
+    odd: list[Any] = [
+        5,
+        None,
+        "text",
+        [],
+        {},
+        {"role": 3, "content": 4},
+        {"role": "user", "content": {"a": [1]}},
+        {"content": [None, 1, "x", {}, {"type": 5}, {"type": "tool_result", "content": 8}]},
+    ]
     deep = b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 900 + b"]" * 900 + b"}]}"
     lone = b'{"model":"m","messages":[{"role":"user","content":"\\ud800 \\u0000 lone"}],"n":NaN,"i":123456789012345678901234567890}'
-    chat: JSON = {"model": XSS, "messages": [{"role": "user", "name": XSS, "content": [{"type": "image_url", "image_url": {"url": "javascript:window.broken=1"}}, {"type": "image_url", "image_url": {"url": f"data:image/svg+xml;base64,{drawing}"}}]}, {"role": "assistant", "content": f"<think>{evil}</think>{evil}", "tool_calls": [{"id": 5, "function": {"name": XSS, "arguments": "{not json" + evil}}, 7]}]}
-    responses: JSON = {"model": XSS, "instructions": evil, "input": [*odd, {"type": "function_call_output", "output": {"x": evil}}, {"type": "apply_patch_call", "operation": {"diff": evil}}, {"type": "reasoning", "summary": 4}]}
+    chat: JSON = {
+        "model": XSS,
+        "messages": [
+            {
+                "role": "user",
+                "name": XSS,
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "javascript:window.broken=1"}},
+                    {
+                        "type": "image_url",
+                        "image_url": {"url": f"data:image/svg+xml;base64,{drawing}"},
+                    },
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": f"<think>{evil}</think>{evil}",
+                "tool_calls": [
+                    {"id": 5, "function": {"name": XSS, "arguments": "{not json" + evil}},
+                    7,
+                ],
+            },
+        ],
+    }
+    responses: JSON = {
+        "model": XSS,
+        "instructions": evil,
+        "input": [
+            *odd,
+            {"type": "function_call_output", "output": {"x": evil}},
+            {"type": "apply_patch_call", "operation": {"diff": evil}},
+            {"type": "reasoning", "summary": 4},
+        ],
+    }
     return [
         teller.messages(messages, [text(evil), thought(evil), call("x3", XSS, command=evil)], model=XSS, tools=tools, system=evil, agent=XSS, session_id=None, provider=XSS, error=evil, outcome="error"),
         teller.exchange(strange, stream([text(ANSI)], SONNET, {"output_tokens": -1})),
