@@ -60,9 +60,7 @@ def compare(old: str, new: str, context: int = CONTEXT) -> list[Line]:
 
 def replaced(old: str, new: str) -> list[Line]:
     """Show one text as taken out and another one as put in, at no cost."""
-    gone = [
-        Line("-", ((line, False),), number) for number, line in enumerate(old.splitlines(), 1)
-    ]
+    gone = [Line("-", ((line, False),), number) for number, line in enumerate(old.splitlines(), 1)]
     return [*gone, *all_added(new)]
 
 
