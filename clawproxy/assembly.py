@@ -136,6 +136,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
     )
     site = ProxySite(
         root,
+        root.api,
         reactor,
         drain,
         config.server.max_body,

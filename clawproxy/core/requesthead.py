@@ -1,7 +1,7 @@
 """The head of an ordinary HTTP/1 request, read in one go: :func:`parse` is strict, and shy of anything odd.
 
 Nearly every request arrives with its whole head in one read, well formed, with at most a
-``Content-Length``. Those are read here; whatever is not quite so is left (``None``) to Twisted's careful
+``Content-Length`` and ``Connection: keep-alive``. Those are read here; whatever is not quite so is left (``None``) to Twisted's careful
 line-by-line parser, which also knows how to refuse it. So leniency here would be a fault, strictness never is.
 """
 
@@ -16,30 +16,24 @@ MAX_NAME = 256
 any length would let a caller fill the memory."""
 
 # RFC 9110 §5.6.2 (token) and RFC 9112 §3; a target of visible ASCII alone.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-~]*) (HTTP/1\.[01])\Z")
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-~]*) (HTTP/1\.[01])\r\n")
+_LINES = re.compile(
+    rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n", re.MULTILINE
+)
 
 # Framing, and what changes how the connection goes on, is not for here.
-_NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
+_NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
-_CANONICAL: dict[bytes, bytes] = {}
-_MOST_CANONICAL = 4096
-_SPECIAL = {
-    b"Content-Md5": b"Content-MD5",
-    b"Dnt": b"DNT",
-    b"Etag": b"ETag",
-    b"P3p": b"P3P",
-    b"Te": b"TE",
-    b"Www-Authenticate": b"WWW-Authenticate",
-    b"X-Xss-Protection": b"X-XSS-Protection",
-}
+_LOWER: dict[bytes, bytes] = {}
+_MOST_NAMES = 4096
 
 
 @frozen(slots=True)
 class Head:
     """A request's head.
 
-    :ivar headers: values by name, names in Twisted's canonical case.
+    :ivar lines: names and values in their order, names as they were spelled.
+    :ivar first: each header's first value by its name in lower case.
     :ivar length: bytes of the body.
     :ivar size: bytes of the head itself, its empty line included.
     """
@@ -47,7 +41,8 @@ class Head:
     method: bytes
     target: bytes
     version: bytes
-    headers: dict[bytes, list[bytes]]
+    lines: list[tuple[bytes, bytes]]
+    first: dict[bytes, bytes]
     length: int
     size: int
 
@@ -60,40 +55,43 @@ def parse(data: bytes, most_bytes: int, most_headers: int) -> Head | None:
     end = data.find(b"\r\n\r\n")
     if end < 0 or end > most_bytes:
         return None
-    head = data[:end]
-    first, *lines = head.split(b"\r\n")
-    # A lone CR or LF, or a NUL, may mean something else to whoever reads it next (request smuggling).
-    if b"\0" in head or head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+    request = _REQUEST_LINE.match(data)
+    if request is None:
         return None
-    found = _REQUEST_LINE.match(first)
-    if found is None or len(lines) > most_headers:
+    section = data[request.end() : end + 2]
+    lines: list[tuple[bytes, bytes]] = _LINES.findall(section)
+    # A line that is none of these, or holds a lone CR or LF, or a NUL, may mean something else to whoever reads it next
+    # (request smuggling); and white space behind a value is not a part of it.
+    if (
+        section.count(b"\n") != len(lines)
+        or len(lines) > most_headers
+        or b" \r\n" in section
+        or b"\t\r\n" in section
+    ):
         return None
-    headers: dict[bytes, list[bytes]] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        canonical = _CANONICAL.get(name) or _canonical(name)
-        if not colon or canonical is None:
+    first: dict[bytes, bytes] = {}
+    for name, value in lines:
+        lower = _LOWER.get(name) or _lower(name)
+        if lower is None:
             return None
-        values = headers.get(canonical)
-        if values is None:
-            headers[canonical] = [value.strip(b" \t")]
-        else:
-            values.append(value.strip(b" \t"))
-    lengths = headers.get(b"Content-Length")
-    length = 0
-    if lengths is not None:
-        if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
+        if lower not in first:
+            first[lower] = value
+        elif lower == b"content-length" or lower == b"connection":
             return None
-        length = int(lengths[0])
-    return Head(found[1], found[2], found[3], headers, length, end + 4)
+    # Nearly every client says that it keeps its connection, which is what happens anyway.
+    if b"connection" in first and first[b"connection"].lower() != b"keep-alive":
+        return None
+    length = first.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 18:
+        return None
+    return Head(request[1], request[2], request[3], lines, first, int(length), end + 4)
 
 
-def _canonical(name: bytes) -> bytes | None:
-    """Spell a header's name as Twisted does; ``None`` for one that is none, or not for here."""
-    if len(name) > MAX_NAME or not _TOKEN.match(name) or name.lower() in _NOT_HERE:
+def _lower(name: bytes) -> bytes | None:
+    """Spell a header's name in lower case; ``None`` for one that is not for here."""
+    lower = name.lower()
+    if len(name) > MAX_NAME or lower in _NOT_HERE:
         return None
-    spelled = b"-".join(word.capitalize() for word in name.split(b"-"))
-    spelled = _SPECIAL.get(spelled, spelled)
-    if len(_CANONICAL) < _MOST_CANONICAL:
-        _CANONICAL[name] = spelled
-    return spelled
+    if len(_LOWER) < _MOST_NAMES:
+        _LOWER[name] = lower
+    return lower

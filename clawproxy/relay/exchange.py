@@ -77,8 +77,7 @@ class Forward:
         self.request = request
         self.state = State.WAITING
         self.started = request.started
-        lines = request.lines
-        first = heads.firsts(lines)
+        lines, first = request.lines, request.first
         path, _, query = target.partition(b"?")
         text = path.decode("latin-1")
         endpoint = ENDPOINTS.get(text)
@@ -133,7 +132,7 @@ class Forward:
     def begin(self) -> None:
         """Start; from here on the exchange ends by itself."""
         self.board.running.add(self)
-        self.request.notifyFinish().addErrback(self._caller_gone)
+        self.request.caller_gone = self._caller_gone
         self._task = Deferred.fromCoroutine(self._run())
         self._task.addErrback(self._unexpected)
 
@@ -297,7 +296,7 @@ class Forward:
                 request.break_off()
         self._end(outcome)
 
-    def _caller_gone(self, _: Failure) -> None:
+    def _caller_gone(self) -> None:
         if self.state is State.DONE:
             return
         waiting = self.state is State.WAITING

@@ -5,6 +5,7 @@
    unread would destroy the answer on its way (RFC 9112 §9.6).
 3. It notices a caller's disconnect even behind pipelined bytes.
 4. It keeps what is written while corked, so that what one turn brings leaves as one packet.
+5. Its idle clock is one timer that re-arms itself: a request costs none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -25,7 +27,7 @@ from clawproxy.core.requesthead import MAX_NAME, Head, parse
 from clawproxy.sending import send
 
 if TYPE_CHECKING:
-    from clawproxy.web.site import ProxySite
+    from clawproxy.web.site import ProxyRequest, ProxySite
 
 MAX_HEAD = 131_072
 """Bytes of a caller's request line and headers; OpenAI's header budget is 64 KiB."""
@@ -60,6 +62,8 @@ class ProxyChannel(http.HTTPChannel):
         self._lingering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._closing: IDelayedCall | None = None
+        self._idle_clock: IDelayedCall | None = None
+        self._idle_until = 0.0
         self._out: list[bytes] = []
         self.corked = False
         self.refused = False
@@ -75,6 +79,7 @@ class ProxyChannel(http.HTTPChannel):
         for call in (self._watch, self._lingering, self._closing):
             if call is not None and call.active():
                 call.cancel()
+        self.stop_idle_clock()
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:
@@ -84,6 +89,46 @@ class ProxyChannel(http.HTTPChannel):
     def getHost(self) -> Any:
         """Give our address without asking the kernel again for each request."""
         return self._host
+
+    # The idle clock.
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """Close the connection when nothing has come for ``period`` seconds; never, where it is ``None``.
+
+        :return: the period that was in force.
+        """
+        before: float | None = self.timeOut
+        self.timeOut = period
+        if period:
+            self._idle_until = self.site.reactor.seconds() + period
+            clock = self._idle_clock
+            if clock is not None and clock.getTime() > self._idle_until:
+                self.stop_idle_clock()
+                clock = None
+            if clock is None:
+                self._idle_clock = self.site.reactor.callLater(period, self._look_at_idle_clock)
+        return before
+
+    def resetTimeout(self) -> None:
+        """Take note that something came."""
+        if self.timeOut:
+            self._idle_until = self.site.reactor.seconds() + self.timeOut
+
+    def _look_at_idle_clock(self) -> None:
+        self._idle_clock = None
+        if not self.timeOut:
+            return
+        left = self._idle_until - self.site.reactor.seconds()
+        if left > 0.001:
+            self._idle_clock = self.site.reactor.callLater(left, self._look_at_idle_clock)
+        else:
+            self.timeoutConnection()
+
+    def stop_idle_clock(self) -> None:
+        """Let go of the timer, as a connection does that ends here or becomes another protocol's."""
+        clock, self._idle_clock = self._idle_clock, None
+        if clock is not None and clock.active():
+            clock.cancel()
 
     # Writing.
 
@@ -144,7 +189,6 @@ class ProxyChannel(http.HTTPChannel):
             head = parse(data, MAX_HEAD, self.maxHeaders)
             if head is None:
                 break
-            self.resetTimeout()
             self._take(head, data)
             data = data[head.size + head.length :]
             if not data or self.refused:
@@ -156,22 +200,35 @@ class ProxyChannel(http.HTTPChannel):
         request = self.requestFactory(self, 0)
         self.requests.append(request)
         self._HTTPChannel__first_line = 0
+        request.lines, request.first = head.lines, head.first
+        end = head.size + head.length
+        if end <= len(data) and head.length <= self.site.max_body:
+            self._answer_whole(request, head, data[head.size : end])
+            return
         self._command, self._path, self._version = head.method, head.target, head.version
-        request.requestHeaders._rawHeaders = head.headers
         self.length = head.length
         self.allHeadersReceived()
-        end = head.size + head.length
-        body = data[head.size : end]
-        if len(body) == head.length:
-            if body:
-                request.handleContentChunk(body)
-            self.allContentReceived()
-        elif not self.refused:
+        if not self.refused:
             self._transferDecoder = http._IdentityTransferDecoder(
                 head.length, request.handleContentChunk, self._finishRequestBody
             )
             self.setRawMode()
-            self._transferDecoder.dataReceived(body)
+            self._transferDecoder.dataReceived(data[head.size : end])
+
+    def _answer_whole(self, request: ProxyRequest, head: Head, body: bytes) -> None:
+        """Have a request answered whose body is here too, as nearly every one's is."""
+        self.persistent = head.version == b"HTTP/1.1"
+        request.uri = head.target
+        if b"cookie" in head.first:
+            request.parseCookies()
+        request.gotLength(head.length)
+        request.content = BytesIO(body)
+        self._HTTPChannel__first_line = 1
+        if self.timeOut:
+            self._savedTimeOut = self.setTimeout(None)
+        self._handlingRequest = True
+        self.setRawMode()
+        request.requestReceived(head.method, head.target, head.version)
 
     def rawDataReceived(self, data: bytes) -> None:
         """Read body bytes, or keep pipelined ones for later and go on noticing a disconnect."""

@@ -20,6 +20,7 @@ class Root(Resource):
 
     :param local: what is answered here of ``/v1``.
     :param pages: further resources by first path segment (``health``, ``api``, ``ui``, …).
+    :ivar api: what stands under ``/v1``.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Root(Resource):
     ) -> None:
         super().__init__()
         self._board = board
-        self._v1 = V1Resource(board, None, local)
+        self.api = V1Resource(board, None, local)
         for name, page in pages.items():
             self.putChild(name, page)
 
@@ -43,7 +44,7 @@ class Root(Resource):
                 found: IResource = self.children[path]
                 return found
         if path == b"v1":
-            return self._v1
+            return self.api
         if path == b"":
             return Front()
         name = path.decode("latin-1")
@@ -91,6 +92,8 @@ def counts_of(board: Switchboard) -> Callable[[bytes], bool]:
     """Make what tells whether a request target counts as in flight."""
 
     def counts(uri: bytes) -> bool:
+        if uri.startswith(b"/v1/"):
+            return True
         path = uri.partition(b"?")[0].lstrip(b"/")
         if b"%" in path:
             path = unquote_to_bytes(path)

@@ -19,10 +19,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http import NO_BODY_CODES, RESPONSES
+from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.headers import ID_HEADER
+from clawproxy.core.headers import ID_HEADER, firsts
 from clawproxy.drain import Drain
 from clawproxy.sending import unsent
 from clawproxy.web.channel import ProxyChannel
@@ -38,6 +39,8 @@ class ProxyRequest(server.Request):
 
     :ivar started: when its head was complete, seconds on the reactor's clock.
     :ivar counted: whether it counts as in flight.
+    :ivar caller_gone: is called when the caller's connection is lost before the answer's end; as
+        :meth:`notifyFinish` does, without a Deferred for each request.
     """
 
     defaultContentType = None
@@ -45,16 +48,61 @@ class ProxyRequest(server.Request):
     channel: Any
     site: ProxySite
     content: Any
+    _headers: Headers | None
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
+        self._lines: RawHeaders | None = None
+        self._first: dict[bytes, bytes] | None = None
         super().__init__(channel, *args, **kwargs)
         self.site = channel.site
         self.started = 0.0
         self.counted = False
         self.refused = False
+        self.caller_gone: Callable[[], object] | None = None
         self._received = 0
+        self._bodyless = False
 
     # Reading.
+
+    @property
+    def lines(self) -> RawHeaders:
+        """The head's lines in their order; where Twisted read the head, those of one name together."""
+        if self._lines is None:
+            self._lines = [
+                (name, value)
+                for name, values in self.requestHeaders.getAllRawHeaders()
+                for value in values
+            ]
+        return self._lines
+
+    @lines.setter
+    def lines(self, lines: RawHeaders) -> None:
+        self._lines, self._headers = lines, None
+
+    @property
+    def first(self) -> dict[bytes, bytes]:
+        """Each header's first value by its name in lower case."""
+        if self._first is None:
+            self._first = firsts(self.lines)
+        return self._first
+
+    @first.setter
+    def first(self, first: dict[bytes, bytes]) -> None:
+        self._first = first
+
+    @property
+    def requestHeaders(self) -> Headers:  # type: ignore[override]
+        """The head as Twisted knows it, made of :attr:`lines` when somebody asks."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers()
+            for name, value in self._lines or ():
+                headers.addRawHeader(name, value)
+        return headers
+
+    @requestHeaders.setter
+    def requestHeaders(self, headers: Headers) -> None:
+        self._headers, self._lines, self._first = headers, None, None
 
     def gotLength(self, length: int | None) -> None:
         """The head is complete: count it, and refuse a body that announces itself too large."""
@@ -101,15 +149,6 @@ class ProxyRequest(server.Request):
         self.site.refuse(self, error)
 
     @property
-    def lines(self) -> RawHeaders:
-        """The head's lines, those of one name together."""
-        return [
-            (name, value)
-            for name, values in self.requestHeaders.getAllRawHeaders()
-            for value in values
-        ]
-
-    @property
     def body(self) -> bytes:
         """The whole request body as it came."""
         content: BytesIO = self.content
@@ -118,13 +157,18 @@ class ProxyRequest(server.Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The body is complete too."""
         if not self.refused:
-            super().requestReceived(command, path, version)
+            self.method, self.uri, self.clientproto = command, path, version
+            self.path = path.partition(b"?")[0]
+            self.process()
 
     def process(self) -> None:
         """Find the resource and let it answer; no header is set yet, the upstream's go out."""
-        self.prepath = []
-        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         try:
+            if self.path.startswith(b"/v1/"):
+                self.site.api.render(self)
+                return
+            self.prepath = []
+            self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
             self.render(self.site.getResourceFor(self))
         except Exception:  # noqa: BLE001 - as Twisted does: a bug in a resource becomes a 500
             self.processingFailed(Failure())
@@ -187,19 +231,31 @@ class ProxyRequest(server.Request):
         self.startedWriting = 1
         self._bodyless = bodyless
         self.channel.write(b"\r\n".join(lines))
-        if bodyless:
-            self.write = lambda data: None  # type: ignore[method-assign]
 
     def write(self, data: bytes) -> None:
         """Write a piece of the body; before the first, see to a drain's ``Connection: close``."""
-        if not self.startedWriting and self.site.drain.draining and not self._disconnected:
+        if self.startedWriting and not self.finished:
+            if not data or self._disconnected or self._bodyless:
+                return
+            if self.chunked:
+                self.channel.write(b"%x\r\n%b\r\n" % (len(data), data))
+            else:
+                self.channel.write(data)
+            return
+        if self.site.drain.draining and not self._disconnected:
             self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
             self.channel.persistent = 0
         super().write(data)
 
     def finish(self) -> None:
         """End the answer."""
-        super().finish()
+        if self._disconnected or self.finished or not self.startedWriting:
+            super().finish()
+        else:
+            if self.chunked:
+                self.channel.write(b"0\r\n\r\n")
+            self.finished = 1
+            self._cleanup()
         self._uncount()
 
     def cork(self) -> None:
@@ -232,6 +288,8 @@ class ProxyRequest(server.Request):
         """The caller is gone."""
         super().connectionLost(reason)
         self._uncount()
+        if self.caller_gone is not None:
+            self.caller_gone()
 
     def _uncount(self) -> None:
         if self.counted:
@@ -269,6 +327,7 @@ class ProxyProtocol(http._GenericHTTPChannelProtocol):
         producer = old._networkProducer
         producer.unregisterProducer()
         old.setTimeout(None)
+        old.stop_idle_clock()
         new: Any = ProxyH2Connection(old.site.reactor)
         self._channel = new
         new.requestFactory = self._requestFactory
@@ -281,6 +340,7 @@ class ProxyProtocol(http._GenericHTTPChannelProtocol):
 class ProxySite(server.Site):
     """The tree of resources with what all of its requests share.
 
+    :param api: what of the tree answers ``/v1/…``, found without a walk.
     :param drain: counts what is in flight and knows whether the process is leaving.
     :param max_body: bytes.
     :param idle_timeout: seconds that a connection may stay without a request.
@@ -296,6 +356,7 @@ class ProxySite(server.Site):
     def __init__(
         self,
         resource: IResource,
+        api: IResource,
         reactor: IReactorTime,
         drain: Drain,
         max_body: int,
@@ -307,6 +368,7 @@ class ProxySite(server.Site):
         super().__init__(
             resource, timeout=idle_timeout, reactor=reactor, parsePOSTFormSubmission=False
         )
+        self.api = api
         self.drain = drain
         self.max_body = max_body
         self.counts = counts

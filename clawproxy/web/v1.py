@@ -57,11 +57,13 @@ class V1Resource(Resource):
             words = f"{path} takes POST, not {request.method.decode('latin-1')}"
             allow = (("Allow", "POST, OPTIONS"),)
             self.refuse(request, path, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
-        else:
-            local = self._local.get(path) or self._local.get(path.rpartition("/")[0] + "/*")
-            if local is None or not local(request, target):
-                Forward(self._board, request, target, self._pinned).begin()
+        elif endpoint is not None or not self._answered_here(request, path, target):
+            Forward(self._board, request, target, self._pinned).begin()
         return server.NOT_DONE_YET
+
+    def _answered_here(self, request: ProxyRequest, path: str, target: bytes) -> bool:
+        local = self._local.get(path) or self._local.get(path.rpartition("/")[0] + "/*")
+        return local is not None and local(request, target)
 
     def _target(self, request: ProxyRequest) -> bytes:
         """Give path and query from ``/v1`` on, byte for byte as the caller sent them."""
@@ -96,7 +98,7 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
 
     :param path: from ``/v1`` on.
     """
-    first = heads.firsts(request.lines)
+    first = request.first
     own = board.new_id()
     caller = first.get(b"x-request-id")
     chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
@@ -134,9 +136,9 @@ def stamping(board: Switchboard) -> Callable[[ProxyRequest], RawHeaders]:
     """Make what gives both ids to an answer that belongs to no exchange, so that every answer has them."""
 
     def stamp(request: ProxyRequest) -> RawHeaders:
-        caller = request.requestHeaders.getRawHeaders(b"x-request-id")
+        caller = request.first.get(b"x-request-id")
         own = board.new_id()
-        chosen = heads.request_id(None, caller[0].decode("latin-1") if caller else None, own)
+        chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
         return heads.stamp([], own_id=own, request_id=chosen, stream=False)
 
     return stamp
@@ -149,8 +151,7 @@ def origin_of(request: ProxyRequest) -> bytes | None:
 
 
 def _wants_websocket(request: ProxyRequest) -> bool:
-    upgrade = request.requestHeaders.getRawHeaders(b"upgrade")
-    return upgrade is not None and b"websocket" in upgrade[0].lower()
+    return b"websocket" in request.first.get(b"upgrade", b"").lower()
 
 
 def _phrase(status: int) -> bytes:

@@ -20,7 +20,7 @@ class AnswerTests(SynchronousTestCase):
         self.value: Deferred[object] = Deferred(self.cancelled.append)
         self.proxy = MemoryProxy("auth.api_keys=[sk-proxy]")
         self.board = self.proxy.assembly.board
-        self.patch(self.proxy.assembly.site.resource._v1, "_local", {"/v1/things": self.things})
+        self.patch(self.proxy.assembly.site.resource.api, "_local", {"/v1/things": self.things})
 
     def things(self, request: ProxyRequest, target: bytes) -> bool:
         async def gather(lines: RawHeaders) -> object:
