@@ -29,12 +29,14 @@ def send(transport: Any, data: bytes) -> None:
         and not transport._writeDisconnected
         and not transport.TLS
     ):
-        taken = transport.writeSomeData(data)
-        if isinstance(taken, int) and taken >= 0:
-            if taken == len(data):
-                return
-            data = data[taken:]
-        # A lost connection shows itself again in the reactor's own write, which knows what to do.
+        try:
+            taken = transport.socket.send(data)
+        except OSError:
+            # It is full; or it is broken, which shows itself again in the reactor's own write, that knows what to do.
+            taken = 0
+        if taken == len(data):
+            return
+        data = data[taken:]
     transport.write(data)
 
 

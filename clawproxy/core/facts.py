@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 
+import msgspec
 from attrs import frozen
 
 from clawproxy.core.dialects import DialectName
@@ -43,6 +44,26 @@ class Summary:
     model: str | None = None
     stop_reason: str | None = None
     saw_end: bool = False
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Body(msgspec.Struct):
+    """What an ordinary answer says of itself, whichever of the two dialects it is in: read in one go.
+
+    A member of another type, an error above all, makes it one that is not ordinary.
+    """
+
+    model: str | None = None
+    usage: dict[str, object] | None = None
+    stop_reason: str | None = None
+    choices: list[_Choice] = []
+    error: None = None
+
+
+_body = msgspec.json.Decoder(_Body)
 
 
 class Facts:
@@ -156,8 +177,32 @@ class Facts:
         if kind in _RESPONSE_ENDS:
             self.ended = True
 
-    def body(self, members: Members) -> None:
-        """Read a whole answer that is one JSON body."""
+    def body(self, data: bytes) -> None:
+        """Read a whole answer that is one JSON body.
+
+        :raise JSONError: it is none.
+        """
+        if self.dialect != "openai_responses":
+            try:
+                self._ordinary(_body.decode(data))
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                pass  # it has another shape, or none
+            else:
+                return
+        self.whole(peek(data))
+
+    def _ordinary(self, body: _Body) -> None:
+        self.model = body.model or self.model
+        self.count(body.usage)
+        for choice in body.choices:
+            if choice.finish_reason:
+                self.stop_reason = choice.finish_reason
+        if self.dialect == "anthropic":
+            self.stop_reason = body.stop_reason or None
+        self.ended = self.stop_reason is not None
+
+    def whole(self, members: Members) -> None:
+        """Read a whole answer whose members are known."""
         if self.dialect == "openai_responses":
             self.response(members)
             self.ended = self.stop_reason is not None

@@ -13,7 +13,7 @@ A header list is a list of ``(name, value)`` in bytes, in order, names in any ca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote_plus
@@ -139,20 +139,26 @@ class Credential:
     token: str = field(repr=False)
 
 
-def _without(headers: Headers, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Leave out the given names and, as seen in the same pass, those that ``Connection`` names."""
+def _without(
+    headers: Headers, dropped: frozenset[bytes], prefix: bytes | None = None
+) -> list[tuple[bytes, bytes]]:
+    """Leave out the given names and, as seen in the same pass, those that ``Connection`` names.
+
+    :param prefix: names that begin so are left out, too.
+    """
     kept = []
     listed: set[bytes] = set()
     for line in headers:
         name = line[0].lower()
         if name not in dropped:
-            kept.append(line)
+            if prefix is None or not name.startswith(prefix):
+                kept.append(line)
         elif name == b"connection":
             options = line[1].lower()
             if options not in (b"keep-alive", b"close"):
                 listed.update(option.strip() for option in options.split(b","))
-    listed -= _NEVER_CONNECTION_OPTIONS
     if listed:
+        listed -= _NEVER_CONNECTION_OPTIONS
         kept = [line for line in kept if line[0].lower() not in listed]
     return kept
 
@@ -187,10 +193,8 @@ def response_headers(
     :param cors: the proxy answers CORS itself, so the upstream's ``access-control-*`` are left
         out: a browser refuses two answers.
     """
-    kept = _without(headers, _NOT_DOWNSTREAM_CHANGED if changed else _NOT_DOWNSTREAM)
-    if cors:
-        kept = [line for line in kept if not line[0].lower().startswith(b"access-control-")]
-    return kept
+    dropped = _NOT_DOWNSTREAM_CHANGED if changed else _NOT_DOWNSTREAM
+    return _without(headers, dropped, b"access-control-" if cors else None)
 
 
 def stamp(
@@ -253,9 +257,12 @@ def sane_id(text: str | None) -> str | None:
     return text if text is not None and _SANE_ID.match(text) else None
 
 
-def upstream_request_id(headers: Headers) -> str | None:
-    """Find an upstream's own id: ``x-request-id`` (OpenAI), else ``request-id`` (Anthropic)."""
-    found = value(headers, REQUEST_ID_HEADER) or value(headers, b"request-id")
+def upstream_request_id(first: Mapping[bytes, bytes]) -> str | None:
+    """Find an upstream's own id: ``x-request-id`` (OpenAI), else ``request-id`` (Anthropic).
+
+    :param first: each header's first value by its name in lower case.
+    """
+    found = first.get(REQUEST_ID_HEADER) or first.get(b"request-id")
     return found.decode("latin-1") if found else None
 
 

@@ -100,6 +100,7 @@ class Account:
     :ivar version: the ``anthropic-version`` to send where the caller sent none.
     :ivar headers: further headers to send; they replace the caller's of the same name, and one
         that holds a credential counts as the configured key.
+    :ivar has_key: whether a credential of the operator's goes with every request.
     """
 
     name: str
@@ -109,6 +110,8 @@ class Account:
     headers: tuple[tuple[str, Secret], ...] = ()
     _own: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False, eq=False)
     _replaced: frozenset[bytes] = field(init=False, repr=False, eq=False)
+    has_key: bool = field(init=False, eq=False)
+    _version: tuple[bytes, bytes] | None = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         own = [
@@ -119,11 +122,12 @@ class Account:
         if self.api_key and not self._replaced & CREDENTIAL_HEADERS:
             own.append(_key_line(self.kind, self.api_key.reveal()))
         object.__setattr__(self, "_own", tuple(own))
-
-    @property
-    def has_key(self) -> bool:
-        """Whether a credential of the operator's goes with every request."""
-        return any(name in CREDENTIAL_HEADERS for name, _ in self._own)
+        has_key = any(name in CREDENTIAL_HEADERS for name, _ in own)
+        object.__setattr__(self, "has_key", has_key)
+        version = None
+        if self.kind == "anthropic" and self.version and b"anthropic-version" not in self._replaced:
+            version = b"anthropic-version", self.version.encode("latin-1")
+        object.__setattr__(self, "_version", version)
 
     @property
     def is_subscription(self) -> bool:
@@ -165,12 +169,8 @@ def upstream_headers(
     elif account.is_subscription:
         _flag_oauth(sent)
     sent += account._own
-    if (
-        account.kind == "anthropic"
-        and account.version
-        and value(sent, b"anthropic-version") is None
-    ):
-        sent.append((b"anthropic-version", account.version.encode("latin-1")))
+    if account._version is not None and value(sent, b"anthropic-version") is None:
+        sent.append(account._version)
     return sent
 
 

@@ -109,7 +109,7 @@ def read_chat(body: bytes) -> Finished:
         error = error_text(members.get("error"))
         return Finished(error=error, error_event=body, complete=True)
     facts = Facts("openai_chat")
-    facts.body(members)
+    facts.whole(members)
     names: list[str | None] = []
     text = ""
     for place, choice in enumerate(items(members.raw("choices"))):

@@ -1,8 +1,9 @@
 """The head of an ordinary HTTP/1 request, read in one go: :func:`parse` is strict, and shy of anything odd.
 
 Nearly every request arrives with its whole head in one read, well formed, with at most a
-``Content-Length`` and ``Connection: keep-alive``. Those are read here; whatever is not quite so is left (``None``) to Twisted's careful
-line-by-line parser, which also knows how to refuse it. So leniency here would be a fault, strictness never is.
+``Content-Length`` and ``Connection: keep-alive``. Those are read here; whatever is not quite so is left
+(``None``) to Twisted's careful line-by-line parser, which also knows how to refuse it. So leniency here
+would be a fault, strictness never is.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ any length would let a caller fill the memory."""
 
 # RFC 9110 §5.6.2 (token) and RFC 9112 §3; a target of visible ASCII alone.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-~]*) (HTTP/1\.[01])\r\n")
-_LINES = re.compile(
-    rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n", re.MULTILINE
-)
+_LINES = re.compile(rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n", re.MULTILINE)
 
 # Framing, and what changes how the connection goes on, is not for here.
 _NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.facts import Facts, Summary
-from clawproxy.core.jsonread import JSONError, peek
+from clawproxy.core.jsonread import JSONError
 from clawproxy.core.sse import SSEDecoder
 
 __all__ = ["BodyTap", "StreamTap", "Summary"]
@@ -217,7 +217,7 @@ class BodyTap:
             self._facts.salvage(head, tail)
         else:
             try:
-                self._facts.body(peek(head))
+                self._facts.body(head)
             except JSONError:
                 return Summary()
         return self._facts.summary(complete=self._facts.error is None)

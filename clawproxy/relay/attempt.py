@@ -242,10 +242,10 @@ class Attempt:
         body: bytes | None = inbound.body
         reactor = self.forward.board.reactor
         plain = inbound.decoded
-        if provider.is_vendor and inbound.members is not None:
+        if provider.is_vendor and inbound.understood:
             plain = await offload(reactor, len(plain), without_foreign, plain, inbound.dialect)
         changes: dict[tuple[str, ...], bytes | None] = {}
-        if inbound.members is not None and target.model and target.model != inbound.model:
+        if inbound.understood and target.model and target.model != inbound.model:
             changes["model",] = msgspec.json.encode(target.model)
         if demoted:
             changes["stream",] = b"true"

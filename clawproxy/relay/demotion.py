@@ -71,7 +71,7 @@ class Demotion:
         if "request_id" in peek(told):
             return told
         exchange = self._forward.exchange
-        upstream = heads.upstream_request_id(self._answer.raw_headers)
+        upstream = heads.upstream_request_id(self._answer.first)
         chosen = heads.request_id(upstream, exchange.client_request_id, exchange.id)
         return edit(told, {("request_id",): msgspec.json.encode(chosen)})
 

@@ -5,14 +5,14 @@
    (:mod:`.attempt`); what goes wrong until then is an HTTP error in the caller's dialect.
 3. :meth:`Forward.send_head`, :meth:`Forward.write` carry the answer; every piece goes out in the turn in
    which it came, and beside it to the recording and to whoever watches.
-4. Every exit passes through :meth:`Forward._end`, which is idempotent.
+4. Every exit passes through :meth:`Forward.close`, which is idempotent.
 
 States: WAITING (nothing was sent) → STREAMING (the head was) → DONE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -38,6 +38,10 @@ from clawproxy.web.site import ProxyRequest, RawHeaders
 CLIENT_GONE = 499
 """The status that stands in the record of a caller that went away (nginx's own)."""
 
+
+_CLAUDE_CODE = frozenset(
+    {b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id"}
+)
 
 CODED = 8
 """How many times larger a coded body is taken to be than it looks."""
@@ -111,19 +115,21 @@ class Forward:
             query=heads.mask_query(query.decode("latin-1")) if query else "",
             dialect=dialect,
             request_bytes=len(self.inbound.body),
-            session_id=_text(first, b"x-claude-code-session-id"),
-            agent_id=_text(first, b"x-claude-code-agent-id"),
-            parent_agent_id=_text(first, b"x-claude-code-parent-agent-id"),
-            client=Client(_address(request), agent.decode("latin-1") if agent else None),
+            client=Client(request.caller, agent.decode("latin-1") if agent else None),
             parent_id=parent_id,
             request_headers=heads.mask_headers(lines),
         )
+        if not _CLAUDE_CODE.isdisjoint(first):
+            self.exchange.session_id = _text(first, b"x-claude-code-session-id")
+            self.exchange.agent_id = _text(first, b"x-claude-code-agent-id")
+            self.exchange.parent_agent_id = _text(first, b"x-claude-code-parent-agent-id")
         self.boundary = FrameBoundary()
         self.is_stream = False
         self._last_ms = 0.0
         self.recording: Recording | None = None
         self.connected = False
         self._task: Deferred[None] | None = None
+        self._closed = False
         self.account: Callable[[], Usage | None] | None = None
         self.word_error: Callable[[ProxyError], bytes] | None = self._event_of
 
@@ -171,6 +177,7 @@ class Forward:
         self._log.failure("bug: exchange {id} failed", failure, id=self.exchange.id)
         self._record()
         self.fail(ProxyError(Kind.INTERNAL, "the proxy failed; its log says more"))
+        self.close("error")
 
     # Answering.
 
@@ -195,15 +202,17 @@ class Forward:
         *,
         stream: bool,
         upstream: bool = True,
+        first: Mapping[bytes, bytes] | None = None,
     ) -> None:
         """Write status and headers; from here on an error can only be told in band.
 
         :param headers: end-to-end headers of the answer.
         :param upstream: they are an upstream's, whose request id becomes the answer's.
+        :param first: each one's first value by its name in lower case, where that is known.
         """
-        if upstream:
-            self.exchange.upstream_request_id = heads.upstream_request_id(headers)
         exchange = self.exchange
+        if upstream:
+            exchange.upstream_request_id = heads.upstream_request_id(first or heads.firsts(headers))
         exchange.request_id = (
             exchange.upstream_request_id or exchange.client_request_id or exchange.id
         )
@@ -217,7 +226,9 @@ class Forward:
         exchange.response_headers = heads.mask_headers(lines)
         self.is_stream = stream
         self.state = State.STREAMING
-        self.request.send_head(status, reason or RESPONSES.get(status, b"Status"), lines)
+        self.request.send_head(
+            status, reason or RESPONSES.get(status, b"Status"), lines, stamped=True
+        )
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body, now."""
@@ -252,7 +263,8 @@ class Forward:
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers
         ]
         exchange = self.exchange
-        request_id = heads.upstream_request_id(headers) or exchange.client_request_id or exchange.id
+        upstream_id = heads.upstream_request_id(heads.firsts(headers))
+        request_id = upstream_id or exchange.client_request_id or exchange.id
         body = render(error, self.dialect, request_id)
         headers.append((b"Content-Type", b"application/json"))
         headers.append((b"Content-Length", b"%d" % len(body)))
@@ -285,6 +297,11 @@ class Forward:
         """
         if self.state is State.DONE:
             return
+        self.finish(whole=whole)
+        self.close(outcome)
+
+    def finish(self, *, whole: bool = True) -> None:
+        """Let the caller have the end of the answer; :meth:`close` has to follow in the same turn."""
         self.state = State.DONE
         request = self.request
         if not request.gone:
@@ -294,7 +311,6 @@ class Forward:
                 request.finish()
             else:
                 request.break_off()
-        self._end(outcome)
 
     def _caller_gone(self) -> None:
         if self.state is State.DONE:
@@ -308,7 +324,7 @@ class Forward:
             phase: Phase = "headers" if self.connected else "connect"
             accesslog.forward_error(self, phase, "the caller went away", gone=True)
         self._stop()
-        self._end("client_gone")
+        self.close("client_gone")
 
     def cut(self) -> str:
         """End at once because the process leaves; gives words for the log."""
@@ -326,7 +342,11 @@ class Forward:
         if task is not None and not task.called:
             task.cancel()
 
-    def _end(self, outcome: Outcome) -> None:
+    def close(self, outcome: Outcome) -> None:
+        """Close the books on an exchange whose answer has ended, well or not; only the first call counts."""
+        if self._closed:
+            return
+        self._closed = True
         exchange = self.exchange
         now = self.board.reactor.seconds()
         exchange.outcome = outcome
@@ -348,9 +368,3 @@ class Forward:
 def _text(first: dict[bytes, bytes], name: bytes) -> str | None:
     found = first.get(name)
     return found.decode("latin-1") if found else None
-
-
-def _address(request: ProxyRequest) -> str:
-    client = request.getClientAddress()
-    host = getattr(client, "host", None)
-    return str(host) if host is not None else "unix"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import msgspec
 from attrs import define, frozen
 
 from clawproxy.core.coding import CodingError, decode
@@ -50,7 +51,7 @@ class Inbound:
     :ivar first: each header's first value by its name in lower case.
     :ivar body: the bytes as they came.
     :ivar decoded: the body with its content codings undone; the same object where there were none.
-    :ivar members: the top level of the JSON body, where there is one to be understood.
+    :ivar understood: the body is a JSON object of which ``model`` and the like were read.
     :ivar opaque: the body is in a coding that is not known here: it goes on as it is.
     """
 
@@ -64,10 +65,30 @@ class Inbound:
     operation: Operation
     pinned: str | None = None
     decoded: bytes = b""
-    members: Members | None = None
+    understood: bool = False
     model: str = ""
     stream: bool = False
     opaque: bool = False
+    _members: Members | None = None
+
+    @property
+    def members(self) -> Members | None:
+        """The top level of the JSON body, read when somebody asks for more of it; ``None`` where there is none."""
+        if self._members is None and self.understood:
+            self._members = peek(self.decoded)
+        return self._members
+
+
+class _Ordinary(msgspec.Struct):
+    """What has to be known of nearly every request; any other one is looked at member by member."""
+
+    model: str
+    messages: msgspec.Raw = msgspec.Raw(b"")
+    stream: bool | None = None
+
+
+_BRACKET = ord("[")
+_ordinary = msgspec.json.Decoder(_Ordinary)
 
 
 def dialect_of(path: str, first: Mapping[bytes, bytes]) -> DialectName | None:
@@ -105,17 +126,33 @@ def read(inbound: Inbound, endpoint: Endpoint, max_body: int) -> None:
             words = f"the body is not valid {coding.decode('latin-1')!r}: {error}"
             raise ProxyError(Kind.INVALID_JSON, words) from None
     try:
+        ordinary = _ordinary.decode(inbound.decoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    else:
+        messages = memoryview(ordinary.messages)
+        listed = len(messages) > 0 and messages[0] == _BRACKET
+        if ordinary.model and (listed or not endpoint.wants_messages):
+            inbound.understood = True
+            inbound.model, inbound.stream = ordinary.model, ordinary.stream is True
+            return
+    _look_closely(inbound, endpoint)
+
+
+def _look_closely(inbound: Inbound, endpoint: Endpoint) -> None:
+    """Read what is not ordinary, and say what is wrong with it."""
+    try:
         members = peek(inbound.decoded)
     except JSONError as error:
         found = "an empty body" if not inbound.decoded.strip() else str(error)
         words = f"the request body must be a JSON object; found {found}"
         raise ProxyError(Kind.INVALID_JSON, words) from None
-    inbound.members = members
     model = members.text("model")
     if not model:
         raise _missing(members, "model", "a non-empty string")
     if endpoint.wants_messages and members.kind("messages") != "array":
         raise _missing(members, "messages", "an array")
+    inbound._members, inbound.understood = members, True
     inbound.model = model
     inbound.stream = members.get("stream") is True if "stream" in members else False
 

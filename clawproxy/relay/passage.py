@@ -30,12 +30,11 @@ class Passage:
     def __init__(self, forward: Forward, answer: H1Response, *, more: bool) -> None:
         self._forward = forward
         self._answer = answer
-        raw = answer.raw_headers
-        kind = heads.value(raw, b"content-type") or b""
+        first = answer.first
+        kind = first.get(b"content-type", b"")
         self._stream = kind.lower().startswith(b"text/event-stream")
-        coding = heads.value(raw, b"content-encoding")
-        self._decoded = Decoded(coding)
-        if not self._decoded.plain or heads.value(raw, b"content-length") is not None:
+        self._decoded = Decoded(first.get(b"content-encoding"))
+        if not self._decoded.plain or b"content-length" in first:
             # A coded body, or one whose length was told, can take no further byte.
             forward.word_error = None
         dialect = forward.exchange.upstream_dialect
@@ -57,7 +56,8 @@ class Passage:
         request.cork()
         if self._gate is None:
             self._open()
-        request.registerProducer(self._answer, True)
+        if not self._answer.whole:
+            request.registerProducer(self._answer, True)
         self._answer.turn_over = request.flush
         self._answer.deliverBody(self._pump)
         if not self._answer.in_turn:
@@ -66,14 +66,18 @@ class Passage:
         if self._gate is not None and self._failover is None:
             self._end_held(failure)
         if self._failover is not None:
-            request.unregisterProducer()
+            if request.producer is not None:
+                request.unregisterProducer()
             request.uncork()
             return self._failover
+        if failure is None:
+            # The caller has all of it before it is looked into.
+            forward.finish()
         self._read_tap()
         if failure is not None:
             forward.broken(failure)
         else:
-            forward.end("error" if forward.exchange.error else "ok")
+            forward.close("error" if forward.exchange.error else "ok")
         return None
 
     def _end_held(self, failure: UpstreamFailure | None) -> None:
@@ -92,7 +96,9 @@ class Passage:
     def _open(self) -> None:
         forward, answer = self._forward, self._answer
         headers = heads.response_headers(answer.raw_headers, cors=bool(forward.wiring.cors))
-        forward.send_head(answer.code, answer.phrase, headers, stream=self._stream)
+        forward.send_head(
+            answer.code, answer.phrase, headers, stream=self._stream, first=answer.first
+        )
         if answer.code >= 400:
             forward.exchange.error = f"the upstream answered {answer.code}"
 
@@ -133,7 +139,7 @@ class Passage:
         held, self._held = self._held, []
         if not self._decoded.plain:
             # What was held has been decoded already and cannot be again: start over on a new copy.
-            self._decoded = Decoded(heads.value(self._answer.raw_headers, b"content-encoding"))
+            self._decoded = Decoded(self._answer.first.get(b"content-encoding"))
         for piece in held:
             self._take(piece)
 

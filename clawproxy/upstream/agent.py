@@ -187,37 +187,39 @@ class UpstreamAgent:
         connection = pool.kept()
         if connection is None:
             return Deferred.fromCoroutine(self._send_fresh(pool, method, head, bodyProducer))
-        sending = self._send(connection, method, head, bodyProducer)
+        return self._put(connection, method, head, bodyProducer).addCallbacks(
+            bodyProducer.answered, self._replace, errbackArgs=(pool, method, head, bodyProducer)
+        )
 
-        def replaced(failure: Failure) -> Failure | Deferred[H1Response]:
-            error = failure.value
-            if isinstance(error, UpstreamFailure) and error.stale:
-                again = self._send_fresh(pool, method, head, bodyProducer)
-                return Deferred.fromCoroutine(again)
-            return failure
-
-        return sending.addErrback(replaced)
+    def _replace(
+        self, failure: Failure, pool: Pool, method: bytes, head: bytes, outgoing: OutgoingRequest
+    ) -> Failure | Deferred[H1Response]:
+        """Send again on a new connection where the kept one had been closed by the other side."""
+        error = failure.value
+        if isinstance(error, UpstreamFailure) and error.stale:
+            return Deferred.fromCoroutine(self._send_fresh(pool, method, head, outgoing))
+        return failure
 
     async def _send_fresh(
         self, pool: Pool, method: bytes, head: bytes, outgoing: OutgoingRequest
     ) -> H1Response:
         connection = await pool.fresh()
         try:
-            return await self._send(connection, method, head, outgoing)
+            return outgoing.answered(await self._put(connection, method, head, outgoing))
         except UpstreamFailure as failure:
             # Only one that another request gave back while this one waited in line can be stale.
             if not failure.stale:
                 raise
-        return await self._send(await pool.fresh(), method, head, outgoing)
+        return outgoing.answered(await self._put(await pool.fresh(), method, head, outgoing))
 
-    def _send(
+    def _put(
         self, connection: H1Connection, method: bytes, head: bytes, outgoing: OutgoingRequest
     ) -> Deferred[H1Response]:
         outgoing.sent_at = self._reactor.seconds()
         outgoing.sent()
         return connection.send(
             method, head, outgoing.body or b"", outgoing.header_timeout, outgoing.idle_timeout
-        ).addCallback(outgoing.answered)
+        )
 
     def close(self) -> None:
         """Close every idle connection; those in use go when their exchange is over."""

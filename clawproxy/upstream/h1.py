@@ -54,6 +54,7 @@ class H1Response:
 
     :ivar code: the HTTP status.
     :ivar raw_headers: the header section, in order and spelling as it came.
+    :ivar first: each header's first value by its name in lower case.
     :ivar turn_over: called when all that one read brought has been delivered, so that what it caused can
         leave in one packet.
     :ivar sent_at: when the request had been written, on the reactor's clock.
@@ -64,12 +65,16 @@ class H1Response:
     request = None
     previousResponse = None
 
-    def __init__(self, connection: H1Connection, code: int, phrase: bytes) -> None:
+    headers = Headers()
+
+    def __init__(
+        self, connection: H1Connection, code: int, phrase: bytes, raw_headers: RawHeaders
+    ) -> None:
         self.code = code
         self.phrase = phrase
         self.length: int | object = b"unknown"
-        self.headers = Headers()
-        self.raw_headers: RawHeaders = []
+        self.raw_headers = raw_headers
+        self.first = {name.lower(): value for name, value in reversed(raw_headers)}
         self.sent_at = 0.0
         self._connection: H1Connection | None = connection
         self._receiver: IProtocol | None = None
@@ -77,6 +82,11 @@ class H1Response:
         self._end: Failure | None = None
         self._paused = False
         self.turn_over: Callable[[], None] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is here already: then there is nothing to slow down."""
+        return self._connection is None or self._connection.complete
 
     @property
     def in_turn(self) -> bool:
@@ -153,6 +163,7 @@ class H1Connection(Protocol):
     :param reactor: for the clocks.
     :param on_idle: called with the connection when it can take another request.
     :param on_closed: called with the connection once, when it is gone.
+    :ivar complete: the end of the answer has been read.
     """
 
     def __init__(
@@ -168,11 +179,13 @@ class H1Connection(Protocol):
         self._response: H1Response | None = None
         self._header_timeout = 0.0
         self._idle_timeout = 0.0
+        self._head_until = 0.0
         self._clock: IDelayedCall | None = None
         self._last_byte = 0.0
         self._throttled = False
         self.in_turn = False
         self._parser: httptools.HttpResponseParser | None = None
+        self.complete = False
         self.closed = False
         self.reused = False
         self.secured: Deferred[H1Connection] | None = None
@@ -251,16 +264,16 @@ class H1Connection(Protocol):
         self._reset_head()
         self._no_body = method == b"HEAD"
         self._head_bytes = 0
-        self._complete = False
+        self.complete = False
         self._keep = True
         self._until_close = False
         self._header_timeout = header_timeout
         self._idle_timeout = idle_timeout
         self._parser = httptools.HttpResponseParser(self)
-        self._waiting = Deferred(lambda _: self.abort())
+        waiting = self._waiting = Deferred(self._not_wanted)
         if header_timeout:
-            self._clock = self._reactor.callLater(header_timeout, self._head_is_late)
-        waiting = self._waiting
+            self._head_until = self._reactor.seconds() + header_timeout
+            self._look_within(header_timeout)
         if len(body) < SMALL:
             send(self.transport, head + body if body else head)
         else:
@@ -270,8 +283,10 @@ class H1Connection(Protocol):
         self._large = len(body) >= SMALL
         return waiting
 
+    def _not_wanted(self, _: Deferred[H1Response]) -> None:
+        self.abort()
+
     def _head_is_late(self) -> None:
-        self._clock = None
         words = f"it did not begin to answer within {self._header_timeout:g} s"
         waiting, self._waiting = self._waiting, None
         self.abort()
@@ -295,7 +310,7 @@ class H1Connection(Protocol):
             self._fail(_SWITCHED)
             return
         except httptools.HttpParserError as error:
-            if not self._complete:
+            if not self.complete:
                 self._fail(f"its answer is not HTTP: {error}")
                 return
             self._keep = False
@@ -317,38 +332,36 @@ class H1Connection(Protocol):
             data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             pieces.clear()
             response.piece(data)
-        if self._response is not None and self._complete:
+        if self._response is not None and self.complete:
             self._finish(response)
         self.in_turn = False
         if response.turn_over is not None:
             response.turn_over()
 
     def _deliver_head(self) -> None:
-        self._stop_clock()
-        response = H1Response(self, self._status, self._phrase)
-        response.raw_headers = self._headers
-        framed = False
-        for name, value in self._headers:
-            lowered = name.lower()
-            if lowered == b"content-length":
-                framed = True
-                response.length = int(value) if value.isdigit() else response.length
-            elif lowered == b"transfer-encoding":
-                # Any other coding ends with the connection (RFC 9112 §6.3, rule 4).
-                framed = framed or b"chunked" in value.lower()
-        self._until_close = not framed and not self._complete
+        response = H1Response(self, self._status, self._phrase, self._headers)
+        length = response.first.get(b"content-length")
+        framed = length is not None
+        if length is not None and length.isdigit():
+            response.length = int(length)
+        if b"transfer-encoding" in response.first:
+            # Any other coding ends with the connection (RFC 9112 §6.3, rule 4).
+            framed = framed or any(
+                name.lower() == b"transfer-encoding" and b"chunked" in value.lower()
+                for name, value in self._headers
+            )
+        self._until_close = not framed and not self.complete
         self._response = response
         waiting, self._waiting = self._waiting, None
         if self._no_body:
-            self._complete = True
+            self.complete = True
             self._keep = False
-        if self._idle_timeout and not self._complete:
-            self._start_clock()
+        if self._idle_timeout and not self.complete:
+            self._look_within(self._idle_timeout)
         waiting.callback(response)  # type: ignore[union-attr]
 
     def _finish(self, response: H1Response) -> None:
         self._response = None
-        self._stop_clock()
         self._parser = None
         if self._throttled:
             self.unthrottle()
@@ -389,8 +402,14 @@ class H1Connection(Protocol):
             self._last_byte = self._reactor.seconds()
             self.transport.resumeProducing()  # type: ignore[union-attr]
 
-    def _start_clock(self) -> None:
-        self._clock = self._reactor.callLater(self._idle_timeout, self._look_at_clock)
+    def _look_within(self, seconds: float) -> None:
+        """Have a look at the clock no later than that; one timer serves every request of the connection."""
+        clock = self._clock
+        if clock is not None and clock.getTime() > self._reactor.seconds() + seconds:
+            self._stop_clock()
+            clock = None
+        if clock is None:
+            self._clock = self._reactor.callLater(seconds, self._look_at_clock)
 
     def _stop_clock(self) -> None:
         clock, self._clock = self._clock, None
@@ -398,14 +417,25 @@ class H1Connection(Protocol):
             clock.cancel()
 
     def _look_at_clock(self) -> None:
-        # One timer for the whole body that re-arms itself: nothing is paid per piece.
+        # It re-arms itself: nothing is paid per piece, and next to nothing per request.
         self._clock = None
-        left = self._last_byte + self._idle_timeout - self._reactor.seconds()
-        if self._throttled:
-            left = self._idle_timeout
+        now = self._reactor.seconds()
+        if self._waiting is not None:
+            left = self._head_until - now if self._header_timeout else 0.0
+        elif self._response is not None and self._idle_timeout:
+            left = self._last_byte + self._idle_timeout - now
+            if self._throttled:
+                left = self._idle_timeout
+        else:
+            return
         if left > 0.001:
             self._clock = self._reactor.callLater(left, self._look_at_clock)
-            return
+        elif self._waiting is None:
+            self._body_is_late()
+        elif self._header_timeout:
+            self._head_is_late()
+
+    def _body_is_late(self) -> None:
         response, self._response = self._response, None
         self.abort()
         if response is not None:
@@ -437,19 +467,19 @@ class H1Connection(Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Take a run of body bytes."""
-        if not self._complete:
+        if not self.complete:
             self._pieces.append(data)
 
     def on_message_begin(self) -> None:
         """Notice a second message that was never asked for."""
-        if self._complete:
+        if self.complete:
             self._keep = False
 
     def on_message_complete(self) -> None:
         """Skip interim answers (1xx, RFC 9110 §15.2); else the answer is whole."""
         if 100 <= self._status < 200 and self._status != 101:
             self._reset_head()
-        elif not self._complete:
-            self._complete = True
+        elif not self.complete:
+            self.complete = True
             # llhttp knows it only now: later its state is that of the next message.
             self._keep = self._keep and self._parser.should_keep_alive()  # type: ignore[union-attr]

@@ -98,7 +98,7 @@ class ProxyChannel(http.HTTPChannel):
         :return: the period that was in force.
         """
         before: float | None = self.timeOut
-        self.timeOut = period
+        self.timeOut = period  # type: ignore[assignment]
         if period:
             self._idle_until = self.site.reactor.seconds() + period
             clock = self._idle_clock
@@ -197,7 +197,7 @@ class ProxyChannel(http.HTTPChannel):
 
     def _take(self, head: Head, data: bytes) -> None:
         """Do what Twisted does line by line and header by header, all at once."""
-        request = self.requestFactory(self, 0)
+        request: Any = self.requestFactory(self, 0)
         self.requests.append(request)
         self._HTTPChannel__first_line = 0
         request.lines, request.first = head.lines, head.first

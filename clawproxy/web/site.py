@@ -91,7 +91,7 @@ class ProxyRequest(server.Request):
         self._first = first
 
     @property
-    def requestHeaders(self) -> Headers:  # type: ignore[override]
+    def requestHeaders(self) -> Headers:
         """The head as Twisted knows it, made of :attr:`lines` when somebody asks."""
         headers = self._headers
         if headers is None:
@@ -182,6 +182,12 @@ class ProxyRequest(server.Request):
             self.site.refuse(self, ProxyError(Kind.INTERNAL, "the proxy failed; its log says more"))
         return reason
 
+    @property
+    def caller(self) -> str:
+        """The caller's address, as records show it."""
+        host = getattr(self.client, "host", None)
+        return str(host) if host is not None else "unix"
+
     # Writing.
 
     @property
@@ -189,16 +195,18 @@ class ProxyRequest(server.Request):
         """Whether the caller's connection is no more, or the answer is complete."""
         return bool(self._disconnected or self.finished)
 
-    def send_head(self, status: int, reason: bytes, headers: RawHeaders) -> None:
+    def send_head(
+        self, status: int, reason: bytes, headers: RawHeaders, *, stamped: bool = False
+    ) -> None:
         """Write status and headers as they are given, with the framing that the caller understands.
 
-        :param headers: end-to-end headers; a ``Content-Length`` among them is kept. What no exchange
-            has stamped with its id gets one here.
+        :param headers: end-to-end headers; a ``Content-Length`` among them is kept.
+        :param stamped: an exchange has put its id among them; what none has gets one here.
         """
         if self._disconnected:
             return
         self.code, self.code_message = status, reason
-        if not any(name.lower() == ID_HEADER for name, _ in headers):
+        if not stamped and not any(name.lower() == ID_HEADER for name, _ in headers):
             headers = [*headers, *self.site.stamp(self)]
         if self.site.drain.draining:
             headers = [*headers, (b"Connection", b"close")]

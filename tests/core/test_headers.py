@@ -201,11 +201,11 @@ class RequestIds(SynchronousTestCase):
             self.assertIsNone(headers.sane_id(bad))
 
     def test_both_vendors_spellings(self) -> None:
-        self.assertEqual(headers.upstream_request_id([(b"Request-Id", b"req_1")]), "req_1")
+        self.assertEqual(headers.upstream_request_id({b"request-id": b"req_1"}), "req_1")
         self.assertEqual(
-            headers.upstream_request_id([(b"request-id", b"a"), (b"X-Request-ID", b"b")]), "b"
+            headers.upstream_request_id({b"request-id": b"a", b"x-request-id": b"b"}), "b"
         )
-        self.assertIsNone(headers.upstream_request_id([(b"x-request-id", b"")]))
+        self.assertIsNone(headers.upstream_request_id({b"x-request-id": b""}))
 
 
 class Credentials(SynchronousTestCase):

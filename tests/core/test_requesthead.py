@@ -13,10 +13,24 @@ from twisted.web.http_headers import Headers
 
 from clawproxy.core.requesthead import MAX_NAME, parse
 
-
-_NAMES = st.sampled_from([b"Host", b"x-one", b"X-One", b"a!", b"Content-Type", b" x", b"y ", b"z\r"])
+_NAMES = st.sampled_from(
+    [b"Host", b"x-one", b"X-One", b"a!", b"Content-Type", b" x", b"y ", b"z\r"]
+)
 _VALUES = st.sampled_from(
-    [b"", b" ", b" 1", b"\t2", b"3 ", b" 4\t", b" a b", b" a\rb", b" a\nb: c", b"\0", b" \xff", b": x"]
+    [
+        b"",
+        b" ",
+        b" 1",
+        b"\t2",
+        b"3 ",
+        b" 4\t",
+        b" a b",
+        b" a\rb",
+        b" a\nb: c",
+        b"\0",
+        b" \xff",
+        b": x",
+    ]
 )
 
 

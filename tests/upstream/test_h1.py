@@ -515,4 +515,32 @@ class ClockTests(ConnectionCase):
         asking = self.ask()
         self.connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab")
         self.read(asking)
+        self.assertLessEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(1000)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_timer_serves_all_requests_of_a_connection(self) -> None:
+        for number in range(5):
+            asking = self.ask(header_timeout=300, idle_timeout=300)
+            self.connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+            self.clock.advance(number)
+            self.connection.dataReceived(b"b")
+            self.read(asking)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.connection.close_idle()
+        self.connection.connectionLost()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_timer_of_an_earlier_request_does_not_make_this_one_late_or_early(self) -> None:
+        asking = self.ask(header_timeout=300)
+        self.connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab")
+        self.read(asking)
+        for timeout in (10, 500):
+            asking = self.ask(header_timeout=timeout)
+            self.clock.pump([timeout - 1, 0.5])
+            self.assertNoResult(asking)
+            if timeout == 10:
+                self.connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab")
+                self.read(asking)
+        self.clock.advance(0.6)
+        self.assertTrue(self.failureResultOf(asking, UpstreamFailure).value.timeout)
