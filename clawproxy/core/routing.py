@@ -78,6 +78,7 @@ class Decision:
     :ivar fallbacks: further targets in their order; none of them equals the first or another.
     :ivar pinned: the caller named the provider itself.
     :ivar reason: which of the five ways led here, for logs and records.
+    :ivar targets: all targets in the order in which they are tried.
     """
 
     provider: str
@@ -85,11 +86,11 @@ class Decision:
     fallbacks: tuple[Target, ...] = ()
     pinned: bool = False
     reason: Reason = "default"
+    targets: tuple[Target, ...] = field(init=False, eq=False, repr=False)
 
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """All targets in the order in which they are tried."""
-        return (Target(self.provider, self.model), *self.fallbacks)
+    def __attrs_post_init__(self) -> None:
+        targets = (Target(self.provider, self.model), *self.fallbacks)
+        object.__setattr__(self, "targets", targets)
 
 
 @frozen

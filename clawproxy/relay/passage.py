@@ -60,7 +60,7 @@ class Passage:
             request.registerProducer(self._answer, True)
         self._answer.turn_over = request.flush
         self._answer.deliverBody(self._pump)
-        if not self._answer.in_turn:
+        if not self._answer.in_turn and not self._pump.done.called:
             request.flush()
         failure = await self._pump.done
         if self._gate is not None and self._failover is None:

@@ -40,7 +40,7 @@ class Pump(Protocol):
         """Tell the end."""
         if self.done.called:
             return
-        if reason.check(ResponseDone):
+        if isinstance(reason.value, ResponseDone):
             self.done.callback(None)
         elif isinstance(reason.value, UpstreamFailure):
             self.done.callback(reason.value)

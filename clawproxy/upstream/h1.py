@@ -30,7 +30,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
 from clawproxy.sending import hear_out, send
@@ -72,9 +72,10 @@ class H1Response:
     ) -> None:
         self.code = code
         self.phrase = phrase
-        self.length: int | object = b"unknown"
         self.raw_headers = raw_headers
         self.first = {name.lower(): value for name, value in reversed(raw_headers)}
+        length = self.first.get(b"content-length", b"")
+        self.length: int | object = int(length) if length.isdigit() else UNKNOWN_LENGTH
         self.sent_at = 0.0
         self._connection: H1Connection | None = connection
         self._receiver: IProtocol | None = None
@@ -111,6 +112,12 @@ class H1Response:
             self._connection.unthrottle()
 
     # What the connection calls.
+
+    def take_whole(self, pieces: list[bytes]) -> None:
+        """Take all of a body at once, for whoever will read it."""
+        self._connection = None
+        self._early = [b"".join(pieces)] if len(pieces) > 1 else pieces
+        self._end = _DONE
 
     def piece(self, data: bytes) -> None:
         """Take what one read brought."""
@@ -319,6 +326,9 @@ class H1Connection(Protocol):
                 # The parser takes it for an ordinary answer where "Connection: Upgrade" is missing.
                 self._fail(_SWITCHED)
                 return
+            if self._head_complete and self.complete and not self._no_body:
+                self._deliver_whole()
+                return
             if self._head_complete:
                 self._deliver_head()
             elif self._head_bytes > MAX_HEAD:
@@ -338,12 +348,18 @@ class H1Connection(Protocol):
         if response.turn_over is not None:
             response.turn_over()
 
+    def _deliver_whole(self) -> None:
+        """Deliver an answer that one read brought whole; its connection is free before it is looked at."""
+        response = H1Response(self, self._status, self._phrase, self._headers)
+        response.take_whole(self._pieces)
+        waiting, self._waiting = self._waiting, None
+        self.in_turn = False
+        self._let_go(response)
+        waiting.callback(response)  # type: ignore[union-attr]
+
     def _deliver_head(self) -> None:
         response = H1Response(self, self._status, self._phrase, self._headers)
-        length = response.first.get(b"content-length")
-        framed = length is not None
-        if length is not None and length.isdigit():
-            response.length = int(length)
+        framed = b"content-length" in response.first
         if b"transfer-encoding" in response.first:
             # Any other coding ends with the connection (RFC 9112 §6.3, rule 4).
             framed = framed or any(
@@ -362,6 +378,11 @@ class H1Connection(Protocol):
 
     def _finish(self, response: H1Response) -> None:
         self._response = None
+        self._let_go(response)
+        response.end(_DONE)
+
+    def _let_go(self, response: H1Response) -> None:
+        """Give the connection back, if it can take another request."""
         self._parser = None
         if self._throttled:
             self.unthrottle()
@@ -373,7 +394,6 @@ class H1Connection(Protocol):
             self._on_idle(self)
         else:
             self.close_idle()
-        response.end(_DONE)
 
     def _fail(self, words: str) -> None:
         if self._response is not None and self._pieces:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import server
 from twisted.web.http_headers import _nameEncoder
 
 from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from clawproxy.web.channel import LINGER, MAX_HEAD
+from clawproxy.web.site import ProxyRequest
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
 
@@ -236,6 +240,37 @@ class PatienceTests(SiteCase):
         self.assertEqual(self.one().status, 200)
 
 
+class RequestTests(SiteCase):
+    def test_constructor_sets_what_twisteds_own_ones_set(self) -> None:
+        """Ours calls none of them, so a new Twisted may not have anything new in them."""
+        channel = self.proxy.assembly.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        channel.makeConnection(StringTransport())
+        theirs = vars(server.Request(channel._channel, parsePOSTFormSubmission=False))
+        mine = ProxyRequest(channel._channel)
+        for name, value in theirs.items():
+            if name not in ("requestHeaders", "responseHeaders"):
+                self.assertEqual(vars(mine)[name], value, name)
+        self.assertEqual(mine.requestHeaders, theirs["requestHeaders"])
+        self.assertEqual(mine.responseHeaders, theirs["responseHeaders"])
+
+    def test_whole_answer_leaves_as_one_packet(self) -> None:
+        written: list[bytes] = []
+        self.patch(self.caller.transport, "write", written.append)
+        upstream = None
+        for answer in (OK, STREAM_HEAD + chunk(b"data: 1\n\n") + LAST_CHUNK):
+            self.caller.post("/v1/messages", ASK)
+            upstream = upstream or self.proxy.upstream()
+            upstream.write(answer)
+            self.assertEqual(len(written), 1)
+            written.clear()
+
+    def test_names_of_headers_go_up_as_the_caller_spelled_them(self) -> None:
+        self.caller.post("/v1/messages", ASK, {"x-MiXed": "1", "X-Two": "2", "x-mixed": "3"})
+        upstream = self.proxy.upstream()
+        self.assertIn(b"\r\nx-MiXed: 1\r\nX-Two: 2\r\nx-mixed: 3\r\n", upstream.request())
+        upstream.write(OK)
+
+
 class KeepAliveTests(SiteCase):
     sets = ("server.idle_timeout=30",)
 
@@ -243,6 +278,21 @@ class KeepAliveTests(SiteCase):
         self.proxy.advance(29)
         self.assertFalse(self.caller.closed)
         self.proxy.advance(2)
+        self.assertTrue(self.caller.closed)
+
+    def test_one_timer_serves_all_requests_of_a_connection(self) -> None:
+        before = len(self.proxy.reactor.getDelayedCalls())
+        upstream = None
+        for _ in range(5):
+            self.caller.post("/v1/messages", ASK)
+            self.proxy.advance(1)
+            upstream = upstream or self.proxy.upstream()
+            upstream.write(OK)
+            self.proxy.advance(20)
+        # One more than before is the upstream's, whose connection is kept, too.
+        self.assertLessEqual(len(self.proxy.reactor.getDelayedCalls()), before + 2)
+        self.assertFalse(self.caller.closed)
+        self.proxy.advance(11)
         self.assertTrue(self.caller.closed)
 
     def test_answer_under_way_has_no_such_time(self) -> None:
