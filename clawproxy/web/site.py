@@ -48,14 +48,15 @@ class ProxyRequest(server.Request):
     channel: Any
     site: ProxySite
     content: Any
-    _headers: Headers | None
 
-    def __init__(self, channel: Any, queued: object = False, **_: object) -> None:
+    def __init__(self, channel: Any, queued: Any = False, *_: Any, **__: Any) -> None:
         # All that Twisted's own three constructors set (a test compares), at a third of what they cost.
         self.notifications = []
         self.channel = channel
         self.client, self.host = channel.getPeer(), channel.getHost()
-        self.requestHeaders = Headers()
+        self._headers: Headers | None = None
+        self._lines: RawHeaders | None = None
+        self._first: dict[bytes, bytes] | None = None
         self.responseHeaders = Headers()
         self.received_cookies = {}
         self.cookies = []
