@@ -14,6 +14,7 @@ out; both are counted and logged once a minute. Nothing here ever raises into a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -30,6 +31,12 @@ from clawproxy.store.writer import Batch, Writer
 
 FLUSH_INTERVAL = 0.1
 """Seconds that an ended exchange may lie in memory only."""
+SLICE = 50
+"""Running exchanges whose new pieces are framed in one go: some 5 µs each, in which no stream moves."""
+CYCLE = 0.25
+"""Seconds in which every running exchange has its turn once there are more than one slice of them."""
+MIN_TICK = 0.005
+"""Seconds between two slices at the least."""
 BUFFER_LIMIT = 256 << 10
 """Bytes of one stream's pieces kept until the next flush; more are framed at once."""
 ANSWER_LIMIT = 64 << 20
@@ -120,6 +127,7 @@ class Journal:
         self._logged_at = float("-inf")
         self._refusing = False
         self._timer: IDelayedCall | None = None
+        self._handed_at = float("-inf")
         self._closing = self._closed = False
         self._waiting: list[Deferred[None]] = []
         self._nothing: Final = NullRecorder()
@@ -178,10 +186,9 @@ class Journal:
         if not self._closing:
             if self._timer is not None:
                 self._timer.cancel()
-            self._flush()
-            if self._timer is not None:
-                self._timer.cancel()
                 self._timer = None
+            self._frame(len(self._open))
+            self._hand_over()
             # From here on what a late `end` brings is counted as dropped: the thread is leaving.
             self._closing = True
             self._writer.close()
@@ -239,17 +246,38 @@ class Journal:
 
     # The flush
 
-    def _wake(self) -> None:
+    def _wake(self, after: float = FLUSH_INTERVAL) -> None:
         if self._timer is None and not self._closing:
-            self._timer = self._reactor.callLater(FLUSH_INTERVAL, self._flush)
+            self._timer = self._reactor.callLater(after, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
-        for recording in list(self._open):
+        turns = 1
+        running = len(self._open)
+        if running > SLICE:
+            # Spread out, or a thousand streams would all stand still for some milliseconds ten times a second.
+            turns = min(-(-running // SLICE), round(CYCLE / MIN_TICK))
+        self._frame(-(-running // turns))
+        now = self._reactor.seconds()
+        if turns == 1 or now - self._handed_at >= FLUSH_INTERVAL:
+            self._handed_at = now
+            self._hand_over()
+        if self._open or self._refusing:
+            self._wake(FLUSH_INTERVAL if turns == 1 else CYCLE / turns)
+        elif self._chunks:
+            self._wake(FLUSH_INTERVAL)
+
+    def _frame(self, count: int) -> None:
+        """Frame what has come of so many running exchanges, of those first that have waited longest."""
+        for recording in list(islice(self._open, count)):
+            del self._open[recording]
+            self._open[recording] = None
             try:
                 recording.flush()
             except Exception:  # noqa: BLE001 - one odd exchange must not end the recording of all
                 self.broken(recording)
+
+    def _hand_over(self) -> None:
         if self._chunks:
             self._writer.put(Batch(self._chunks, self._size, self._ended))
             self._chunks, self._size, self._ended = [], 0, 0
@@ -259,8 +287,6 @@ class Journal:
         if drops > self._dropped_logged and now - self._logged_at >= DROPS_LOGGED_EVERY:
             self._logged_at = now
             self._log_drops()
-        if self._open or self._refusing:
-            self._wake()
 
     def _log_drops(self) -> None:
         state = self.state

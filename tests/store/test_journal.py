@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel
 from twisted.trial.unittest import TestCase
 
@@ -41,12 +42,12 @@ class JournalTests(TestCase):
         self.directory.mkdir()
         self.written = 0
 
-    def journal(self, budget: int = 1 << 30, **options: object) -> Journal:
+    def journal(self, budget: int = 1 << 30, reactor: Any = reactor, **options: object) -> Journal:
         def count() -> None:
             self.written += 1
 
         journal = Journal(
-            reactor,  # type: ignore[arg-type]
+            reactor,
             self.directory,
             "1-a",
             budget=budget,
@@ -108,6 +109,39 @@ class JournalTests(TestCase):
         assert isinstance(last, segment.End)
         self.assertEqual(last.exchange.outcome, "ok")
         self.assertFalse(last.truncated)
+
+    async def test_a_thousand_streams_have_their_turns_and_never_all_at_once(self) -> None:
+        clock = Clock()
+        clock.callFromThread = lambda call: call()  # type: ignore[attr-defined]
+        journal = self.journal(reactor=clock)
+        running = [journal.begin(Exchange(f"x{n}"), b"") for n in range(1000)]
+        framed: list[int] = []
+        real = segment.pieces_payload
+
+        def counted(*args: Any) -> list[bytes]:
+            framed[-1] += 1
+            return real(*args)
+
+        self.patch(segment, "pieces_payload", counted)
+        for _ in range(3):
+            for recording in running:
+                recording.sent(b"piece", 1)
+            framed.clear()
+            for _ in range(160):
+                framed.append(0)
+                clock.advance(0.0025)
+            self.assertEqual(sum(framed), 1000)
+            self.assertLessEqual(max(framed), journals.SLICE)
+        written = journal._writer._taken
+        for recording in running:
+            recording.end()
+        clock.advance(0.0125)
+        for _ in range(40):
+            clock.advance(0.0025)
+        self.assertGreater(journal._writer._taken, written + 1000 * 100)
+        await journal.close()
+        ends = [each for each in records(self.directory) if isinstance(each, segment.End)]
+        self.assertEqual(len(ends), 1000)
 
     async def test_metadata_keeps_no_text(self) -> None:
         journal = self.journal(bodies="metadata")
