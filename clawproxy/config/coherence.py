@@ -121,10 +121,13 @@ def check(tree: Node, values: Mapping[str, Any], reading: Reading) -> None:
 
 def _check_provider(tree: Node, path: Path, names: list[str], reading: Reading) -> None:
     node = tree.find(path)
-    if node is None or not isinstance(node.value, str) or not node.value or node.value in names:
+    if node is None or node.value is None or isinstance(node.value, dict | list | bool):
+        return
+    # As written: an unquoted number is a name too.
+    if not node.text or node.text in names:
         return
     expected = f"the name of a provider ({', '.join(names)})"
-    reading.note(node.origin, path, repr(node.value), expected, nearest_to(node.value, names))
+    reading.note(node.origin, path, repr(node.text), expected, nearest_to(node.text, names))
 
 
 def _check_fallbacks(tree: Node, routes: Node, values: Mapping[str, Any], reading: Reading) -> None:

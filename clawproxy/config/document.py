@@ -17,6 +17,14 @@ from clawproxy.config.tree import Node, Origin, Scalar
 
 _PREFIX = "tag:yaml.org,2002:"
 
+_TAGS: dict[type[yaml.Node], frozenset[str]] = {
+    yaml.MappingNode: frozenset(_PREFIX + name for name in ("map", "set")),
+    yaml.SequenceNode: frozenset(_PREFIX + name for name in ("seq", "omap", "pairs")),
+}
+"""The tags of collections that :func:`yaml.safe_load` knows."""
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
 
 def parse(text: str, file: str, mistakes: list[Mistake] | None = None) -> Node:
     """Read a document; an empty one is an empty mapping.
@@ -68,11 +76,16 @@ def _syntax(error: yaml.YAMLError, file: str) -> Mistake:
         if error.problem_mark is not None:
             line = error.problem_mark.line + 1
         words = ": ".join(part for part in (error.context, error.problem) if part)
-        # What stands in quotes may be a value; token names such as '<block end>' cannot.
-        problem = re.sub(r"(['\"])(?!<)[^'\"]{2,}\1", "'…'", words) or problem
+        problem = _QUOTED.sub(_without_values, words) or problem
     elif isinstance(error, yaml.reader.ReaderError):
         problem = "a character that YAML does not allow"
     return Mistake(file, "", f"a syntax error ({problem})", "YAML", line=line)
+
+
+def _without_values(quoted: re.Match[str]) -> str:
+    """Leave out what stands in quotes, which may be a value; a character or a token's name cannot be."""
+    inside = quoted[0][1:-1]
+    return quoted[0] if len(inside) < 2 or inside[0] in "<\\" else "'…'"
 
 
 class _Composer:
@@ -94,6 +107,8 @@ class _Composer:
             self._note(origin, path, "an alias that contains itself", "a value")
             return Node(None, origin)
         self._open.add(id(node))
+        if node.tag not in _TAGS.get(type(node), (node.tag,)):
+            self._note(origin, path, "a value with a tag of its own", "a plain value")
         try:
             if isinstance(node, yaml.MappingNode):
                 return Node(self._mapping(node, path), origin)

@@ -27,7 +27,8 @@ class Variable:
     :ivar name: of the variable.
     :ivar path: the key that it sets; ``*`` stands for the OpenClaw provider's name.
     :ivar doc: what is special about it, if anything.
-    :ivar convert: from its text to the key's plain value.
+    :ivar convert: from its text to the key's plain value; raises
+        ``ValueError(found, expected)``, with a key below this one if the mistake is there.
     :ivar enables: whether it brings the provider into being.
     """
 
@@ -44,9 +45,21 @@ def _level(text: str) -> object:
 
 
 def _mappings(text: str) -> object:
-    """Read ``a:gpt-4o,b:o3``; only the first colon separates, as models may have some."""
-    pairs = [pair.partition(":") for pair in text.split(",") if pair.strip()]
-    return {name.strip(): model.strip() for name, _, model in pairs}
+    """Read ``a:gpt-4o,b:o3``; only the first colon separates, as models may have some.
+
+    :raise ValueError: what was found in place of a pair, and what was expected.
+    """
+    mappings = {}
+    for pair in filter(str.strip, text.split(",")):
+        name, _, model = (part.strip() for part in pair.partition(":"))
+        if not (name and model):
+            raise ValueError(
+                repr(pair.strip()),
+                "an agent and its model, as in a:gpt-4o,b:o3",
+                *filter(None, [name]),
+            )
+        mappings[name] = model
+    return mappings
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -136,7 +149,14 @@ def layer(below: Node, environ: Mapping[str, str], reading: Reading) -> Layer:
                 result.warnings.append(f"{entry.name} is set, but there is no provider {path[1]}")
                 continue
         result.names.append(entry.name)
-        value = entry.convert(text)
+        try:
+            value = entry.convert(text)
+        except ValueError as error:
+            found, expected, *inner = error.args
+            reading.mistakes.append(
+                Mistake(origin.file, ".".join([*path, *inner]), found, expected)
+            )
+            continue
         if value is None:
             continue
         result.tree = _put(result.tree, path, plain(value, origin))
@@ -202,7 +222,8 @@ def _listen(below: Node, given: Mapping[str, str], reading: Reading) -> Node | N
     interface = host.strip().strip("[]") if host is not None else now.interface
     if host is not None:
         origin = Origin(PREFIX + "CLAWPROXY_HOST")
-    return plain([str(endpoint.Endpoint("tcp", (port,), {"interface": interface}))], origin)
+    options = {"interface": interface} if interface else {}
+    return plain([str(endpoint.Endpoint("tcp", (port,), options))], origin)
 
 
 def _single_tcp(below: Node) -> endpoint.Endpoint:

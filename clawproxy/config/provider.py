@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import AttrsInstance, field, frozen
 
 from clawproxy.config.gateway import OpenClawProviderConfig
 from clawproxy.config.http import KEEPALIVE, HTTPProviderConfig
 from clawproxy.config.mistake import nearest_to
 from clawproxy.config.number import Number
-from clawproxy.config.section import described, plain_fields, read_fields
+from clawproxy.config.section import described, keys_of, plain_fields, read_fields
 from clawproxy.config.shape import Reading, Shape, Unfit
 from clawproxy.config.text import Choice
 from clawproxy.config.tree import Node, Path
@@ -84,22 +85,14 @@ class Provider(Shape[ProviderConfig]):
     expected = "a mapping with kind and what that kind takes"
 
     def read(self, node: Node, at: Path, reading: Reading) -> ProviderConfig:
-        name = at[-1]
         if not isinstance(node.value, dict):
             raise reading.note(node.origin, at, node.kind(), self.expected)
-        kind_node = node.value.get("kind")
-        if kind_node is None:
-            if name not in KINDS:
-                raise reading.note(
-                    node.origin,
-                    (*at, "kind"),
-                    "nothing",
-                    f"one of {', '.join(KINDS)}",
-                    nearest_to(name, list(KINDS)),
-                )
-            kind = name
-        else:
-            kind = Choice(*KINDS).read(kind_node, (*at, "kind"), reading)
+        name = at[-1]
+        try:
+            kind = self._kind(node, at, reading)
+        except Unfit:
+            _read_of_any_kind(node.value, at, reading)
+            raise
         given = Node({**node.value, "kind": Node(kind, node.origin, kind)}, node.origin)
         values, good = read_fields(KINDS[kind], given, at, reading, kind)
         if not good:
@@ -108,5 +101,43 @@ class Provider(Shape[ProviderConfig]):
         provider: ProviderConfig = made(name=name, **values)
         return provider
 
+    def _kind(self, node: Node, at: Path, reading: Reading) -> str:
+        name = at[-1]
+        kind_node = node.find(("kind",))
+        if kind_node is not None:
+            return Choice(*KINDS).read(kind_node, (*at, "kind"), reading)
+        if name in KINDS:
+            return name
+        raise reading.note(
+            node.origin,
+            (*at, "kind"),
+            "nothing",
+            f"one of {', '.join(KINDS)}",
+            nearest_to(name, list(KINDS)),
+        )
+
     def plain(self, value: ProviderConfig) -> object:
         return plain_fields(value, value.kind)
+
+
+def _read_of_any_kind(mapping: Mapping[str, Node], at: Path, reading: Reading) -> None:
+    """Note what no kind of provider could have: an unknown kind must not hide the mistakes beside it."""
+    sections: Iterable[type[AttrsInstance]] = KINDS.values()
+    known = {name: key for section in sections for name, key in keys_of(section).items()}
+    for name, item in mapping.items():
+        if name == "kind":
+            continue
+        if name in known:
+            with suppress(Unfit):
+                known[name].shape.read(item, (*at, name), reading)
+            continue
+        found = f"an unknown key {name!r}"
+        nearest = nearest_to(name, list(known))
+        expected = f"one of {', '.join(known)}"
+        reading.note(
+            item.origin,
+            (*at, name),
+            found,
+            expected,
+            None if nearest is None else ".".join((*at, nearest)),
+        )

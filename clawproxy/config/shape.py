@@ -84,7 +84,8 @@ class Leaf(Shape[T]):
             except ValueError as error:
                 found = self.shown(node)
                 why = f" ({error})" if error.args and str(error) else ""
-                raise reading.note(node.origin, at, found, self.expected + why) from None
+                expected, nearest = self.expected + why, self.nearest(node)
+                raise reading.note(node.origin, at, found, expected, nearest) from None
         raise reading.note(node.origin, at, found, self.expected)
 
     @abstractmethod
@@ -93,6 +94,10 @@ class Leaf(Shape[T]):
 
         :raises ValueError: it is wrong; its text, if any, says why.
         """
+
+    def nearest(self, node: Node) -> str | None:
+        """Give what was probably meant, where that can be told."""
+        return None
 
     def shown(self, node: Node) -> str:
         """Word what stands there."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 
+from clawproxy.config.mistake import nearest_to
 from clawproxy.config.shape import Leaf, Reading, quoted, text_of
 from clawproxy.config.tree import Node
 from clawproxy.core.secret import MASK, Secret
@@ -55,6 +56,9 @@ class Choice(Leaf[str]):
         self.words = words
         self.expected = f"one of {', '.join(words)}"
         self._synonyms = synonyms or {}
+
+    def nearest(self, node: Node) -> str | None:
+        return nearest_to(node.value, self.words) if isinstance(node.value, str) else None
 
     def convert(self, node: Node, reading: Reading) -> str:
         text = text_of(node).strip().lower()

@@ -48,8 +48,8 @@ class Node:
                 return "a list"
             case None:
                 return "null"
-            case bool():
-                return "true or false"
+            case bool() as truth:
+                return "true" if truth else "false"
             case int() | float():
                 return "a number"
             case _:

@@ -68,6 +68,9 @@ class Parse(SynchronousTestCase):
             "a: !!python/object:os.system x",
             "a: !x y",
             "a: !!binary aGk=",
+            "a: !!python/object:os.system {}",
+            "!!python/object:os.system {a: 1}",
+            "a: !!python/tuple [1]",
             "? [1]\n: 2",
             "- 1",
             "text",
@@ -81,6 +84,15 @@ class Parse(SynchronousTestCase):
 
     def test_the_line_of_a_syntax_error(self) -> None:
         self.assertEqual(self.mistakes("a: 1\nb: [1\nc: 2\n")[0].line, 3)
+
+    def test_the_words_of_a_syntax_error(self) -> None:
+        for text, words in (
+            ("a: {b: c {d}}", "expected ',' or '}', but got '{'"),
+            ("\ta: 1", r"found character '\t' that cannot start any token"),
+            ("a: *secret", "found undefined alias '…'"),
+            ("a: [", "but found '<stream end>'"),
+        ):
+            self.assertIn(words, self.mistakes(text)[0].found)
 
     @settings(max_examples=100, deadline=None)
     @given(TREES)

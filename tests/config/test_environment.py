@@ -79,6 +79,8 @@ class Listening(ConfigTestCase):
         self.assertEqual(self.listen({"PORT": "1"}, file), ("tcp:1:interface=10.0.0.1",))
         both = "server: {listen: ['tcp:9000', 'tcp:9001']}"
         self.assertEqual(self.listen({"PORT": "1"}, both), ("tcp:1:interface=127.0.0.1",))
+        everywhere = "server: {listen: ['tcp:9000']}"
+        self.assertEqual(self.listen({"PORT": "1"}, everywhere), ("tcp:1",))
 
     def test_ipv6(self) -> None:
         environ = {"CLAWPROXY_HOST": "[::1]", "PORT": "1"}
@@ -160,6 +162,10 @@ class Keys(ConfigTestCase):
         self.assertEqual(subagents.mappings, {"a": "gpt-4o", "b": "qwen:7b"})
         error = self.mistake(environ={"SUBAGENT_MAPPINGS": "a"})
         self.assertEqual(error.key, "subagents.mappings.a")
+        self.assertIn("'a'", error.found)
+        self.assertIn("a:gpt-4o", error.expected)
+        error = self.mistake(environ={"SUBAGENT_MAPPINGS": "a:o3,:o3"})
+        self.assertEqual((error.key, error.found), ("subagents.mappings", "':o3'"))
 
     def test_the_rest(self) -> None:
         environ = {

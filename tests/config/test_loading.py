@@ -288,6 +288,19 @@ class Providers(ConfigTestCase):
         self.assertEqual(error.key, "providers.antropic.kind")
         self.assertEqual(error.nearest, "anthropic")
 
+    def test_a_wrong_kind_hides_nothing(self) -> None:
+        text = "providers: {x: {kind: antropic, max_retries: -1, bas_url: y, token: t}, y: {keepalive: q}}"
+        self.assertEqual(
+            [(mistake.key, mistake.nearest) for mistake in self.mistakes(text)],
+            [
+                ("providers.x.kind", "anthropic"),
+                ("providers.x.max_retries", None),
+                ("providers.x.bas_url", "providers.x.base_url"),
+                ("providers.y.kind", None),
+                ("providers.y.keepalive", None),
+            ],
+        )
+
     def test_names_that_are_paths_of_the_proxy(self) -> None:
         for name in ("v1", "api", "ui", "health", "livez", "metrics", "openapi.json", "a/b", ".x"):
             error = self.mistake(f'providers: {{"{name}": {{kind: demo}}}}')
@@ -406,6 +419,9 @@ class Mistakes(ConfigTestCase):
         ):
             self.assertEqual(self.mistake(text).nearest, nearest)
 
+    def test_a_truth_value_in_place_of_a_section(self) -> None:
+        self.assertEqual(self.mistake("dashboard: false").found, "false")
+
     def test_a_word_that_is_like_nothing(self) -> None:
         error = self.mistake("zzzzzz: 1")
         self.assertIsNone(error.nearest)
@@ -461,6 +477,15 @@ class Mistakes(ConfigTestCase):
             [mistake.key for mistake in self.mistakes(text)],
             ["auth.api_keys.1.name", "auth.api_keys.2"],
         )
+
+    def test_a_provider_that_is_not_there(self) -> None:
+        for name in ("nowhere", "3", "2026-01-01"):
+            text = f"{{default_provider: {{openai: {name}}}, routes: [{{match: x, provider: {name}}}]}}"
+            self.assertEqual(
+                [(mistake.key, mistake.found) for mistake in self.mistakes(text)],
+                [("default_provider.openai", repr(name)), ("routes.0.provider", repr(name))],
+            )
+        self.config("{providers: {3: {kind: demo}}, default_provider: {openai: 3}}")
 
     def test_a_fallback_that_leads_nowhere(self) -> None:
         text = """
