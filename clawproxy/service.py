@@ -14,12 +14,14 @@ is deliberately no :class:`~twisted.application.service.MultiService`: that stop
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -45,6 +47,20 @@ class Part(Protocol):
 
 class CannotListen(Exception):
     """An endpoint of ``server.listen`` cannot be bound."""
+
+
+def _why(endpoint: str, error: BaseException | None) -> str:
+    """Say in words for operators why an endpoint cannot be had; short, as twistd shows 100 bytes of it."""
+    if isinstance(error, LookupError) and endpoint.startswith("systemd:"):
+        return "systemd has handed over no such socket (see LISTEN_FDS)"
+    if isinstance(error, CannotListenError) and isinstance(error.socketError, OSError):
+        error = error.socketError
+    if isinstance(error, OSError) and error.strerror:
+        # Of a link, as a Unix socket's lock is one, only the second name means anything to anybody.
+        name = error.filename2 or error.filename
+        file = f": {os.fsdecode(name)}" if isinstance(name, str | bytes) else ""
+        return error.strerror.lower() + file
+    return str(error) or type(error).__name__
 
 
 class ClawProxyService(Service):
@@ -107,12 +123,12 @@ class ClawProxyService(Service):
             try:
                 endpoint = serverFromString(self._reactor, words)
             except Exception as error:  # noqa: BLE001 - each kind of endpoint raises what it likes
-                self._refuse(words, str(error) or type(error).__name__)
+                self._refuse(words, error)
             listening = endpoint.listen(self._assembled.site)
             outcome: list[IListeningPort | Failure] = []
             listening.addBoth(outcome.append)
             if outcome and isinstance(outcome[0], Failure):
-                self._refuse(words, outcome[0].getErrorMessage())
+                self._refuse(words, outcome[0].value)
             if outcome:
                 listening_port: Any = outcome[0]
                 self._ports.append(listening_port)
@@ -120,10 +136,10 @@ class ClawProxyService(Service):
                 # unrecorded.
                 listening_port.stopReading()
 
-    def _refuse(self, endpoint: str, why: str) -> NoReturn:
+    def _refuse(self, endpoint: str, error: BaseException | None) -> NoReturn:
         for port in self._ports:
             port.stopListening()
-        raise CannotListen(f"cannot listen on {endpoint!r}: {why}")
+        raise CannotListen(f"cannot listen on {endpoint!r}: {_why(endpoint, error)}")
 
     def startService(self) -> None:
         """Start the parts, and say that the proxy is ready."""

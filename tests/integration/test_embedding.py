@@ -116,7 +116,23 @@ class EmbeddedTests(LiveCase):
         second = ClawProxyService(config, reactor)
         with self.assertRaises(CannotListen) as caught:
             second.privilegedStartService()
-        self.assertIn(str(address.port), str(caught.exception))
+        self.assertIn(f"{address.port}:interface", str(caught.exception))
+        self.assertTrue(str(caught.exception).endswith(": address already in use"))
+        await self.pause(0.01)
+
+    async def test_why_it_cannot_listen(self) -> None:
+        from clawproxy.config import load
+
+        for words, why in (
+            ("unix:/nowhere/proxy.sock", "no such file or directory: /nowhere/proxy.sock.lock"),
+            ("ssl:0:privateKey=/nowhere.pem", "no such file or directory: /nowhere.pem"),
+            ("systemd:domain=INET:index=7", "systemd has handed over no such socket"),
+            ("systemd:domain=INET:name=web", "systemd has handed over no such socket"),
+        ):
+            config = load(listen=[words], sets=["storage.url=none"], environ={}).config
+            with self.assertRaises(CannotListen) as caught:
+                ClawProxyService(config, reactor).privilegedStartService()
+            self.assertIn(f"cannot listen on {words!r}: {why}", str(caught.exception))
         await self.pause(0.01)
 
     async def test_parts_are_stopped_after_the_drain_in_reverse(self) -> None:
