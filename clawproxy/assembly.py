@@ -133,6 +133,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
             "/v1/models/*": models.answer,
             "/v1/tools": tools.answer,
         },
+        models.of_provider,
     )
     site = ProxySite(
         root,

@@ -149,7 +149,10 @@ class Attempt:
         if isinstance(provider, HTTPProvider) and self._verbatim(provider):
             exchange.upstream_dialect = inbound.dialect
             return await self._pass(provider, target, more=more)
-        if inbound.opaque or inbound.operation == "passthrough" or inbound.dialect is None:
+        if inbound.operation == "passthrough":
+            words = f"{inbound.path} is no path of the provider {target.provider!r}"
+            raise ProxyError(Kind.NOT_FOUND, words)
+        if inbound.opaque or inbound.dialect is None:
             raise ProxyError(
                 Kind.UNSUPPORTED_PARAMETER,
                 f"{inbound.path} cannot be answered by the provider {target.provider!r}, which"

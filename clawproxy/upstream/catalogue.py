@@ -128,12 +128,14 @@ class Catalogue:
         self._sources = list(sources)
         self._shelves: OrderedDict[tuple[str, str], _Shelf] = OrderedDict()
 
-    async def lists(self, headers: Headers) -> list[Sequence[Model]]:
+    async def lists(self, headers: Headers, only: str | None = None) -> list[Sequence[Model]]:
         """Give every source's list, as far as it is known in time; never raises for a source.
 
         :param headers: the caller's head.
+        :param only: ask no source but this.
         """
-        shelves = [self._look(source, headers) for source in self._sources]
+        sources = [each for each in self._sources if only in (None, each.name)]
+        shelves = [self._look(source, headers) for source in sources]
         missing = [
             self._waiter(shelf)
             for shelf in shelves

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.listing import HTTPListing
 from clawproxy.web.local import answer_with
 from clawproxy.web.site import ProxyRequest, RawHeaders
-from clawproxy.web.v1 import refuse_method
+from clawproxy.web.v1 import Local, refuse_method
 
 PATH = "/v1/models"
 
@@ -31,8 +32,18 @@ class Models:
         self._wiring: Wiring | None = None
         self._catalogue: Catalogue | None = None
 
-    def answer(self, request: ProxyRequest, target: bytes) -> bool:
-        """Answer, or let a request that is none of ours pass through: a model's deletion."""
+    def of_provider(self, name: str) -> Mapping[str, Local]:
+        """Give what answers ``/{name}/v1/models``: for a provider that has no such path itself, its models alone."""
+        if isinstance(self._board.wiring.providers[name], HTTPProvider):
+            return {}
+        answer = partial(self.answer, only=name)
+        return {PATH: answer, f"{PATH}/*": answer}
+
+    def answer(self, request: ProxyRequest, target: bytes, only: str | None = None) -> bool:
+        """Answer, or let a request that is none of ours pass through: a model's deletion.
+
+        :param only: list this provider's models instead of all.
+        """
         if request.method not in (b"GET", b"HEAD"):
             path = target.partition(b"?")[0].decode("latin-1")
             one = path.strip("/") != PATH.strip("/")
@@ -44,13 +55,13 @@ class Models:
             self._board,
             request,
             target.partition(b"?")[0].decode("latin-1"),
-            lambda lines: self._gather(lines, target),
+            lambda lines: self._gather(lines, target, only),
         )
         return True
 
-    async def _gather(self, lines: RawHeaders, target: bytes) -> bytes:
+    async def _gather(self, lines: RawHeaders, target: bytes, only: str | None) -> bytes:
         path, _, query = target.decode("latin-1").partition("?")
-        models = merge(await self._current().lists(lines))
+        models = merge(await self._current().lists(lines, only))
         anthropic = heads.value(lines, b"anthropic-version") is not None
         shape: Shape = "anthropic" if anthropic else "openai"
         name = unquote(path[len(PATH) :].strip("/"))
@@ -77,7 +88,8 @@ class Models:
             elif wiring.config.providers[name].kind == "demo":
                 sources.append(FixedSource(name, [Model("demo", name, "ClawProxy demo")]))
         sources += self._extra(wiring)
-        sources.append(FixedSource("routes", named_by(wiring.router.rules)))
+        # In a name of no provider's, since each list is kept under its source's.
+        sources.append(FixedSource("(routes)", named_by(wiring.router.rules)))
         return sources
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ class Root(Resource):
     """``/``: the API, the operations' paths, the dashboard, and each provider's own ``/{provider}/v1``.
 
     :param local: what is answered here of ``/v1``.
+    :param local_of: the same of ``/{provider}/v1``, by the provider's name.
     :param pages: further resources by first path segment (``health``, ``api``, ``ui``, …).
     :ivar api: what stands under ``/v1``.
     """
@@ -28,9 +29,11 @@ class Root(Resource):
         board: Switchboard,
         pages: Mapping[bytes, IResource],
         local: Mapping[str, Local] | None = None,
+        local_of: Callable[[str], Mapping[str, Local]] = lambda name: {},
     ) -> None:
         super().__init__()
         self._board = board
+        self._local_of = local_of
         self.api = V1Resource(board, None, local)
         for name, page in pages.items():
             self.putChild(name, page)
@@ -48,9 +51,10 @@ class Root(Resource):
         if path == b"":
             return Front()
         name = path.decode("latin-1")
-        known = name in self._board.wiring.config.providers
-        if known and request.postpath and request.postpath[0] == b"v1":
-            return V1Resource(self._board, name)
+        if name in self._board.wiring.config.providers:
+            rest = next(filter(None, request.postpath or []), b"")
+            if rest == b"v1":
+                return V1Resource(self._board, name, self._local_of(name))
         return Missing(self._board)
 
 
@@ -100,6 +104,7 @@ def counts_of(board: Switchboard) -> Callable[[bytes], bool]:
         first, _, rest = path.partition(b"/")
         if first == b"v1":
             return True
+        rest = rest.lstrip(b"/")
         return (rest == b"v1" or rest.startswith(b"v1/")) and first.decode(
             "latin-1"
         ) in board.wiring.config.providers

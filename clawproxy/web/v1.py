@@ -7,6 +7,7 @@ that its client falls back to HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 
 from twisted.web import server
 from twisted.web.http import RESPONSES
@@ -18,6 +19,9 @@ from clawproxy.relay.exchange import Forward
 from clawproxy.relay.inbound import ENDPOINTS, dialect_of
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.web.site import ProxyRequest, RawHeaders
+
+_PHRASES = {431: b"Request Header Fields Too Large", 426: b"Upgrade Required"}
+"""Those of our own statuses that Twisted has no words for."""
 
 Local = Callable[[ProxyRequest, bytes], bool]
 """Answers a request on a path of its own; false passes it through after all."""
@@ -47,35 +51,55 @@ class V1Resource(Resource):
         """Answer a preflight, refuse what cannot be, and forward everything else."""
         target = self._target(request)
         path = target.partition(b"?")[0].decode("latin-1")
-        if request.method == b"OPTIONS" and self._preflight(request):
-            return server.NOT_DONE_YET
+        local = None
+        if path not in ENDPOINTS:
+            local = self._find_local(path)
+            if local is None and (meant := self._meant(path)) is not None:
+                target = meant.encode() + target[len(path) :]
+                path, local = meant, self._find_local(meant)
         endpoint = ENDPOINTS.get(path)
+        known = endpoint is not None or local is not None
+        if request.method == b"OPTIONS" and self._preflight(request, known=known):
+            return server.NOT_DONE_YET
         if _wants_websocket(request):
             words = "WebSockets are not spoken here; use HTTP with stream: true"
             self.refuse(request, path, ProxyError(Kind.UPGRADE_REQUIRED, words))
         elif endpoint is not None and request.method != b"POST":
-            words = f"{path} takes POST, not {request.method.decode('latin-1')}"
+            words = f"{path} takes POST, not {request.method.decode('latin-1')[:40]}"
             allow = (("Allow", "POST, OPTIONS"),)
             self.refuse(request, path, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
-        elif endpoint is not None or not self._answered_here(request, path, target):
+        elif local is None or not local(request, target):
             Forward(self._board, request, target, self._pinned).begin()
         return server.NOT_DONE_YET
-
-    def _answered_here(self, request: ProxyRequest, path: str, target: bytes) -> bool:
-        local = self._local.get(path) or self._local.get(path.rpartition("/")[0] + "/*")
-        return local is not None and local(request, target)
 
     def _target(self, request: ProxyRequest) -> bytes:
         """Give path and query from ``/v1`` on, byte for byte as the caller sent them."""
         target: bytes = request.uri.lstrip(b"/")
         if self._pinned is not None:
-            target = target.partition(b"/")[2]
+            target = target.partition(b"/")[2].lstrip(b"/")
         return b"/" + target
 
-    def _preflight(self, request: ProxyRequest) -> bool:
+    def _find_local(self, path: str) -> Local | None:
+        """Find what answers a path here; models' names have slashes in them."""
+        return self._local.get(path) or self._local.get("/".join(path.split("/", 3)[:3]) + "/*")
+
+    def _meant(self, path: str) -> str | None:
+        """Give the path of ours that is meant by another spelling of it, if one is.
+
+        A base URL that ends in a slash doubles one, some clients append one, and RFC 3986 §6.2.2 lets
+        anybody escape letters. What is passed through goes as it came; these would miss their route.
+        """
+        if "//" not in path and "%" not in path and not path.endswith("/"):
+            return None
+        plain = "/" + "/".join(filter(None, unquote(path, "latin-1").split("/")))
+        return plain if plain in ENDPOINTS or plain in self._local else None
+
+    def _preflight(self, request: ProxyRequest, *, known: bool) -> bool:
+        """Answer a preflight; to a page, so is one that forgot to say which method it is for, on a path of ours."""
         cors = self._board.wiring.cors
-        asked = request.requestHeaders.getRawHeaders(b"access-control-request-method")
-        if not cors or asked is None:
+        headers = request.requestHeaders
+        asked = headers.hasHeader(b"access-control-request-method")
+        if not cors or not (asked or (known and headers.hasHeader(b"origin"))):
             return False
         names = request.requestHeaders.getRawHeaders(b"access-control-request-headers")
         private = request.requestHeaders.getRawHeaders(b"access-control-request-private-network")
@@ -155,5 +179,5 @@ def _wants_websocket(request: ProxyRequest) -> bool:
 
 
 def _phrase(status: int) -> bytes:
-    phrase: bytes = RESPONSES.get(status, b"Status")
+    phrase: bytes = RESPONSES.get(status) or _PHRASES.get(status, b"Status")
     return phrase

@@ -102,6 +102,68 @@ class PathTests(V1Case):
             line = self.upstream_line("POST", target, ASK)
             self.assertEqual(line, f"POST {expected} HTTP/1.1".encode(), target)
 
+    def test_other_spellings_of_paths_that_are_understood(self) -> None:
+        for target in (
+            "/v1//messages?beta=true",
+            "/v1/messages/?beta=true",
+            "///v1///messages//?beta=true",
+            "/v1/%6Dessages?beta=true",
+            "/%761/messages?beta=true",
+        ):
+            line = self.upstream_line("POST", target, ASK)
+            self.assertEqual(line, b"POST /v1/messages?beta=true HTTP/1.1", target)
+            reply = self.ask("GET", target)
+            self.assertEqual(reply.status, 405, target)
+            reply = self.ask("POST", target, body=b"{}")
+            self.assertIn("model", json.loads(reply.body)["error"]["message"])
+        for target in ("/openai//v1/chat/completions/", "//openai/v1//chat//completions"):
+            line = self.upstream_line("POST", target, ASK)
+            self.assertEqual(line, b"POST /v1/chat/completions HTTP/1.1", target)
+        for target in ("/v1/messages%3Fx", "/v1/Messages", "/v1/./messages", "/v1/messages;x"):
+            line = self.upstream_line("POST", target, ASK)
+            self.assertEqual(line, f"POST {target} HTTP/1.1".encode(), target)
+
+    def test_what_counts_does_so_however_it_is_spelled(self) -> None:
+        for target in ("/v1//messages/", "/%761/messages", "/anthropic//v1/messages"):
+            caller = self.send("POST", target, body=ASK)
+            self.assertEqual(self.proxy.assembly.drain.in_flight, 1, target)
+            caller.leave()
+
+    def test_models_have_slashes_in_their_names(self) -> None:
+        self.proxy = MemoryProxy(
+            "providers.anthropic=null",
+            "providers.openai=null",
+            "routes=[{match: vendor/model, provider: demo}]",
+        )
+        for target in ("/v1/models/vendor/model", "/v1/models/vendor%2Fmodel"):
+            reply = self.ask("GET", target)
+            self.assertEqual((reply.status, json.loads(reply.body)["id"]), (200, "vendor/model"))
+        self.assertEqual(self.ask("GET", "/v1/models/vendor/other").status, 404)
+
+    def test_a_provider_that_has_no_paths_of_its_own(self) -> None:
+        for target, headers in (
+            ("/demo/v1/models", {}),
+            ("/demo/v1/models/", {"Anthropic-Version": "2023-06-01"}),
+            ("/demo//v1//models", {}),
+        ):
+            reply = self.ask("GET", target, headers)
+            self.assertEqual(reply.status, 200)
+            self.assertEqual([each["id"] for each in json.loads(reply.body)["data"]], ["demo"])
+        self.assertEqual(json.loads(self.ask("GET", "/demo/v1/models/demo").body)["id"], "demo")
+        self.assertEqual(self.ask("GET", "/demo/v1/models/gpt-5").status, 404)
+        for method in ("GET", "POST"):
+            reply = self.ask(method, "/demo/v1/files")
+            self.assertEqual(reply.status, 404)
+            self.assertIn("'demo'", json.loads(reply.body)["error"]["message"])
+
+    def test_phrases(self) -> None:
+        caller = self.proxy.caller()
+        caller.write(b"GET /v1/x HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 1_048_576)
+        self.assertTrue(
+            caller.read().startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        )
+        caller.leave()
+
     def test_passed_through_paths(self) -> None:
         for target, expected in (
             ("/v1/files/a%2Fb%20c/content?x=%26", "/v1/files/a%2Fb%20c/content?x=%26"),
@@ -141,6 +203,13 @@ class CORSTests(V1Case):
             )
             self.assertIsNone(reply["access-control-allow-private-network"])
         self.assertEqual(self.proxy.reactor.tcpClients, [])
+
+    def test_preflight_without_a_method(self) -> None:
+        page = {"Origin": "https://page.example"}
+        for path in ("/v1/messages", "/v1/models", "/v1/tools", "/openai/v1/chat/completions"):
+            reply = self.ask("OPTIONS", path, page)
+            self.assertEqual((reply.status, reply["access-control-allow-origin"]), (204, "*"))
+            self.assertEqual(self.ask("OPTIONS", path).status, 405)
 
     def test_private_network_preflight(self) -> None:
         asks = {**self.ASKS, "Access-Control-Request-Private-Network": "true"}
