@@ -72,7 +72,8 @@ def forward_error(
         provider=exchange.provider or "-",
         error=error,
     )
-    beta = inbound.first.get(b"anthropic-beta", b"")
+    # A list may be spread over several lines (RFC 9110 §5.2), and clients do so.
+    beta = b",".join(value for name, value in inbound.headers if name.lower() == b"anthropic-beta")
     _forward_log.warn(
         "forward_error request_id={request_id} provider={provider} model={model}"
         " stream={stream} body_bytes={body_bytes} has_thinking={has_thinking}"

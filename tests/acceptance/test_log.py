@@ -57,6 +57,13 @@ class LogTests(ErrorCase):
         ]
         self.assertGreaterEqual(len(lines), 2, "there is no human-readable line")
 
+    def test_flags_on_several_lines(self) -> None:
+        """A list of flags may be spread over header lines of the same name."""
+        start = len(self.proxy.log)
+        headers = [*ANTHROPIC.items(), ("anthropic-beta", "one"), ("anthropic-beta", "two,three")]
+        post(self.proxy.port, "/refused-anthropic/v1/messages", message("m"), headers)
+        self.assertEqual(self.line(start)["beta"], "one,two,three")
+
     def test_hostile_values(self) -> None:
         """Whatever a caller writes, it is one line, and its fields stay apart."""
         start = len(self.proxy.log)
