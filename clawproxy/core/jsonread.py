@@ -31,6 +31,15 @@ _KINDS: dict[str, Kind] = {
     "n": "null",
 }
 
+_NAMES: dict[type, str] = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+
 _raws = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _values = msgspec.json.Decoder()
 
@@ -74,7 +83,8 @@ def _tolerant(data: bytes, *, clean: bool) -> object:
     except json.JSONDecodeError as error:
         position = len(text[: error.pos].encode("utf-8", "surrogateescape"))
         raise JSONError(
-            f"not JSON: {error.msg}", position + len(data) - len(data.removeprefix(BOM))
+            f"not JSON: {error.msg.removesuffix(' at')}",
+            position + len(data) - len(data.removeprefix(BOM)),
         ) from None
     except RecursionError:
         raise JSONError("JSON nested too deeply") from None
@@ -169,8 +179,9 @@ def scan(body: bytes) -> list[tuple[str, int, int, int]]:
 
     :raises JSONError: if the body is not JSON, or not an object.
     """
-    if not isinstance(_tolerant(body, clean=False), dict):
-        raise JSONError("not a JSON object")
+    value = _tolerant(body, clean=False)
+    if not isinstance(value, dict):
+        raise JSONError(f"{_NAMES[type(value)]}, not an object")
     # From here on the text is known to be an object, so the patterns cannot miss.
     position = len(body) - len(body.removeprefix(BOM))
     position = _skip(SPACE, body, position) + 1

@@ -144,8 +144,8 @@ def _look_closely(inbound: Inbound, endpoint: Endpoint) -> None:
     try:
         members = peek(inbound.decoded)
     except JSONError as error:
-        found = "an empty body" if not inbound.decoded.strip() else str(error)
-        words = f"the request body must be a JSON object; found {found}"
+        found = "empty" if not inbound.decoded.strip() else str(error)
+        words = f"the request body must be a JSON object; it is {found}"
         raise ProxyError(Kind.INVALID_JSON, words) from None
     model = members.text("model")
     if not model:

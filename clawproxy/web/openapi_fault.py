@@ -43,7 +43,7 @@ class Reason:
 REASONS: Mapping[Kind, Reason] = {
     Kind.INVALID_JSON: Reason(
         "the body is empty, not JSON, no JSON object, or its content coding cannot be undone",
-        "the request body must be a JSON object; found an empty body",
+        "the request body must be a JSON object; it is empty",
     ),
     Kind.MISSING_FIELD: Reason(
         "the model, or the list of messages where the path has one, is missing or of the wrong type",

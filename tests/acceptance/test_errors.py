@@ -126,6 +126,15 @@ class BodyTests(ErrorCase):
                 self.assertOpenAIError(ask(body), 400, "invalid_json")
         self.assertEqual(self.up.asked, [])
 
+    def test_it_says_what_was_found(self) -> None:
+        for body, words in (
+            (b" ", "it is empty"),
+            (b"[]", "it is an array, not an object"),
+            (b"{", "it is not JSON: "),
+        ):
+            error = parsed(self.messages(body))["error"]["message"]
+            self.assertTrue(error.startswith(f"the request body must be a JSON object; {words}"))
+
     def test_missing_fields(self) -> None:
         """`model`, or `messages` where the path has it, missing or of the wrong type: missing_field."""
         for missing, wrong in (

@@ -94,6 +94,19 @@ class PeekTests(SynchronousTestCase):
         for body in (b"", b"  ", b"[]", b'"x"', b'{"a"', b'{"a":1}}', b'{"a":' + b"[" * 200_000):
             self.assertRaises(JSONError, peek, body)
 
+    def test_words_of_faults(self) -> None:
+        """They go on from "it is", and end in the place where that is known."""
+        for body, words in (
+            (b"[]", "an array, not an object"),
+            (b'"x"', "a string, not an object"),
+            (b"1.5", "a number, not an object"),
+            (b"true", "a boolean, not an object"),
+            (b"null", "null, not an object"),
+            (b"{'a'}", "not JSON: Expecting property name enclosed in double quotes (byte 1)"),
+            (b'{"a":"\x00"}', "not JSON: Invalid control character (byte 6)"),
+        ):
+            self.assertEqual(str(self.assertRaises(JSONError, peek, body)), words)
+
     @settings(deadline=None, max_examples=200)
     @given(
         st.dictionaries(
