@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -93,9 +93,14 @@ def json_line(event: LogEvent) -> str:
         if name not in _SKIPPED and name not in line and not name.startswith("log_"):
             line[name] = _plain(value)
     try:
-        return msgspec.json.encode(line).decode() + "\n"
+        return _json(line)
     except UnicodeEncodeError:  # a lone surrogate: of a file's name, or of somebody's JSON
         return json.dumps(line) + "\n"
+
+
+def _json(line: Mapping[str, object]) -> str:
+    text = msgspec.json.encode(line).decode("utf-8", "replace")
+    return (text if text.isascii() else text.translate(_SEPARATORS)) + "\n"
 
 
 def _bounded(value: object) -> object:
@@ -105,6 +110,9 @@ def _bounded(value: object) -> object:
 def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
+
+_SEPARATORS = {code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), 0x2028, 0x2029)}
+"""What JSON takes as it is, and many a reader of lines (Python's ``splitlines``) for the end of one."""
 
 _CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
@@ -157,7 +165,7 @@ class Observer:
                 "message": str(AccessLine(exchange)),
             }
             line.update((name, _bounded(fields[name])) for name in _ACCESS_FIELDS)
-            self._lines.append(msgspec.json.encode(line).decode("utf-8", "replace") + "\n")
+            self._lines.append(_json(line))
         else:
             self._lines.append(
                 f"{moment[:19]}+0000 [clawproxy.access#info] {AccessLine(exchange)}\n"

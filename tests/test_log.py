@@ -170,6 +170,19 @@ class ObserverTests(SynchronousTestCase):
         )
         self.assertNotIn("request_headers", line)
 
+    def test_a_line_is_one_for_every_reader_of_lines(self) -> None:
+        odd = "a\u2028b\u2029c\x85d\x0be\x1cf"
+        observer = self.observer(format="json")
+        observer.access(exchange(model=odd, error=odd))
+        observer.flush()
+        lines = [
+            *self.stream.getvalue().splitlines(),
+            *json_line({"log_format": "{odd}", "odd": odd}).splitlines(),
+        ]
+        self.assertEqual(len(lines), 2)
+        self.assertEqual(json.loads(lines[0])["model"], odd)
+        self.assertEqual(json.loads(lines[1])["odd"], odd)
+
     def test_a_model_cannot_forge_a_line(self) -> None:
         observer = self.observer()
         observer.access(exchange(model="x\nforged", path="/v1/x\x1b[0m y"))
