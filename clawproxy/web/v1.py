@@ -89,9 +89,7 @@ class V1Resource(Resource):
         A base URL that ends in a slash doubles one, some clients append one, and RFC 3986 §6.2.2 lets
         anybody escape letters. What is passed through goes as it came; these would miss their route.
         """
-        if "//" not in path and "%" not in path and not path.endswith("/"):
-            return None
-        plain = "/" + "/".join(filter(None, unquote(path, "latin-1").split("/")))
+        plain = plain_path(path)
         return plain if plain in ENDPOINTS or plain in self._local else None
 
     def _preflight(self, request: ProxyRequest, *, known: bool) -> bool:
@@ -115,6 +113,13 @@ class V1Resource(Resource):
     def refuse(self, request: ProxyRequest, path: str, error: ProxyError) -> None:
         """Answer with an error without an exchange."""
         refuse(self._board, request, path, error)
+
+
+def plain_path(path: str) -> str:
+    """Spell a path without doubled slashes, one at its end, or escapes."""
+    if "//" not in path and "%" not in path and not path.endswith("/"):
+        return path
+    return "/" + "/".join(filter(None, unquote(path, "latin-1").split("/")))
 
 
 def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyError) -> None:
@@ -149,7 +154,7 @@ def refusal(board: Switchboard) -> Callable[[ProxyRequest, ProxyError], None]:
     """Make what refuses requests that no resource gets to see."""
 
     def answer(request: ProxyRequest, error: ProxyError) -> None:
-        path = request.path.decode("latin-1")
+        path = plain_path(request.path.decode("latin-1"))
         at = path.find("/v1")
         refuse(board, request, path[at:] if at >= 0 else path, error)
 

@@ -123,6 +123,13 @@ class PathTests(V1Case):
             line = self.upstream_line("POST", target, ASK)
             self.assertEqual(line, f"POST {target} HTTP/1.1".encode(), target)
 
+    def test_what_is_refused_unread_is_so_in_the_dialect_that_is_meant(self) -> None:
+        self.proxy = MemoryProxy("server.max_body=10")
+        for target in ("/v1//messages", "/anthropic//v1/messages/", "/v1/%6dessages"):
+            reply = self.ask("POST", target, body=ASK)
+            self.assertEqual(reply.status, 413)
+            self.assertEqual(json.loads(reply.body)["error"]["type"], "request_too_large")
+
     def test_what_counts_does_so_however_it_is_spelled(self) -> None:
         for target in ("/v1//messages/", "/%761/messages", "/anthropic//v1/messages"):
             caller = self.send("POST", target, body=ASK)
