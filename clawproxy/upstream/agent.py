@@ -37,6 +37,7 @@ from zope.interface import implementer
 from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Connection, H1Response, RawHeaders
 from clawproxy.upstream.pool import Origin, Pool
+from clawproxy.upstream.tls import NameChecking
 
 ATTEMPT_DELAY = 0.1
 """Seconds between the attempts at a name's several addresses (RFC 8305 §5 allows 100 ms)."""
@@ -166,7 +167,7 @@ class UpstreamAgent:
         if origin.scheme != "https":
             return tcp
         creator = self._policy.creatorForNetloc(origin.host.encode("ascii"), origin.port)
-        return wrapClientTLS(creator, tcp)
+        return wrapClientTLS(NameChecking(creator, origin.host), tcp)
 
     def request(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet.error import (
     ConnectError,
     ConnectionDone,
@@ -74,7 +74,15 @@ def connect_failure(reason: Failure, host: str, port: int) -> UpstreamFailure:
         return UpstreamFailure(
             "connect", f"TLS with {where} failed: its certificate is not one of {host!r}"
         )
-    if isinstance(error, ConnectError | ConnectionLost | ConnectionDone):
+    if isinstance(error, CertificateError):
+        return UpstreamFailure(
+            "connect", f"TLS with {where} failed: its certificate names no host (subjectAltName)"
+        )
+    if isinstance(error, ConnectionLost | ConnectionDone):
+        return UpstreamFailure(
+            "connect", f"connection to {where} failed: it was closed in the handshake"
+        )
+    if isinstance(error, ConnectError):
         return UpstreamFailure("connect", f"connection to {where} failed: {error}")
     return UpstreamFailure(
         "connect", f"connection to {where} failed: {type(error).__name__}: {error}"

@@ -17,7 +17,9 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _made(common: str, key: Any, issuer: str, signer: Any, *, authority: bool) -> x509.Certificate:
+def _made(
+    common: str, key: Any, issuer: str, signer: Any, *, authority: bool, named: bool = True
+) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName([x509.DNSName(common)])
     builder = (
@@ -30,7 +32,7 @@ def _made(common: str, key: Any, issuer: str, signer: Any, *, authority: bool) -
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
-    if not authority:
+    if named and not authority:
         builder = builder.add_extension(names, critical=False)
     return builder.sign(signer, hashes.SHA256())
 
@@ -64,6 +66,14 @@ def signed_pem(name: str) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _made(name, key, "test authority", authority()[0], authority=False)
     return _pem(certificate, key)
+
+
+@cache
+def nameless_pem(name: str) -> bytes:
+    """A signed one as they were made long ago: its name stands where nobody looks any more (RFC 9525 §2)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer = authority()[0]
+    return _pem(_made(name, key, "test authority", signer, authority=False, named=False), key)
 
 
 @cache

@@ -106,6 +106,22 @@ class UpstreamTests(TLSCase):
         caller = await self.start(certificates.signed_pem("elsewhere.example"))
         await self.refused(caller, "its certificate is not one of 'localhost'")
 
+    async def test_no_name_at_all(self) -> None:
+        caller = await self.start(certificates.nameless_pem("localhost"))
+        await self.refused(caller, "its certificate names no host")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_hung_up_in_the_handshake(self) -> None:
+        class Shy(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.loseConnection()
+
+        port = reactor.listenTCP(0, Factory.forProtocol(Shy), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        await self.proxy(f"providers.anthropic.base_url=https://localhost:{port.getHost().port}")
+        await self.refused(await self.caller(), "failed: it was closed in the handshake")
+
     async def test_no_tls_at_all(self) -> None:
         port = reactor.listenTCP(0, Factory.forProtocol(Plain), interface="127.0.0.1")
         self.addCleanup(port.stopListening)

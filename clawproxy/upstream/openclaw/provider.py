@@ -43,6 +43,7 @@ from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
 from clawproxy.upstream.provider import CallContext, EventSink, Run
+from clawproxy.upstream.tls import NameChecking
 
 ROSTER_AGE = 60.0
 """Seconds after which the agents are asked for anew: with the next tick, or when somebody looks."""
@@ -55,7 +56,7 @@ def endpoint_for(reactor: object, address: GatewayAddress, timeout: float) -> IS
     plain = HostnameEndpoint(reactor, address.host, address.port, timeout)
     if not address.secure:
         return plain
-    return wrapClientTLS(optionsForClientTLS(address.host), plain)
+    return wrapClientTLS(NameChecking(optionsForClientTLS(address.host), address.host), plain)
 
 
 class OpenClawProvider(Service):
