@@ -66,6 +66,22 @@ class Check(CommandTestCase):
         self.assertIn("did you mean server?", lines[0])
         self.assertTrue(lines[1].startswith(f"{path}:2: log.level: found 'loud', expected one of"))
 
+    def test_a_terminal_that_knows_ascii_alone(self) -> None:
+        raw = io.BytesIO()
+        self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+        self.assertEqual(self.run_("check", "--set", "routes=[{match: é, provider: demo}]"), 0)
+        self.assertIn(rb"match: \xe9", raw.getvalue())
+
+    def test_a_working_directory_that_is_gone(self) -> None:
+        before = Path.cwd()
+        self.addCleanup(os.chdir, before)
+        gone = self.folder / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        self.assertEqual(self.run_("check"), 1)
+        self.assertIn("a working directory that has been deleted", self.err.getvalue())
+
     def test_a_missing_file(self) -> None:
         self.assertEqual(self.run_("check", "--config", str(self.folder / "gone.yaml")), 1)
         self.assertIn("no such file", self.err.getvalue())

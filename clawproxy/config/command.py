@@ -7,6 +7,7 @@ import secrets
 import sys
 from argparse import Namespace
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from clawproxy.cli import add_config_options, load_config
@@ -39,6 +40,8 @@ def check(arguments: Namespace) -> int:
     for warning in loaded.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     sys.stderr.flush()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know less than UTF-8
     sys.stdout.write(show.to_yaml(loaded.config))
     sys.stdout.flush()
     return 0

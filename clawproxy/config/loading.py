@@ -66,7 +66,7 @@ def load(
     :raises ConfigError: with every mistake that there is.
     """
     environ = os.environ if environ is None else environ
-    cwd = FilePath.cwd() if cwd is None else cwd
+    cwd = _cwd() if cwd is None else cwd
     reading = Reading(_home() if home is None else home)
     sources = ["defaults"]
     tree = plain({"providers": {"anthropic": {}, "openai": {}, "demo": {}}}, DEFAULTS)
@@ -112,6 +112,14 @@ def load(
     return Loaded(
         config, tuple(sources), (*notes, *layer.warnings, *coherence.warnings(config)), file
     )
+
+
+def _cwd() -> FilePath:
+    try:
+        return FilePath.cwd()
+    except FileNotFoundError:
+        found = "a working directory that has been deleted"
+        raise ConfigError([Mistake(".", "", found, "one that is there")]) from None
 
 
 def _home() -> FilePath:
