@@ -7,10 +7,23 @@ that is meant literally.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 
 from attrs import field, frozen
+
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "backlog", "interface"),
+    "ssl": (
+        *("port", "privateKey", "certKey", "sslmethod", "interface", "backlog"),
+        *("extraCertChain", "dhParameters"),
+    ),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "systemd": ("domain", "index", "name"),
+}
+"""What Twisted's own types take, in the order in which arguments without a name are read."""
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Interfaces that mean all of them."""
@@ -29,15 +42,20 @@ class Endpoint:
     arguments: tuple[str, ...] = ()
     options: Mapping[str, str] = field(factory=dict)
 
+    def value(self, name: str) -> str | None:
+        """Give an argument by its name, whether it was written with it or not."""
+        named = dict(zip(TAKES.get(self.kind, ()), self.arguments, strict=False))
+        return self.options.get(name, named.get(name))
+
     @property
     def port(self) -> str | None:
         """The port of a ``tcp`` or ``ssl`` endpoint, as written."""
-        return self.options.get("port", self.arguments[0] if self.arguments else None)
+        return self.value("port")
 
     @property
     def interface(self) -> str:
         """The address that a network endpoint binds; empty for all."""
-        return self.options.get("interface", "")
+        return self.value("interface") or ""
 
     def reachable_from_elsewhere(self) -> bool:
         """Say whether other machines may reach it, as far as the string tells.
@@ -98,6 +116,7 @@ def check(description: str) -> str:
     :raises ValueError: it cannot work; says why.
     """
     endpoint = split(description)
+    _check_arguments(endpoint)
     match endpoint.kind:
         case "tcp" | "tcp6" | "ssl":
             port = endpoint.port or ""
@@ -105,8 +124,15 @@ def check(description: str) -> str:
                 raise ValueError(f"{endpoint.kind}: needs a port from 0 to 65535")
             _check_interface(endpoint.interface)
         case "unix":
-            if not ("".join(endpoint.arguments[:1]) or endpoint.options.get("address")):
+            if not endpoint.value("address"):
                 raise ValueError("unix: needs a path")
+            if re.fullmatch("[0-7]{1,4}", endpoint.value("mode") or "0") is None:
+                raise ValueError("mode takes an octal number, as in mode=660")
+        case "systemd":
+            if endpoint.value("domain") not in ("INET", "INET6", "UNIX"):
+                raise ValueError("systemd: needs a domain: INET, INET6 or UNIX")
+            if (endpoint.value("index") is None) == (endpoint.value("name") is None):
+                raise ValueError("systemd: needs an index or a name, and one of them only")
         case "tls":
             if not (endpoint.arguments or endpoint.options):
                 raise ValueError("tls: needs a directory of certificates")
@@ -115,6 +141,21 @@ def check(description: str) -> str:
                 "it has to begin with a type, as tcp:8080 or unix:/run/clawproxy.sock do"
             )
     return description
+
+
+def _check_arguments(endpoint: Endpoint) -> None:
+    names = TAKES.get(endpoint.kind)
+    if names is None:
+        return
+    unknown = next((name for name in endpoint.options if name not in names), None)
+    if unknown is not None:
+        raise ValueError(f"{endpoint.kind}: takes {', '.join(names)}, and no {unknown!r}")
+    taken = names[: len(endpoint.arguments)]
+    if len(endpoint.arguments) > len(names) or set(taken) & set(endpoint.options):
+        # As tcp:8080:interface=::1 does, which everybody writes once.
+        raise ValueError(r"a colon inside a value is written \:, as in interface=\:\:1")
+    if not (endpoint.value("backlog") or "0").isdecimal():
+        raise ValueError("backlog takes a whole number")
 
 
 def _check_interface(interface: str) -> None:
