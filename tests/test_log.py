@@ -15,10 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.config import load
 from clawproxy.config.model import LogConfig
+from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.record import Client, Exchange, Usage
 from clawproxy.log import ACCESS_DELAY, Observer, json_line, stream_of, text_line
 from clawproxy.relay.accesslog import AccessLine
 from clawproxy.testing import MemoryProxy
+from clawproxy.upstream.demo import DemoProvider
 from tests.wire import OK, STREAM_HEAD, chunk
 
 LINE = re.compile(
@@ -327,6 +329,27 @@ class ForwardErrorTests(SynchronousTestCase):
         upstream.write(STREAM_HEAD + chunk(b"data: "))
         upstream.reset()
         self.expect(phase="body", client="connected")
+
+    def test_providers_that_answer_by_themselves(self) -> None:
+        for kind, phase in (
+            (Kind.UPSTREAM_UNREACHABLE, "connect"),
+            (Kind.UPSTREAM_TIMEOUT, "headers"),
+            (Kind.RATE_LIMIT, ""),
+        ):
+
+            def start(
+                _: object, turn: object, context: object, sink: Any, kind: Kind = kind
+            ) -> None:
+                sink.ended(ProxyError(kind, "the gateway is gone"))
+
+            self.events.clear()
+            self.patch(DemoProvider, "start", start)
+            self.ask(b'{"model":"demo","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}')
+            self.assertIn(b"the gateway is gone", self.caller.read())
+            if phase:
+                self.expect(provider="demo", model="demo", phase=phase, error="the gateway is gone")
+            else:
+                self.assertNotIn("forward_error", str([formatEvent(each) for each in self.events]))
 
     def test_caller_that_left_before_a_connection(self) -> None:
         self.ask()

@@ -12,8 +12,10 @@ from zope.interface import implementer
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects.events import Event
 from clawproxy.core.dialects.turn import Turn
-from clawproxy.core.errors import ProxyError
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.relay import accesslog
 from clawproxy.relay.speaker import Speaker
+from clawproxy.upstream.failure import Phase
 from clawproxy.upstream.provider import CallContext, Run, TurnProvider
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class TurnAnswer:
             error = await self._done
         finally:
             self._speaker.hush()
+        if error is not None:
+            self._log(error)
         if error is not None and not self._begun:
             forward.request.unregisterProducer()
             return error
@@ -65,6 +69,13 @@ class TurnAnswer:
         else:
             self._speaker.finish()
         return None
+
+    def _log(self, error: ProxyError) -> None:
+        """Log what kept the provider from answering; what it has to say of the request is an answer."""
+        if error.kind in (Kind.UPSTREAM_UNREACHABLE, Kind.UPSTREAM_TIMEOUT):
+            before: Phase = "connect" if error.kind is Kind.UPSTREAM_UNREACHABLE else "headers"
+            phase = "body" if self._begun else before
+            accesslog.forward_error(self._forward, phase, error.message, gone=False)
 
     # What the provider calls.
 

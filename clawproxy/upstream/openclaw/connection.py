@@ -29,6 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.failure import connect_failure
 from clawproxy.upstream.openclaw.address import GatewayAddress, GatewayState
 from clawproxy.upstream.openclaw.backoff import Backoff
 from clawproxy.upstream.openclaw.frames import JSON, Event, FrameError, Response
@@ -339,12 +340,12 @@ class GatewayConnection(Service):
     def _unmade(self, failure: Failure, attempt: _Attempt) -> None:
         attempt.connecting = None
         if not attempt.over:
+            why = connect_failure(failure, self._address.host, self._address.port).message
             self._end(
                 attempt,
                 Refusal(
                     Obstacle.UNREACHABLE,
-                    f"No connection to the gateway at {self._address.authority}: "
-                    f"{failure.getErrorMessage()}",
+                    f"{why[:1].upper()}{why[1:]}",
                     "Start the gateway, or correct the provider's url",
                 ),
             )
