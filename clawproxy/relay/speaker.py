@@ -36,6 +36,7 @@ class Speaker:
 
     :param turn: what the caller asked.
     :param keepalive: seconds of the upstream's silence after which the caller gets a ping; 0 for none.
+    :ivar failed: why the answer will not be completed, once that has been said.
     """
 
     def __init__(self, forward: Forward, turn: Turn, keepalive: float) -> None:
@@ -53,7 +54,7 @@ class Speaker:
         self._encoder: StreamEncoder | None = None
         self._events: list[Event] = []
         self._usage: TokenUsage | None = None
-        self._failed: ProxyError | None = None
+        self.failed: ProxyError | None = None
         self._stopped = False
         self._keepalive = keepalive
         self._last_said = 0.0
@@ -87,7 +88,7 @@ class Speaker:
             elif isinstance(event, Stopped):
                 self._stopped = True
             elif isinstance(event, StreamFailed):
-                self._failed = event.error
+                self.failed = event.error
             if encoder is None:
                 self._events.append(event)
             else:
@@ -134,8 +135,8 @@ class Speaker:
             tail = self._encoder.close()
             if tail:
                 self._write(tail)
-            if self._failed is not None:
-                forward.exchange.error = self._failed.message
+            if self.failed is not None:
+                forward.exchange.error = self.failed.message
                 forward.end("error", whole=whole)
             elif not self._stopped:
                 forward.exchange.error = "the answer ended before its end"
@@ -143,8 +144,8 @@ class Speaker:
             else:
                 forward.end("ok")
             return
-        if self._failed is not None:
-            forward.fail(self._failed)
+        if self.failed is not None:
+            forward.fail(self.failed)
             return
         self._finish_whole()
 

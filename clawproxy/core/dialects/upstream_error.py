@@ -115,12 +115,14 @@ def openai_fault(error: object) -> ProxyError:
     code = fields.get("code")
     param = fields.get("param")
     kind = _OPENAI.get(_text(code)) or _OPENAI.get(_text(fields.get("type")))
-    if isinstance(code, int) and not isinstance(code, bool) and kind in (None, Kind.API):
-        kind = _of_status(code)
+    status = code if type(code) is int and 400 <= code < 600 else 0  # gateways pass theirs on
+    if status and kind in (None, Kind.API):
+        kind = _of_status(status)
     return ProxyError(
         kind or Kind.API,
         _message(fields),
         param=param if isinstance(param, str) else None,
+        status=status,
         code=code if isinstance(code, str) and code else None,
     )
 
