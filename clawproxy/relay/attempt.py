@@ -185,14 +185,16 @@ class Attempt:
         dialect = DIALECTS[provider.dialect]
         self.forward.exchange.upstream_dialect = provider.dialect
         version = self.wiring.accounts[provider.name].version
+        demoted = self._demoted(provider)
         body = dialect.build_request(
-            turn, model=target.model, stream=turn.stream, api_version=version
+            turn, model=target.model, stream=turn.stream or demoted, api_version=version
         )
         ask = Ask("POST", dialect.path.encode(), self.headers(provider, translated=True), body)
         self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
         answer = await self.obtain(provider, ask, more=more)
         if isinstance(answer, str):
             return answer
+        self.forward.exchange.demoted = demoted and answer.code == 200
         keepalive = provider.config.keepalive
         try:
             error = await Translation(

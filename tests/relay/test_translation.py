@@ -162,3 +162,42 @@ class FailoverTests(SynchronousTestCase):
         for n in range(4000):
             self.assertIn(b'"text":"%06d"' % n, told)
         self.assertIn(b"message_stop", told)
+
+
+class DemotionTests(SynchronousTestCase):
+    """``demote_nonstreaming`` is the provider's, whatever the caller speaks."""
+
+    def test_callers_of_other_dialects(self) -> None:
+        events = (
+            {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 3}}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}},
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "text_delta", "text": "yes"},
+            },
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn"},
+                "usage": {"output_tokens": 2},
+            },
+            {"type": "message_stop"},
+        )
+        for path, asked in (
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+            ("/v1/responses", {"input": "hi"}),
+        ):
+            proxy = MemoryProxy(
+                "providers.anthropic.demote_nonstreaming=true", "providers.anthropic.api_key=k"
+            )
+            caller = proxy.caller()
+            caller.post(path, json.dumps({"model": "claude-x", **asked}).encode())
+            upstream = proxy.upstream()
+            self.assertIn(b'"stream":true', upstream.request())
+            body = b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in events)
+            upstream.write(STREAM_HEAD + chunk(body) + b"0\r\n\r\n")
+            top, _, told = caller.read().partition(b"\r\n\r\n")
+            self.assertIn(b"application/json", top)
+            self.assertIn(b'"yes"', told)
+            self.assertTrue(proxy.exchanges[0].demoted)
