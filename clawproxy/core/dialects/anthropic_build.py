@@ -18,7 +18,9 @@ from typing import Any
 
 import msgspec
 
-from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode, is_object
+from clawproxy.core.dialects.anthropic_schema import OpenObject, closed
+from clawproxy.core.dialects.anthropic_tools import cached, write_choice, write_tools
+from clawproxy.core.dialects.rawjson import encode, is_object
 from clawproxy.core.dialects.traits import (
     MIN_BUDGET,
     NEWEST,
@@ -28,10 +30,7 @@ from clawproxy.core.dialects.traits import (
     default_max_tokens,
 )
 from clawproxy.core.dialects.turn import (
-    CacheControl,
-    CustomTool,
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
@@ -40,10 +39,8 @@ from clawproxy.core.dialects.turn import (
     PlainText,
     RefusalPart,
     RemoteUrl,
-    ServerTool,
     TextPart,
     ThinkingPart,
-    Tool,
     ToolCallPart,
     ToolResultPart,
     Turn,
@@ -57,6 +54,9 @@ Json = dict[str, Any]
 
 NO_SAMPLING_SINCE = "2026-10-21"
 """The first ``anthropic-version`` that answers 400 to ``temperature``, ``top_p`` and ``top_k``."""
+
+PAIRLESS: Version = (4, 1)
+"""The first models that answer 400 to ``temperature`` and ``top_p`` together."""
 
 OPENING = "(The conversation begins.)"
 """Stands for the user's first words where a conversation has none, since the API wants a user to
@@ -84,10 +84,10 @@ def build_request(turn: Turn, *, model: str, stream: bool, api_version: str | No
     if system:
         out["system"] = [_text(part) for part in system]
     out["messages"] = _messages(messages, version)
-    tools = _tools(turn)
+    tools = write_tools(turn, version)
     if tools:
         out["tools"] = tools
-    choice = _tool_choice(turn) if tools else None
+    choice = write_choice(turn) if tools else None
     if choice:
         out["tool_choice"] = choice
     forced = choice is not None and choice["type"] in ("any", "tool")
@@ -163,7 +163,7 @@ def _block(part: Part, role: str) -> list[Json]:
         case ImagePart() | FilePart() if role == "assistant":
             raise unsupported(part.where, "an assistant's message cannot hold images or files.")
         case ImagePart():
-            return [_cached({"type": "image", "source": _image(part)}, part.cache)]
+            return [cached({"type": "image", "source": _image(part)}, part.cache)]
         case FilePart():
             return [_document(part)]
         case ToolCallPart():
@@ -175,7 +175,7 @@ def _block(part: Part, role: str) -> list[Json]:
                     custom_arguments(part.arguments) if part.custom else part.arguments
                 ),
             }
-            return [_cached(call, part.cache)]
+            return [cached(call, part.cache)]
         case ToolResultPart():
             return [_tool_result(part)]
         case OpaquePart():
@@ -204,13 +204,7 @@ def _thinking_block(part: ThinkingPart) -> list[Json]:
 
 
 def _text(part: TextPart) -> Json:
-    return _cached({"type": "text", "text": part.text}, part.cache)
-
-
-def _cached(block: Json, cache: CacheControl | None) -> Json:
-    if cache is not None:
-        block["cache_control"] = {"type": "ephemeral"} | ({"ttl": cache.ttl} if cache.ttl else {})
-    return block
+    return cached({"type": "text", "text": part.text}, part.cache)
 
 
 def _image(part: ImagePart) -> Json:
@@ -249,7 +243,7 @@ def _document(part: FilePart) -> Json:
         block["context"] = part.context
     if part.citations:
         block["citations"] = {"enabled": True}
-    return _cached(block, part.cache)
+    return cached(block, part.cache)
 
 
 def _decoded(data: str, part: FilePart) -> str:
@@ -268,65 +262,7 @@ def _tool_result(part: ToolResultPart) -> Json:
         out["content"] = content
     if part.is_error:
         out["is_error"] = True
-    return _cached(out, part.cache)
-
-
-def _tools(turn: Turn) -> list[Json]:
-    allowed = turn.tool_choice.allowed if turn.tool_choice else None
-    return [
-        found
-        for tool in turn.tools
-        if (allowed is None or tool.name in allowed) and (found := _tool(tool)) is not None
-    ]
-
-
-def _tool(tool: Tool) -> Json | None:
-    match tool:
-        case FunctionTool():
-            out: Json = {"name": tool.name}
-            if tool.description:
-                out["description"] = tool.description
-            out["input_schema"] = _schema(tool.parameters)
-            if tool.strict:
-                out["strict"] = True
-            return _cached(out, tool.cache)
-        case CustomTool():
-            return _tool(tool.as_function())
-        case ServerTool():
-            if tool.origin == "anthropic":
-                return msgspec.json.decode(tool.raw, type=dict[str, msgspec.Raw])
-            if tool.optional:
-                return None
-            raise unsupported(tool.where, f"{tool.kind} cannot be expressed for Anthropic.")
-
-
-def _schema(parameters: bytes | None) -> msgspec.Raw | Json:
-    """Return a schema whose top is an object's, as the API requires; OpenAI takes any."""
-    try:
-        members = Object.decode(parameters) if parameters else {}
-    except MALFORMED:
-        members = {}
-    if "type" in members and parameters:
-        return msgspec.Raw(parameters)
-    return {"type": "object", "properties": {}} | members
-
-
-def _tool_choice(turn: Turn) -> Json | None:
-    choice = turn.tool_choice
-    out: Json | None = None
-    if choice is not None:
-        match choice.mode:
-            case "auto":
-                out = {"type": "auto"}
-            case "required":
-                out = {"type": "any"}
-            case "none":
-                return {"type": "none"}
-            case "tool":
-                out = {"type": "tool", "name": choice.name}
-    if turn.parallel_tool_calls is False:
-        out = (out or {"type": "auto"}) | {"disable_parallel_tool_use": True}
-    return out
+    return cached(out, part.cache)
 
 
 def _thinking(
@@ -383,12 +319,24 @@ def _output_config(turn: Turn, effort: str | None) -> Json:
         out["effort"] = effort
     shape = turn.output
     if shape is not None and shape.kind == "json_schema" and shape.schema is not None:
-        out["format"] = {"type": "json_schema", "schema": msgspec.Raw(shape.schema)}
+        out["format"] = {"type": "json_schema", "schema": _output_schema(turn, shape.schema)}
     elif shape is not None and shape.kind != "text":
         raise unsupported(
             field_name(turn, "output"), f"{shape.kind} is not known to Anthropic; a schema is."
         )
     return out
+
+
+def _output_schema(turn: Turn, schema: bytes) -> msgspec.Raw | Json:
+    if turn.dialect == "anthropic":
+        return msgspec.Raw(schema)
+    try:
+        return closed(schema)
+    except OpenObject:
+        raise unsupported(
+            field_name(turn, "output"),
+            "an object without named properties cannot be asked of Anthropic's models.",
+        ) from None
 
 
 def _sampling(turn: Turn, version: Version, api_version: str | None, *, thinking: bool) -> Json:
@@ -406,7 +354,8 @@ def _sampling(turn: Turn, version: Version, api_version: str | None, *, thinking
         if sampling.temperature > 1:
             raise unsupported("temperature", "Anthropic's models take 0 to 1.")
         out["temperature"] = sampling.temperature
-    if sampling.top_p is not None and not (sampling.top_p == 1 and out):
+    alone = "temperature" not in out or (sampling.top_p != 1 and not PAIRLESS <= version < NEWEST)
+    if sampling.top_p is not None and alone:
         out["top_p"] = sampling.top_p
     if sampling.top_k is not None:
         out["top_k"] = sampling.top_k

@@ -418,6 +418,16 @@ class BuildTests(SynchronousTestCase):
             built("anthropic", asked, NEW, api_version="2023-06-01"),
         ):
             self.assertFalse(names & set(out))
+        both = turn("openai_chat", sampling=Sampling(0.5, 0.9))
+        for model, names in (
+            ("claude-sonnet-4-20250514", {"temperature", "top_p"}),
+            ("claude-opus-4-1", {"temperature"}),
+            (OLD, {"temperature"}),
+            ("glm-5", {"temperature", "top_p"}),
+        ):
+            self.assertEqual({"temperature", "top_p"} & set(built("anthropic", both, model)), names)
+        alone = turn("openai_chat", sampling=Sampling(top_p=0.9))
+        self.assertEqual(built("anthropic", alone, OLD)["top_p"], 0.9)
         for name, sampling in (
             ("temperature", Sampling(temperature=1.5)),
             ("frequency_penalty", Sampling(frequency_penalty=0.1)),
@@ -481,7 +491,7 @@ class BuildTests(SynchronousTestCase):
         self.assertIn(b'"maximum":1e400', sent)
         tools = json.loads(sent.replace(b"1e400", b"1"))["tools"]
         self.assertEqual([tool["name"] for tool in tools], ["f", "g", "patch"])
-        self.assertEqual(tools[0]["strict"], True)
+        self.assertIs(tools[0]["strict"], True)
         self.assertEqual({tool["input_schema"]["type"] for tool in tools}, {"object"})
         self.assertEqual(
             built("anthropic", asked)["tool_choice"],
@@ -501,13 +511,49 @@ class BuildTests(SynchronousTestCase):
         )
         self.assertEqual(error.param, "tools[0]")
 
+    def test_strict_tools(self) -> None:
+        """The guarantee is left out where Anthropic would refuse the request for it."""
+
+        def strict(model: str, *schemas: bytes) -> list[bool]:
+            tools = tuple(FunctionTool(f"f{n}", None, s, True) for n, s in enumerate(schemas))
+            out = built("anthropic", turn("openai_chat", tools=tools), model)
+            return [tool.get("strict", False) for tool in out["tools"]]
+
+        plain = b'{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}'
+        self.assertEqual(strict(OLD, plain, plain), [True, True])
+        self.assertEqual(strict("claude-sonnet-4-20250514", plain), [False])
+        self.assertEqual(strict(NEW, *[plain] * 20), [True] * 20)
+        self.assertEqual(strict(NEW, *[plain] * 21), [False] * 21)
+        free = b'{"type":"object","properties":{"env":{"type":"object"}},"required":["env"]}'
+        self.assertEqual(strict(NEW, plain, free), [True, False])
+        loose = plain.replace(b'"required":["n"]', b'"required":[]')
+        self.assertEqual(strict(NEW, *[loose] * 13), [True] * 13)
+        union = plain.replace(b'"integer"', b'["integer","null"]')
+        self.assertEqual(strict(NEW, *[union] * 17), [False] * 17)
+        tool = FunctionTool("f", None, plain.replace(b'"integer"', b'"integer","minimum":1'), True)
+        [sent] = built("anthropic", turn("openai_chat", tools=(tool,)), NEW)["tools"]
+        self.assertEqual(
+            sent["input_schema"]["properties"]["n"],
+            {"type": "integer", "description": "{minimum: 1}"},
+        )
+        self.assertIs(sent["input_schema"]["additionalProperties"], False)
+
     def test_output(self) -> None:
         """A schema is Anthropic's format; JSON without one cannot be asked for."""
-        shape = OutputFormat("json_schema", "n", b'{"type":"object"}', True)
+        schema = (
+            b'{"type":"object","properties":{"n":{"type":"integer"}},"additionalProperties":false}'
+        )
+        shape = OutputFormat("json_schema", "n", schema, True)
         self.assertEqual(
             built("anthropic", turn("openai_chat", output=shape))["output_config"],
-            {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+            {"format": {"type": "json_schema", "schema": json.loads(schema)}},
         )
+        for anything in (b'{"type":"object"}', b'{"type":"array","items":{"type":"object"}}'):
+            shape = OutputFormat("json_schema", "n", anything)
+            error = self.assertRaises(
+                ProxyError, built, "anthropic", turn("openai_chat", output=shape)
+            )
+            self.assertEqual(error.param, "response_format")
         error = self.assertRaises(
             ProxyError,
             built,
