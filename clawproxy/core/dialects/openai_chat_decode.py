@@ -3,14 +3,14 @@
 1. :class:`ChatDecoder` takes bytes and never raises. Text, refusals, reasoning and tool calls,
    which the API puts side by side into ``delta``, become blocks that follow one another.
 2. :class:`_Call` knows one tool call. Parallel calls may interleave, so a call is only ended early
-   when its arguments are a whole JSON object and another has begun; else at ``finish_reason``. What
-   comes for a later one in the meantime waits.
+   when its arguments are a whole JSON object and another has begun; else at the stream's end, since
+   some servers give a ``finish_reason`` with every chunk. What comes for a later one in the meantime waits.
 3. ``[DONE]`` is the terminal event. A stream that ends without it is complete if it had a
    ``finish_reason``, as some servers send no more.
 
 Chunks: https://platform.openai.com/docs/api-reference/chat/streaming. The leniences are those that
-servers which imitate the API need: missing or constant ``index``, missing ``id``, ``finish_reason:
-""``, arguments with the name in one chunk, ``tool_calls: []``, empty ``content``, usage in
+servers which imitate the API need: missing or constant ``index``, missing or numeric ``id``,
+``finish_reason: ""``, arguments with the name in one chunk, ``tool_calls: []``, empty ``content``, usage in
 ``choices``, ``reasoning`` beside ``reasoning_content``.
 """
 
@@ -82,9 +82,14 @@ class CallDelta(msgspec.Struct, gc=False):
     """A piece of a tool call, or a whole one in an answer that is not a stream."""
 
     index: int | None = None
-    id: str | None = None
+    id: str | int | None = None
     function: Function | None = None
     custom: CustomCall | None = None
+
+    @property
+    def call_id(self) -> str:
+        """The call's id as text, as which it has to come back; ``""`` if it has none."""
+        return "" if self.id is None else str(self.id)
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -106,13 +111,15 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Chunk(msgspec.Struct, gc=False):
-    id: str | None = None
+    id: Any = None
     object: Any = None
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw()
     error: Any = None
     message: Any = None
+    code: Any = None
+    type: Any = None
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
@@ -238,7 +245,8 @@ class ChatDecoder:
         except MALFORMED:
             return self._fail(StreamFailed(malformed("a chunk")))
         if chunk.error is not None or frame.event == "error" or chunk.object == "error":
-            found = chunk.error if chunk.error is not None else {"message": chunk.message}
+            flat = {"message": chunk.message, "code": chunk.code, "type": chunk.type}
+            found = chunk.error if chunk.error is not None else flat
             return self._fail(StreamFailed(openai_fault(found)))
         return self._take(chunk)
 
@@ -246,7 +254,7 @@ class ChatDecoder:
         out: list[Event] = []
         if not self._started:
             self._started = True
-            out.append(MessageStarted(chunk.id or "", chunk.model or ""))
+            out.append(MessageStarted(str(chunk.id or ""), chunk.model or ""))
         if chunk.choices:
             choice = chunk.choices[0]
             if choice.index:  # another answer than the one that was asked for
@@ -256,11 +264,8 @@ class ChatDecoder:
                     out += self._delta(choice.delta)
                 except MALFORMED:
                     return out + self._fail(StreamFailed(malformed("a tool call")))
-            if choice.finish_reason:
-                self._finish = choice.finish_reason
-                out += self._finish_blocks()
-                if self._final:
-                    return out
+            # Blocks stay open until the end: some servers give a reason with every chunk.
+            self._finish = choice.finish_reason or self._finish
             out += self._report(choice.usage)
         return out + self._report(chunk.usage)
 
@@ -329,7 +334,7 @@ class ChatDecoder:
             name, text = delta.function.name or "", arguments_text(delta.function)
         elif delta.custom is not None:
             name, text = delta.custom.name or "", delta.custom.input or ""
-        if not (name or text or delta.id):
+        if not (name or text or delta.call_id):
             return []
         out: list[Event] = []
         call = self._known(delta, name)
@@ -341,7 +346,7 @@ class ChatDecoder:
             call = self._latest = _Call(self._called, delta.custom is not None)
             index = delta.index
             self._calls[len(self._calls) if index is None else index] = call
-        call.id = call.id or delta.id or ""
+        call.id = call.id or delta.call_id
         call.name = call.name or name
         if text:
             self._hold(text)
@@ -362,8 +367,8 @@ class ChatDecoder:
         call = self._latest if delta.index is None else self._calls.get(delta.index)
         if call is None or not name or not call.name:
             return call
-        if delta.id and call.id:
-            return call if delta.id == call.id else None
+        if delta.call_id and call.id:
+            return call if delta.call_id == call.id else None
         return None if call.whole() or (call.started and call.key not in self._blocks) else call
 
     def _finish_blocks(self) -> list[Event]:

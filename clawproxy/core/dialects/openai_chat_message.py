@@ -45,11 +45,15 @@ class _Choice(msgspec.Struct):
 
 
 class _Completion(msgspec.Struct):
-    id: str | None = None
+    id: Any = None
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw()
     error: Any = None
+    object: Any = None
+    message: Any = None
+    code: Any = None
+    type: Any = None
 
 
 _completion = msgspec.json.Decoder(_Completion)
@@ -64,12 +68,15 @@ def parse_response(body: bytes) -> list[Event]:
         found = decode(_completion, body)
         if found.error is not None:
             return [StreamFailed(openai_fault(found.error))]
+        if found.object == "error":
+            flat = {"message": found.message, "code": found.code, "type": found.type}
+            return [StreamFailed(openai_fault(flat))]
         if not found.choices or (message := found.choices[0].message) is None:
             raise malformed("an answer without choices")
         blocks = _blocks(message)
     except MALFORMED:
         raise malformed("an answer") from None
-    out: list[Event] = [MessageStarted(found.id or "", found.model or ""), *blocks]
+    out: list[Event] = [MessageStarted(str(found.id or ""), found.model or ""), *blocks]
     if usage := read_usage(found.usage):
         out.append(UsageReported(usage))
     called = any(isinstance(event, ToolCallStarted) for event in blocks)
@@ -102,7 +109,7 @@ def _call(call: CallDelta) -> list[Event]:
         name, text = call.custom.name or "", call.custom.input or ""
     if not name:
         raise malformed("a tool call without a name")
-    out: list[Event] = [ToolCallStarted(call.id or "", name, custom=call.custom is not None)]
+    out: list[Event] = [ToolCallStarted(call.call_id, name, custom=call.custom is not None)]
     if text:
         out.append(ArgumentsDelta(text))
     return [*out, BlockStopped()]

@@ -66,12 +66,12 @@ class DecodeTests(SynchronousTestCase):
                 ToolCallStarted("call_a", "read"),
                 ArgumentsDelta('{"size":12345678901234567890123'),
                 ArgumentsDelta("}"),
+                UsageReported(TokenUsage(30, 40, 60, 10, 7)),
                 STOP,
                 ToolCallStarted("call_b", "grep"),
                 ArgumentsDelta('{"pat'),
                 ArgumentsDelta('tern":"x"}'),
                 STOP,
-                UsageReported(TokenUsage(30, 40, 60, 10, 7)),
                 Stopped("tool_use"),
             ],
         )
@@ -96,8 +96,8 @@ class DecodeTests(SynchronousTestCase):
                 STOP,
                 ToolCallStarted("", "read"),
                 ArgumentsDelta('{"path":"b"}'),
-                STOP,
                 UsageReported(TokenUsage(5, 6)),
+                STOP,
                 Stopped("tool_use"),
             ],
         )
@@ -127,11 +127,43 @@ class DecodeTests(SynchronousTestCase):
         for data, kind, message in (
             (b'{"error":"no such luck"}', Kind.API, "no such luck"),
             (b'{"error":{"message":"slow down","code":429}}', Kind.RATE_LIMIT, "slow down"),
-            (b'{"object":"error","message":"too long","code":400}', Kind.API, "too long"),
+            (b'{"object":"error","message":"no","code":400}', Kind.INVALID_REQUEST, "no"),
         ):
             (event,) = events_of("openai_chat", b"data: " + data + b"\n\n")
             assert isinstance(event, StreamFailed)
             self.assertEqual((event.error.kind, event.error.message), (kind, message))
+
+    def test_reason_with_every_chunk(self) -> None:
+        """It ends nothing: text stays one block, and arguments find their call."""
+        named = {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}
+        more = {"index": 0, "function": {"arguments": '{"n":1}'}}
+        events = events_of(
+            "openai_chat",
+            chunk({"content": "Let "}, "stop"),
+            chunk({"content": "me see."}, "stop"),
+            chunk({"tool_calls": [named]}, "tool_calls"),
+            chunk({"tool_calls": [more]}, "tool_calls"),
+            DONE,
+        )
+        self.assertEqual(
+            events[1:],
+            [
+                TextStarted(),
+                TextDelta("Let "),
+                TextDelta("me see."),
+                STOP,
+                ToolCallStarted("a", "f"),
+                ArgumentsDelta('{"n":1}'),
+                STOP,
+                Stopped("tool_use"),
+            ],
+        )
+
+    def test_numeric_ids(self) -> None:
+        """Some servers count; what has to come back is text."""
+        named = {"index": 0, "id": 0, "function": {"name": "f", "arguments": "{}"}}
+        events = events_of("openai_chat", chunk({"tool_calls": [named]}, "tool_calls", id=17), DONE)
+        self.assertEqual(events[:2], [MessageStarted("17"), ToolCallStarted("0", "f")])
 
     def test_constant_index(self) -> None:
         """Calls that all have index 0 are told apart by their ids."""
