@@ -4,13 +4,15 @@
    :func:`openai_fault` the error object in a stream.
 2. The type decides the kind, the status does where the type is unknown. The upstream's status
    stays, whatever the kind: a 529 is a 529.
-3. ``retry-after``, rate limits and the request's id come along as headers.
+3. A prompt that is too long is told in the words, and under the code, by which clients know it.
+4. ``retry-after``, rate limits and the request's id come along as headers.
 
 Types: https://docs.claude.com/en/api/errors, https://platform.openai.com/docs/guides/error-codes.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -75,6 +77,18 @@ _STATUS = {
 _KEPT = ("retry-after", "retry-after-ms", "x-should-retry", "request-id", "x-request-id")
 _KEPT_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 
+TOO_LONG = "context_length_exceeded"
+"""OpenAI's code for a prompt that does not fit, by which its clients know that they have to compact."""
+
+_TOO_LONG_HERE = "prompt is too long"
+"""How Anthropic's message about it begins; Claude Code goes by these words alone."""
+
+_TOO_LONG = re.compile(
+    r"prompt is too long|exceed context limit|maximum context length|exceed(?:s|ed)? the (?:available )?context"
+    r"|context_length_exceeded|exceed_context_size",
+    re.IGNORECASE,
+)
+
 _UNSAID = "The upstream reported an error without saying what it is."
 
 _value = msgspec.json.Decoder(dict[str, Any])
@@ -91,9 +105,11 @@ def anthropic_fault(error: object) -> ProxyError:
     """Read the object under ``error``, as it also stands in a stream's ``error`` event."""
     fields = error if isinstance(error, dict) else {"message": error}
     details = fields.get("details")
+    message = _message(fields)
     return ProxyError(
         _ANTHROPIC.get(_text(fields.get("type")), Kind.API),
-        _message(fields),
+        message,
+        code=TOO_LONG if _TOO_LONG.search(message) else None,
         details={str(k): v for k, v in details.items() if isinstance(v, str)}
         if isinstance(details, dict)
         else None,
@@ -115,12 +131,17 @@ def openai_fault(error: object) -> ProxyError:
     code = fields.get("code")
     param = fields.get("param")
     kind = _OPENAI.get(_text(code)) or _OPENAI.get(_text(fields.get("type")))
+    message = _message(fields)
+    if _TOO_LONG.search(f"{message} {code} {fields.get('type')}"):
+        code, kind = TOO_LONG, Kind.INVALID_REQUEST
+        if _TOO_LONG_HERE not in message.lower():
+            message = f"{_TOO_LONG_HERE}: {message}"
     status = code if type(code) is int and 400 <= code < 600 else 0  # gateways pass theirs on
     if status and kind in (None, Kind.API):
         kind = _of_status(status)
     return ProxyError(
         kind or Kind.API,
-        _message(fields),
+        message,
         param=param if isinstance(param, str) else None,
         status=status,
         code=code if isinstance(code, str) and code else None,

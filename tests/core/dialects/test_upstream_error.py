@@ -62,6 +62,49 @@ class AnthropicErrorTests(SynchronousTestCase):
         self.assertEqual(error.message, "The upstream answered 529 without saying why.")
 
 
+class TooLongTests(SynchronousTestCase):
+    """A prompt that does not fit: the clients of both vendors compact when they understand it."""
+
+    def test_for_openais_clients(self) -> None:
+        for message in (
+            "prompt is too long: 208310 tokens > 200000 maximum",
+            "input length and `max_tokens` exceed context limit: 190000 + 32000 > 200000",
+        ):
+            said = {"error": {"type": "invalid_request_error", "message": message}}
+            error = read("anthropic", 400, said)
+            self.assertEqual(error.message, message)
+            told = body(error, "openai_chat", "r")["error"]
+            self.assertEqual(told["code"], "context_length_exceeded")  # type: ignore[index]
+
+    def test_for_anthropics_clients(self) -> None:
+        window = "Your input exceeds the context window of this model."
+        length = "This model's maximum context length is 8192 tokens."
+        for error in (
+            {"message": window, "code": "context_length_exceeded"},
+            {"message": length, "type": "BadRequestError", "code": 400},
+            {"message": "Too many.", "type": "exceed_context_size_error", "code": 400},
+        ):
+            found = read("openai_chat", 400, {"error": error})
+            self.assertEqual(found.code, "context_length_exceeded")
+            told = body(found, "anthropic", "r")["error"]
+            self.assertEqual(
+                told,
+                {
+                    "type": "invalid_request_error",
+                    "message": f"prompt is too long: {error['message']}",
+                },
+            )
+
+    def test_others(self) -> None:
+        dialects: tuple[DialectName, ...] = ("anthropic", "openai_chat")
+        for dialect in dialects:
+            said = {
+                "error": {"message": "The context is unclear.", "type": "invalid_request_error"}
+            }
+            found = read(dialect, 400, said)
+            self.assertEqual((found.message, found.code), (said["error"]["message"], None))
+
+
 class OpenAIErrorTests(SynchronousTestCase):
     """OpenAI's errors and those of its imitators."""
 
