@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from clawproxy.core.dialects.rawjson import MALFORMED, encode
-from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons
+from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode
+from clawproxy.core.dialects.traits import most_tokens, openai_effort, parallel, reasons
 from clawproxy.core.dialects.turn import (
     CustomTool,
     FilePart,
@@ -68,7 +68,7 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
         out["tools"] = tools
         if choice := _tool_choice(turn):
             out["tool_choice"] = choice
-        if turn.parallel_tool_calls is not None:
+        if turn.parallel_tool_calls is not None and parallel(model):
             out["parallel_tool_calls"] = turn.parallel_tool_calls
     if turn.max_tokens is not None:
         if turn.max_tokens < 1:
@@ -287,11 +287,7 @@ def _tool(tool: Tool) -> Json | None:
             function: Json = {"name": short_tool_name(tool.name)}
             if tool.description:
                 function["description"] = tool.description
-            function["parameters"] = (
-                {"type": "object", "properties": {}}
-                if tool.parameters is None
-                else msgspec.Raw(tool.parameters)
-            )
+            function["parameters"] = object_schema(tool.parameters)
             if tool.strict is not None:
                 function["strict"] = tool.strict and strict_ready(tool.parameters or b"{}")
             return {"type": "function", "function": function}
@@ -347,6 +343,19 @@ def _response_format(shape: OutputFormat) -> Json:
     if shape.strict is not None:
         inner["strict"] = shape.strict and strict_ready(shape.schema)
     return {"type": "json_schema", "json_schema": inner}
+
+
+def object_schema(parameters: bytes | None) -> msgspec.Raw | Json:
+    """Return a function's schema as OpenAI takes it: 400 is the answer to one whose top is not called an
+    object or has no ``properties``, as many MCP tools without arguments have it.
+    """
+    try:
+        members = Object.decode(parameters) if parameters else {}
+    except MALFORMED:
+        members = {}
+    if parameters and "type" in members and "properties" in members:
+        return msgspec.Raw(parameters)
+    return {"type": "object", "properties": {}} | members
 
 
 def strict_ready(schema: bytes) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, Literal, cast
 import msgspec
 from attrs import frozen
 
-from clawproxy.core.dialects.openai_chat_build import strict_ready
+from clawproxy.core.dialects.openai_chat_build import object_schema, strict_ready
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -278,7 +278,7 @@ def write_tool(tool: Tool) -> dict[str, Any] | msgspec.Raw:
         written = {
             "type": "function",
             "name": short_tool_name(tool.name),
-            "parameters": msgspec.Raw(tool.parameters or EMPTY_SCHEMA),
+            "parameters": object_schema(tool.parameters),
             "strict": bool(tool.strict) and strict_ready(tool.parameters or EMPTY_SCHEMA),
         }
     if tool.description is not None:

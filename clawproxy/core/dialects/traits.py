@@ -24,6 +24,8 @@ NEWEST: Version = (99, 0)
 _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
+_O_SERIES = re.compile(r"(?:^|[/:.])o\d(?![\d])")
+
 
 def claude_version(model: str) -> Version:
     """Return a Claude model's version, (0, 0) for a model that is not Claude."""
@@ -41,6 +43,13 @@ def reasons(model: str) -> bool:
     if found is None or "-chat" in model:
         return False
     return found[1] is None or int(found[1]) >= 5
+
+
+def parallel(model: str) -> bool:
+    """Tell whether Chat Completions takes ``parallel_tool_calls`` for a model: the o-series, which calls one
+    tool at a time there, answers 400 to it.
+    """
+    return _O_SERIES.search(model.lower()) is None
 
 
 def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:

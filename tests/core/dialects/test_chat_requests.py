@@ -598,6 +598,33 @@ class BuildTests(SynchronousTestCase):
         )
         self.assertEqual(error.param, "tools[0]")
 
+    def test_schemas_of_functions(self) -> None:
+        """Both of OpenAI's APIs get an object with properties, as they want it; others stay as spelled."""
+        nothing = {"type": "object", "properties": {}}
+        whole = b'{"properties": {"n": {"maximum": 1.50}}, "type": "object"}'
+        for given, sent in (
+            (None, nothing),
+            (b'{"type":"object"}', nothing),
+            (b"{}", nothing),
+            (b'{"$schema":"s","type":"object"}', nothing | {"$schema": "s"}),
+            (b'{"properties":{"n":{}}}', {"type": "object", "properties": {"n": {}}}),
+            (whole, json.loads(whole)),
+        ):
+            asked = turn("anthropic", tools=(FunctionTool("f", None, given),))
+            [chat] = built("openai_chat", asked)["tools"]
+            [responses] = built("openai_responses", asked)["tools"]
+            self.assertEqual(chat["function"]["parameters"], sent)
+            self.assertEqual(responses["parameters"], sent)
+        body = DIALECTS["openai_chat"].build_request(asked, model="m", stream=False)
+        self.assertIn(whole, body)
+
+    def test_parallel_calls(self) -> None:
+        """The o-series takes no word about them in this API."""
+        asked = turn("anthropic", tools=(FunctionTool("f"),), parallel_tool_calls=False)
+        for model, taken in (("gpt-5", True), ("gpt-4o", True), ("o3-mini", False), ("o1", False)):
+            self.assertIs("parallel_tool_calls" in built("openai_chat", asked, model), taken)
+            self.assertIn("parallel_tool_calls", built("openai_responses", asked, model))
+
     def test_choices(self) -> None:
         """All forms; none without tools."""
         for choice, said in (

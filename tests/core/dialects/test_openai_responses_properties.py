@@ -126,7 +126,7 @@ tools = st.lists(
             FunctionTool,
             names,
             words,
-            objects.map(lambda o: json.dumps({"type": "object"} | o).encode()),
+            objects.map(lambda o: json.dumps({"type": "object", "properties": {}} | o).encode()),
             st.just(False),
         ),
         st.builds(CustomTool, names, words, st.sampled_from([None, b'{"type":"text"}'])),

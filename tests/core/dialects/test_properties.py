@@ -165,7 +165,7 @@ tools = st.lists(
         FunctionTool,
         names,
         words.filter(str.strip),
-        objects.map(lambda o: json.dumps({"type": "object"} | o).encode()),
+        objects.map(lambda o: json.dumps({"type": "object", "properties": {}} | o).encode()),
     ),
     min_size=1,
     max_size=3,
