@@ -133,6 +133,15 @@ class HTTPProviderConfig:
             "Sent with every request, in place of the caller's of these names. Shown masked.",
         ),
     )
+    cache_prompts: bool = field(
+        default=True,
+        metadata=described(
+            Flag(),
+            "Mark where Anthropic may cache the conversations of callers of OpenAI's APIs, which cache by "
+            "themselves there.",
+            kinds=("anthropic",),
+        ),
+    )
     demote_nonstreaming: bool = field(
         default=False,
         metadata=described(

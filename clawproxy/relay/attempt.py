@@ -15,6 +15,7 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from clawproxy.core.dialects.anthropic_cache import with_cache
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.foreign import without_foreign
 from clawproxy.core.dialects.turn import Turn
@@ -186,6 +187,8 @@ class Attempt:
         self.forward.exchange.upstream_dialect = provider.dialect
         version = self.wiring.accounts[provider.name].version
         demoted = self._demoted(provider)
+        if provider.kind == "anthropic" and provider.config.cache_prompts:
+            turn = with_cache(turn)
         body = dialect.build_request(
             turn, model=target.model, stream=turn.stream or demoted, api_version=version
         )

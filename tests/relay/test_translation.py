@@ -201,3 +201,19 @@ class DemotionTests(SynchronousTestCase):
             self.assertIn(b"application/json", top)
             self.assertIn(b'"yes"', told)
             self.assertTrue(proxy.exchanges[0].demoted)
+
+
+class CachePromptsTests(SynchronousTestCase):
+    """``cache_prompts`` of a provider."""
+
+    def test_switch(self) -> None:
+        tool = {"type": "function", "function": {"name": "f"}}
+        asked = {
+            "model": "claude-x",
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": [tool],
+        }
+        for switch, marked in ((), True), (("providers.anthropic.cache_prompts=false",), False):
+            proxy = MemoryProxy("providers.anthropic.api_key=k", *switch)
+            proxy.caller().post("/v1/chat/completions", json.dumps(asked).encode())
+            self.assertIs(b'"cache_control"' in proxy.upstream().request(), marked)

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from clawproxy.core.dialects.anthropic_cache import mark
 from clawproxy.core.dialects.anthropic_schema import OpenObject, closed
 from clawproxy.core.dialects.anthropic_tools import cached, write_choice, write_tools
 from clawproxy.core.dialects.rawjson import encode, is_object
@@ -106,6 +107,8 @@ def build_request(turn: Turn, *, model: str, stream: bool, api_version: str | No
     if turn.dialect == "anthropic":
         for name, raw in turn.extras.items():
             out.setdefault(name, msgspec.Raw(raw))
+    if turn.cache is not None:
+        mark(out, turn.cache)
     if stream:
         out["stream"] = True
     return encode(out)

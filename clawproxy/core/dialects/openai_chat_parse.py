@@ -15,6 +15,7 @@ from typing import cast, get_args
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from attrs import evolve
 
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
@@ -155,6 +156,7 @@ def parse_request(body: bytes) -> Turn:
     user = fields.take("user", String)
     metadata = fields.raw("metadata")
     bias = fields.raw("logit_bias")
+    cache = fields.object("cache_control")  # OpenRouter's and LiteLLM's word to Anthropic
     return Turn(
         dialect="openai_chat",
         model=model,
@@ -177,6 +179,7 @@ def parse_request(body: bytes) -> Turn:
         output=_output(fields),
         stream=fields.take("stream", Boolean) or False,
         include_usage=include_usage or False,
+        cache=CacheControl(cache.take("ttl", String)) if cache else None,
         user=user if user is not None else fields.take("safety_identifier", String),
         verbosity=fields.take("verbosity", String),
         metadata=None if metadata is None else bytes(metadata),
@@ -237,7 +240,11 @@ def _parts(message: _Message, where: str) -> list[Part]:
         return []
     if isinstance(message.content, str):
         return [TextPart(message.content, cache)] if message.content else []
-    return [_part(part, f"{where}.content[{i}]") for i, part in enumerate(message.content)]
+    parts = [_part(part, f"{where}.content[{i}]") for i, part in enumerate(message.content)]
+    last = parts[-1] if parts else None
+    if cache is not None and isinstance(last, (TextPart, ImagePart, FilePart)):
+        parts[-1] = evolve(last, cache=last.cache or cache)
+    return parts
 
 
 def _cache(mark: _Cache | None) -> CacheControl | None:

@@ -30,6 +30,7 @@ from clawproxy.core.dialects.rawjson import (
     missing,
 )
 from clawproxy.core.dialects.turn import (
+    CacheControl,
     Effort,
     OutputFormat,
     Reasoning,
@@ -101,6 +102,7 @@ def parse_request(body: bytes) -> ResponsesTurn:
     metadata = fields.raw("metadata")
     user = fields.take("user", String)
     safety_identifier = fields.take("safety_identifier", String)
+    cache = fields.object("cache_control")  # OpenRouter's and LiteLLM's word to Anthropic
     return ResponsesTurn(
         dialect="openai_responses",
         model=model,
@@ -116,6 +118,7 @@ def parse_request(body: bytes) -> ResponsesTurn:
         reasoning=reasoning,
         output=output,
         stream=fields.take("stream", Boolean) or False,
+        cache=CacheControl(cache.take("ttl", String)) if cache else None,
         user=safety_identifier or user,
         verbosity=verbosity,
         metadata=None if metadata is None or bytes(metadata) == b"{}" else bytes(metadata),

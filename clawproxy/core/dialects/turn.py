@@ -347,6 +347,8 @@ class Turn:
     :ivar max_tokens: limit of the answer, thinking included; ``None``: the model's own.
     :ivar include_usage: a Chat Completions caller asked for the usage chunk of its stream.
         Meaningless elsewhere.
+    :ivar cache: the prompt as a whole shall be cached, up to wherever that is best; marks of the
+        caller's own stay beside it.
     :ivar user: an opaque name of the end user, for the vendor's abuse detection.
     :ivar verbosity: OpenAI's ``verbosity`` hint.
     :ivar metadata: other key-value pairs for the vendor's books, as raw JSON.
@@ -369,6 +371,7 @@ class Turn:
     output: OutputFormat | None = None
     stream: bool = False
     include_usage: bool = False
+    cache: CacheControl | None = None
     user: str | None = None
     verbosity: str | None = None
     metadata: bytes | None = None
