@@ -120,7 +120,7 @@ class HTTPProviderConfig:
         metadata=described(
             Nullable(
                 Choice("chat", "responses"),
-                "both exist, and translated requests use chat",
+                "both exist; translated requests use chat, or responses for OpenAI's own reasoning models",
             ),
             "Which of OpenAI's two APIs the upstream has.",
             kinds=("openai",),

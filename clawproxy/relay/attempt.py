@@ -183,8 +183,9 @@ class Attempt:
     async def _translate(
         self, provider: HTTPProvider, target: Target, turn: Turn, *, more: bool
     ) -> str | None:
-        dialect = DIALECTS[provider.dialect]
-        self.forward.exchange.upstream_dialect = provider.dialect
+        name = provider.dialect(target.model)
+        dialect = DIALECTS[name]
+        self.forward.exchange.upstream_dialect = name
         version = self.wiring.accounts[provider.name].version
         demoted = self._demoted(provider)
         if provider.kind == "anthropic" and provider.config.cache_prompts:
@@ -200,9 +201,7 @@ class Attempt:
         self.forward.exchange.demoted = demoted and answer.code == 200
         keepalive = provider.config.keepalive
         try:
-            error = await Translation(
-                self.forward, turn, answer, provider.dialect, keepalive, more=more
-            ).run()
+            error = await Translation(self.forward, turn, answer, name, keepalive, more=more).run()
         finally:
             answer.stopProducing()
         return None if error is None else error.message

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from clawproxy.config.model import HTTPProviderConfig
 from clawproxy.core.dialects import DialectName
+from clawproxy.core.dialects.traits import reasons
 from clawproxy.upstream.agent import OutgoingRequest, StreamClient, UpstreamAgent
 from clawproxy.upstream.h1 import H1Response
 from clawproxy.upstream.provider import Ask
@@ -50,11 +51,16 @@ class HTTPProvider:
             return dialect in ("openai_responses", None)
         return dialect != "anthropic"
 
-    @property
-    def dialect(self) -> DialectName:
-        """The dialect that a caller of another one is translated to."""
+    def dialect(self, model: str) -> DialectName:
+        """Tell which dialect a caller of another one is translated to.
+
+        OpenAI itself gives its reasoning models tools in the Responses API alone: from GPT-5.4 on Chat
+        Completions answers 400 to tools beside any reasoning.
+        """
         if self.kind == "anthropic":
             return "anthropic"
+        if self.config.api is None and self.is_vendor and reasons(model):
+            return "openai_responses"
         return "openai_responses" if self.config.api == "responses" else "openai_chat"
 
     async def ask(self, ask: Ask, sent: Callable[[], object] = bool) -> H1Response:

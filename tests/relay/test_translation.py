@@ -217,3 +217,22 @@ class CachePromptsTests(SynchronousTestCase):
             proxy = MemoryProxy("providers.anthropic.api_key=k", *switch)
             proxy.caller().post("/v1/chat/completions", json.dumps(asked).encode())
             self.assertIs(b'"cache_control"' in proxy.upstream().request(), marked)
+
+
+class APITests(SynchronousTestCase):
+    """Which of OpenAI's two APIs a caller of Anthropic's is answered by."""
+
+    def test_by_model_and_host(self) -> None:
+        own = "providers.openai.base_url=http://api.openai.com"
+        for model, options, path in (
+            ("gpt-5.4", (own,), b"/v1/responses"),
+            ("o3", (own,), b"/v1/responses"),
+            ("gpt-4o", (own,), b"/v1/chat/completions"),
+            ("gpt-5-chat-latest", (own,), b"/v1/chat/completions"),
+            ("gpt-5.4", (own, "providers.openai.api=chat"), b"/v1/chat/completions"),
+            ("gpt-4o", (own, "providers.openai.api=responses"), b"/v1/responses"),
+            ("gpt-5.4", (), b"/v1/chat/completions"),
+        ):
+            proxy = MemoryProxy("providers.openai.api_key=k", *options)
+            ask(proxy.caller(), model, tools=[{"name": "f", "input_schema": {"type": "object"}}])
+            self.assertIn(b"POST " + path + b" ", proxy.upstream().request(), (model, options))
