@@ -6,7 +6,8 @@
    which such a message has no place, follow in a ``user`` message, each with the call it belongs
    to.
 3. Sealed thinking is left out; it means nothing to another vendor and is never sent as text.
-   Thinking that such a server gave out itself goes back to it as ``reasoning_content``.
+   Thinking that such a server gave out itself goes back to it as ``reasoning_content``, and Gemini's
+   seals go back beside the calls that they came with.
 4. Usage is always asked for in a stream.
 
 Rules and their sources: docs/decisions/dialects.rst.
@@ -18,8 +19,14 @@ from typing import Any
 
 import msgspec
 
-from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode
-from clawproxy.core.dialects.traits import most_tokens, openai_effort, parallel, reasons
+from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode, is_object
+from clawproxy.core.dialects.traits import (
+    most_tokens,
+    openai_effort,
+    parallel,
+    reasons,
+    seals_calls,
+)
 from clawproxy.core.dialects.turn import (
     CustomTool,
     FilePart,
@@ -50,6 +57,11 @@ Json = dict[str, Any]
 
 ERROR_MARK = "Error: "
 """Stands before a failed tool's text, since a ``tool`` message has no other place to say so."""
+
+UNKNOWN_SEAL = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""Stands for the seal of a call that another model made; without one Gemini answers 400
+(https://ai.google.dev/gemini-api/docs/thought-signatures).
+"""
 
 _DROPPED_BLOCKS = frozenset({"fallback", "tool_search_tool_result"})
 """Anthropic's blocks that tell of its own machinery and say nothing to another model."""
@@ -104,7 +116,7 @@ def _messages(turn: Turn, model: str) -> list[Json]:
     waiting: list[Json] = []  # results have to follow their calls, instructions can wait for them
     for message in turn.messages:
         if message.role == "assistant":
-            out += waiting + _assistant(message)
+            out += waiting + _assistant(message, model)
             waiting = []
         elif message.role != "user" and (waiting or (out and out[-1].get("tool_calls"))):
             waiting += _other(message)
@@ -154,11 +166,12 @@ def _other(message: Message) -> list[Json]:
     return results
 
 
-def _assistant(message: Message) -> list[Json]:
+def _assistant(message: Message, model: str) -> list[Json]:
     content: list[Json] = []
     calls: list[Json] = []
     refusals: list[str] = []
     reasoning: list[str] = []
+    seal: Json = {}  # of the thinking about the call that follows
     for part in message.parts:
         match part:
             case TextPart():
@@ -167,7 +180,11 @@ def _assistant(message: Message) -> list[Json]:
             case RefusalPart(text):
                 refusals.append(text)
             case ToolCallPart():
-                calls.append(_call(part))
+                calls.append(_call(part) | seal)
+                seal = {}
+            case ThinkingPart() if part.origin == "openai_chat" and is_object(part.signature):
+                if seals_calls(model):
+                    seal = {"extra_content": msgspec.Raw(part.signature.encode())}
             case ThinkingPart():
                 if part.origin == "openai_chat" and part.text:
                     reasoning.append(part.text)
@@ -185,6 +202,8 @@ def _assistant(message: Message) -> list[Json]:
     if refusals:
         out["refusal"] = "".join(refusals)
     if calls:
+        if seals_calls(model):
+            calls[0].setdefault("extra_content", UNKNOWN_SEAL)
         out["tool_calls"] = calls
     if message.name:
         out["name"] = message.name

@@ -37,7 +37,15 @@ from clawproxy.core.dialects.events import (
     UsageReported,
 )
 from clawproxy.core.dialects.openai_chat_usage import read_usage
-from clawproxy.core.dialects.rawjson import MALFORMED, String, decode, is_null, is_object, text_of
+from clawproxy.core.dialects.rawjson import (
+    MALFORMED,
+    String,
+    decode,
+    is_null,
+    is_object,
+    one_line,
+    text_of,
+)
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
@@ -85,6 +93,15 @@ class CallDelta(msgspec.Struct, gc=False):
     id: str | int | None = None
     function: Function | None = None
     custom: CustomCall | None = None
+    extra_content: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def seal(self) -> SignatureDelta | None:
+        """What a server seals its thinking about the call with, and wants back beside it (Gemini)."""
+        raw = self.extra_content
+        if is_null(raw) or b"thought_signature" not in (text := one_line(raw)):
+            return None
+        return SignatureDelta(text.decode(), "openai_chat")
 
     @property
     def call_id(self) -> str:
@@ -342,6 +359,10 @@ class ChatDecoder:
             if self._called >= MAX_CALLS:
                 raise ValueError("too many calls")
             out += self._stop_words() + self._stop_whole_calls()
+            if seal := delta.seal:
+                self._key -= 1
+                out += self._blocks.start(self._key, ThinkingStarted())
+                out += self._blocks.delta(self._key, seal) + self._blocks.stop(self._key)
             self._called += 1
             call = self._latest = _Call(self._called, delta.custom is not None)
             index = delta.index

@@ -109,7 +109,10 @@ def _call(call: CallDelta) -> list[Event]:
         name, text = call.custom.name or "", call.custom.input or ""
     if not name:
         raise malformed("a tool call without a name")
-    out: list[Event] = [ToolCallStarted(call.call_id, name, custom=call.custom is not None)]
+    out: list[Event] = []
+    if seal := call.seal:
+        out += [ThinkingStarted(), seal, BlockStopped()]
+    out += [ToolCallStarted(call.call_id, name, custom=call.custom is not None)]
     if text:
         out.append(ArgumentsDelta(text))
     return [*out, BlockStopped()]

@@ -24,6 +24,7 @@ NEWEST: Version = (99, 0)
 _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
+_GEMINI = re.compile(r"gemini-(\d+)")
 _O_SERIES = re.compile(r"(?:^|[/:.])o\d(?![\d])")
 
 
@@ -50,6 +51,12 @@ def parallel(model: str) -> bool:
     tool at a time there, answers 400 to it.
     """
     return _O_SERIES.search(model.lower()) is None
+
+
+def seals_calls(model: str) -> bool:
+    """Tell whether a model wants each step's first call back with a seal: Gemini from 3 on."""
+    found = _GEMINI.search(model.lower())
+    return found is not None and int(found[1]) >= 3
 
 
 def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:

@@ -413,6 +413,19 @@ class BuildTests(SynchronousTestCase):
         back = built("anthropic", asked)["messages"][1]["content"]
         self.assertEqual(back, [{"type": "text", "text": "Yes."}])
 
+    def test_calls_without_a_seal(self) -> None:
+        """Gemini 3 refuses a call without one, and other models the field; parallel calls need one."""
+        calls = (ToolCallPart("a", "f", "{}"), ToolCallPart("b", "f", "{}"))
+        asked = turn("anthropic", messages=(Message("assistant", calls),))
+        for model, sealed in (
+            ("gemini-3.1-pro", [True, False]),
+            ("google/gemini-3-flash", [True, False]),
+            ("gemini-2.5-pro", [False, False]),
+            ("gpt-4o", [False, False]),
+        ):
+            [message] = built("openai_chat", asked, model)["messages"]
+            self.assertEqual(["extra_content" in call for call in message["tool_calls"]], sealed)
+
     def test_claude_code(self) -> None:
         """A turn as Claude Code 2.1 sends it is understood whole."""
         asked = request(

@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.dialects import openai_chat_decode
+from clawproxy.core.dialects import DialectName, openai_chat_decode
+from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
     BlockStopped,
@@ -32,7 +33,15 @@ from clawproxy.core.dialects.openai_chat_encode import ChatEncoder
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import CustomTool, FunctionTool, short_tool_name
 from clawproxy.core.errors import Kind, ProxyError
-from tests.core.dialects.transcripts import events_of, frames, golden, turn, written
+from tests.core.dialects.transcripts import (
+    built,
+    events_of,
+    frames,
+    golden,
+    request,
+    turn,
+    written,
+)
 
 STOP = BlockStopped()
 
@@ -164,6 +173,34 @@ class DecodeTests(SynchronousTestCase):
         named = {"index": 0, "id": 0, "function": {"name": "f", "arguments": "{}"}}
         events = events_of("openai_chat", chunk({"tool_calls": [named]}, "tool_calls", id=17), DONE)
         self.assertEqual(events[:2], [MessageStarted("17"), ToolCallStarted("0", "f")])
+
+    def test_sealed_calls(self) -> None:
+        """Gemini's seal of a call comes back beside it, through callers of either other dialect."""
+        seal = {"google": {"thought_signature": "Es+/EA==:1"}}
+        function = {"name": "f", "arguments": '{"n":1}'}
+        first = {"index": 0, "id": "a", "extra_content": seal, "function": function}
+        second = {"index": 0, "id": "b", "function": function}
+        said = [chunk({"tool_calls": [call]}, "tool_calls") for call in (first, second)]
+        message = {"content": None, "tool_calls": [first, second]}
+        body = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
+        streamed = events_of("openai_chat", *said, DONE)
+        whole = DIALECTS["openai_chat"].parse_response(json.dumps(body).encode())
+        for events in (streamed, whole):
+            self.assertIn(ThinkingStarted(), events)
+            callers: tuple[DialectName, ...] = ("anthropic", "openai_responses")
+            for caller in callers:
+                told = json.loads(
+                    DIALECTS[caller].build_response(
+                        events, turn(caller), model="m", response_id="r", created=1
+                    )
+                )
+                history = {"messages": [{"role": "assistant", "content": told.get("content")}]}
+                back = request(caller, history | {"input": told.get("output")})
+                [sent] = built("openai_chat", back, "gemini-3-pro")["messages"]
+                found = [(c["id"], c.get("extra_content")) for c in sent["tool_calls"]]
+                self.assertEqual(found, [("a", seal), ("b", None)])
+                [sent] = built("openai_chat", back, "gpt-4o")["messages"]
+                self.assertNotIn("extra_content", json.dumps(sent))
 
     def test_constant_index(self) -> None:
         """Calls that all have index 0 are told apart by their ids."""
