@@ -15,6 +15,7 @@ from typing import cast, get_args
 
 import msgspec
 
+from clawproxy.core.dialects.anthropic_client_tools import read_client_tool
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -376,11 +377,13 @@ def _read_tool(raw: msgspec.Raw, where: str) -> Tool:
             strict=fields.take("strict", Boolean),
             cache=CacheControl(cache.take("ttl", String)) if cache else None,
         )
-    name = fields.take("name", String) or kind
+    name = fields.take("name", String)
+    if client_tool := read_client_tool(kind, name, bytes(raw)):
+        return client_tool
     return ServerTool(
         "anthropic",
         kind,
-        name,
+        name or kind,
         bytes(raw),
         where,
         # All tools are sent in full, so there is nothing to search; advice can be done without.

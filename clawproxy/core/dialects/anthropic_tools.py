@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from clawproxy.core.dialects.anthropic_client_tools import ClientTool
 from clawproxy.core.dialects.anthropic_schema import Budget, Json, OpenObject, closed
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode
 from clawproxy.core.dialects.traits import Version
@@ -79,6 +80,8 @@ def _closed(schema: bytes) -> msgspec.Raw | Json | None:
 
 def _tool(tool: Tool, strict: dict[str, Any]) -> Json | None:
     match tool:
+        case ClientTool(raw=raw):
+            return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         case FunctionTool():
             out: Json = {"name": tool.name}
             if tool.description:

@@ -43,6 +43,9 @@ def user(*content: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(content)}]}
 
 
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
 class ParseTests(SynchronousTestCase):
     """What a caller of the Messages API says."""
 
@@ -235,6 +238,30 @@ class ParseTests(SynchronousTestCase):
             ({"type": "tool", "name": "f"}, ToolChoice("tool", "f")),
         ):
             self.assertEqual(request("anthropic", {"tool_choice": said}).tool_choice, meant)
+
+    def test_client_tools(self) -> None:
+        """What the client runs can be offered to anybody; what Anthropic runs cannot."""
+        for kind, name, member in (
+            ("bash_20250124", "bash", "restart"),
+            ("text_editor_20250728", "str_replace_based_edit_tool", "old_str"),
+            ("text_editor_20250124", "str_replace_editor", "view_range"),
+            ("memory_20250818", "memory", "old_path"),
+        ):
+            tool = {"type": kind, "name": name, "cache_control": {"type": "ephemeral"}}
+            asked = request("anthropic", {"messages": HELLO, "tools": [tool]})
+            [chat] = built("openai_chat", asked)["tools"]
+            [responses] = built("openai_responses", asked)["tools"]
+            self.assertEqual((chat["function"]["name"], responses["name"]), (name, name))
+            self.assertEqual(chat["function"]["parameters"], responses["parameters"])
+            self.assertIn(member, responses["parameters"]["properties"])
+            self.assertTrue(responses["description"])
+            self.assertEqual(built("anthropic", asked)["tools"], [tool])
+        for kind in ("computer_20250124", "bash_code_execution", "web_fetch_20250910"):
+            asked = request(
+                "anthropic", {"messages": HELLO, "tools": [{"type": kind, "name": "x"}]}
+            )
+            error = self.assertRaises(ProxyError, built, "openai_chat", asked)
+            self.assertEqual(error.param, "tools[0]")
 
     def test_threads(self) -> None:
         """A thread's continuation is refused in the words on which clients send everything."""
