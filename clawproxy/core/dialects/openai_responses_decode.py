@@ -42,13 +42,14 @@ from clawproxy.core.dialects.openai_responses_wire import (
     Part,
     Response,
     annotation_decoder,
+    arguments_text,
     frame_decoder,
     item_decoder,
     read_usage,
     response_decoder,
     type_decoder,
 )
-from clawproxy.core.dialects.rawjson import MALFORMED, String, decode, is_null, text_of
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
 from clawproxy.core.errors import Kind, ProxyError
@@ -267,11 +268,10 @@ class ResponsesDecoder:
 
     def _whole_arguments(self, state: _Open, item: Item) -> list[Event]:
         text = item.input or ""
-        if item.type == "function_call" and not is_null(item.arguments):
-            try:
-                text = decode(String, item.arguments)
-            except MALFORMED:
-                text = text_of(item.arguments)  # imitators write the object itself
+        if item.type == "function_call":
+            text = arguments_text(item.arguments)
+            if text.strip() == "{}":  # often a placeholder for what is still to come
+                text = ""
         if not text or state.given:
             return []
         state.given = len(text)
@@ -286,7 +286,7 @@ class ResponsesDecoder:
 
     def _arguments_done(self, found: Frame) -> list[Event]:
         state = self._items.get(self._index(found))
-        text = found.arguments or found.input
+        text = arguments_text(found.arguments) or found.input
         if state is None or state.given:
             return []
         return self._arguments(found, text)

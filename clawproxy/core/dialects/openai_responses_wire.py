@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.events import TokenUsage
+from clawproxy.core.dialects.rawjson import MALFORMED, String, decode, is_null, text_of
 
 
 class Part(msgspec.Struct, gc=False):
@@ -47,7 +48,7 @@ class Frame(msgspec.Struct, gc=False):
     delta: str | None = None
     text: str | None = None
     refusal: str | None = None
-    arguments: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
     input: str | None = None
     item: msgspec.Raw = msgspec.Raw()
     part: Part | None = None
@@ -85,6 +86,16 @@ class Annotation(msgspec.Struct):
     filename: str | None = None
     start_index: int | None = None
     end_index: int | None = None
+
+
+def arguments_text(raw: msgspec.Raw) -> str:
+    """Return a call's arguments as JSON text; imitators write the object itself."""
+    if is_null(raw):
+        return ""
+    try:
+        return decode(String, raw)
+    except MALFORMED:
+        return text_of(raw)
 
 
 frame_decoder = msgspec.json.Decoder(Frame)

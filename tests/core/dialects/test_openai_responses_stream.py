@@ -473,6 +473,27 @@ class DecoderTests(SynchronousTestCase):
             ],
         )
 
+    def test_arguments_that_are_objects(self) -> None:
+        """Imitators write the object itself, and an empty one for what is still to come."""
+        call = {"type": "function_call", "id": "fc", "call_id": "c", "name": "f"}
+        kind = "response.function_call_arguments"
+        nothing: tuple[object, ...] = ({}, "{}", "")
+        for first in nothing:
+            for final in ({"n": 1}, '{"n":1}'):
+                frames = (
+                    {"type": "response.output_item.added", "item": call | {"arguments": first}},
+                    {"type": f"{kind}.done", "item_id": "fc", "arguments": final},
+                    {"type": "response.output_item.done", "item": call | {"arguments": final}},
+                    {"type": "response.completed", "response": {"output": []}},
+                )
+                source = DIALECT.stream_decoder()
+                events: list[Event] = []
+                for frame in frames:
+                    events += source.feed(b"data: " + json.dumps(frame).encode() + b"\n\n")
+                pieces = [event.text for event in events if isinstance(event, ArgumentsDelta)]
+                self.assertEqual(json.loads("".join(pieces)), {"n": 1})
+                self.assertEqual(events[-1], Stopped("tool_use"))
+
     def test_annotation(self) -> None:
         """Citations keep the API's own words."""
         note = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2}
