@@ -73,6 +73,8 @@ class AnswersTests(SynchronousTestCase):
             text, refusal = text + refusal, ""
         elif caller == "openai_responses" and refusal:
             shown = "completed"
+        elif caller == "openai_chat" and refusal:
+            shown = "stop"
         self.assertEqual(reading.text, text)
         self.assertEqual(reading.refusal, refusal)
         self.assertEqual(reading.thinking, answer.thinking)

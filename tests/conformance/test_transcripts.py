@@ -105,8 +105,8 @@ class TranscriptsTests(SynchronousTestCase):
         self.assertIsNone(reading.error)
         text, refusal = expected.get("text", ""), expected.get("refusal", "")
         shown = SHOWN[caller].get(expected["stop"], expected["stop"])
-        if caller == "openai_responses" and refusal and not text:
-            shown = "completed"  # refused in words; a filter's refusal stays one
+        if refusal and not text and caller != "anthropic":  # refused in words, not by a filter
+            shown = "completed" if caller == "openai_responses" else "stop"
         if caller == "anthropic" and refusal:
             if f'"explanation":{json.dumps(refusal)}' not in body.decode():
                 text += refusal  # else it stands in stop_details

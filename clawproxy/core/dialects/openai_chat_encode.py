@@ -48,6 +48,16 @@ FINISH_REASONS: dict[StopReason, str] = {
     "refusal": "content_filter",
 }
 
+
+def finish_reason(reason: StopReason, *, said: bool) -> str:
+    """Return why an answer ended.
+
+    :param said: the answer holds the model's own words of refusal; it is whole then, and the SDKs raise an
+        error at ``content_filter`` instead of showing them.
+    """
+    return "stop" if said and reason == "refusal" else FINISH_REASONS[reason]
+
+
 _PING = b": ping\n\n"
 
 
@@ -86,6 +96,7 @@ class ChatEncoder:
         self._usage = TokenUsage()
         self._calls = 0
         self._refusal = False
+        self._refused = False
         self._call: bytes | None = None  # the open call's deltas, up to their text
         self._custom: list[str] | None = None  # arguments of a stand-in, unwrapped when complete
         self._argued = False
@@ -146,6 +157,7 @@ class ChatEncoder:
                 return self._stop_block()
             case TextStarted(refusal):
                 self._refusal = refusal
+                self._refused = self._refused or refusal
                 return b""
             case ToolCallStarted():
                 return self._start_call(event)
@@ -203,7 +215,7 @@ class ChatEncoder:
         out = b""
         if event.reason == "refusal" and event.explanation:
             out = self._chunk(b'{"refusal":' + quote(event.explanation) + b"}")
-        reason = quote(FINISH_REASONS[event.reason])
+        reason = quote(finish_reason(event.reason, said=self._refused))
         out += self._head + b'{},"logprobs":null,"finish_reason":' + reason + b"}" + self._end
         if self._turn.include_usage:
             usage = encode(usage_json(self._usage))

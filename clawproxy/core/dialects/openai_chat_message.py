@@ -31,7 +31,7 @@ from clawproxy.core.dialects.openai_chat_decode import (
     read_finish,
     reasoning_text,
 )
-from clawproxy.core.dialects.openai_chat_encode import FINISH_REASONS, annotation
+from clawproxy.core.dialects.openai_chat_encode import annotation, finish_reason
 from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode
 from clawproxy.core.dialects.seal import UNSEALED
@@ -143,6 +143,7 @@ def build_response(
             case CallBlock():
                 calls.append(_written_call(block, turn, response_id, len(calls)))
     stopped = answer.stopped
+    said = bool(refusals)
     if stopped.reason == "refusal" and stopped.explanation:
         refusals.append(stopped.explanation)
     message: dict[str, Any] = {
@@ -167,7 +168,7 @@ def build_response(
                     "index": 0,
                     "message": message,
                     "logprobs": None,
-                    "finish_reason": FINISH_REASONS[stopped.reason],
+                    "finish_reason": finish_reason(stopped.reason, said=said),
                 }
             ],
             "usage": usage_json(answer.usage),

@@ -474,10 +474,10 @@ class EncodeTests(SynchronousTestCase):
             STOP,
             Stopped("refusal"),
         ]
-        for events in (explained, spoken):
+        for events, reason in ((explained, "content_filter"), (spoken, "stop")):
             found = frames(written("openai_chat", events))
             self.assertEqual(found[1]["choices"][0]["delta"], {"refusal": "No."})
-            self.assertEqual(found[2]["choices"][0]["finish_reason"], "content_filter")
+            self.assertEqual(found[2]["choices"][0]["finish_reason"], reason)
 
     def test_failure(self) -> None:
         """An error ends the stream without ``[DONE]``."""
