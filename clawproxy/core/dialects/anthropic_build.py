@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.anthropic_cache import mark
-from clawproxy.core.dialects.anthropic_schema import OpenObject, closed
+from clawproxy.core.dialects.anthropic_schema import Unfit, closed
 from clawproxy.core.dialects.anthropic_tools import cached, write_choice, write_tools
 from clawproxy.core.dialects.rawjson import encode, is_object
 from clawproxy.core.dialects.traits import (
@@ -335,10 +335,9 @@ def _output_schema(turn: Turn, schema: bytes) -> msgspec.Raw | Json:
         return msgspec.Raw(schema)
     try:
         return closed(schema)
-    except OpenObject:
+    except Unfit as error:
         raise unsupported(
-            field_name(turn, "output"),
-            "an object without named properties cannot be asked of Anthropic's models.",
+            field_name(turn, "output"), f"Anthropic's models cannot be held to it: {error}."
         ) from None
 
 

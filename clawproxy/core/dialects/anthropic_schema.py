@@ -3,7 +3,7 @@ schemas may say.
 
 1. :func:`closed` rewrites a schema as the vendor's own SDKs do before they send one: objects are
    closed, and bounds, patterns and unknown formats move into descriptions, where the model reads them.
-   What would change the answer's meaning is an :class:`OpenObject`.
+   What cannot be rewritten without changing the answer is :class:`Unfit`.
 2. :class:`Budget` adds up what all schemas of a request cost, against the API's limits.
 
 The rules: https://platform.claude.com/docs/en/build-with-claude/structured-outputs (JSON Schema
@@ -12,6 +12,7 @@ limitations); ``anthropic/lib/_parse/_transform.py`` in the Python SDK.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -47,19 +48,21 @@ _NAMED = ("$defs", "definitions", "properties")
 _LISTED = ("anyOf", "allOf")
 
 
-class OpenObject(ValueError):
-    """An object whose members nobody named, which a grammar cannot have: closing it would empty it."""
+class Unfit(ValueError):
+    """A schema that no grammar can have; its text says why."""
 
 
 def closed(schema: bytes) -> msgspec.Raw | Json:
     """Rewrite a schema for ``output_config.format`` or a strict tool; one that fits stays as spelled.
 
-    :raises OpenObject: it holds an object without named members.
+    :raises Unfit: it holds an object without named members, or itself.
     """
     try:
         given = msgspec.json.decode(schema)
         fitting = _closed(given)
-    except OpenObject:
+        if _holds_itself(given):
+            raise Unfit("a schema that holds itself has no end")
+    except Unfit:
         raise
     except MALFORMED:
         return msgspec.Raw(schema)
@@ -91,7 +94,7 @@ def _closed(node: Any) -> Any:
     if _is_object(node):
         more = node.get("additionalProperties", "properties" not in node)
         if more is not False and not node.get("properties"):
-            raise OpenObject
+            raise Unfit("an object without named properties would be emptied by closing it")
         out["additionalProperties"] = False
     if said:
         words = ", ".join(
@@ -100,6 +103,34 @@ def _closed(node: Any) -> Any:
         before = f"{node['description']}\n\n" if isinstance(node.get("description"), str) else ""
         out["description"] = f"{before}{{{words}}}"
     return out
+
+
+def _holds_itself(schema: Any) -> bool:
+    """Tell whether references lead in a circle."""
+    named = {"#": schema} | {
+        f"#/{place}/{name}": inner
+        for place in ("$defs", "definitions")
+        if isinstance(schema, dict) and isinstance(schema.get(place), dict)
+        for name, inner in schema[place].items()
+    }
+    leads = {name: set(_references(inner, top=name == "#")) for name, inner in named.items()}
+    while leaves := [name for name, others in leads.items() if not others & leads.keys()]:
+        for name in leaves:
+            del leads[name]
+    return bool(leads)
+
+
+def _references(node: Any, *, top: bool = False) -> Iterator[str]:
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            yield reference
+        for name, inner in node.items():
+            if not (top and name in ("$defs", "definitions")):
+                yield from _references(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _references(inner)
 
 
 def _is_object(node: Json) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.anthropic_client_tools import ClientTool
-from clawproxy.core.dialects.anthropic_schema import Budget, Json, OpenObject, closed
+from clawproxy.core.dialects.anthropic_schema import Budget, Json, Unfit, closed
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode
 from clawproxy.core.dialects.traits import Version
 from clawproxy.core.dialects.turn import (
@@ -74,7 +74,7 @@ def _strict(tools: list[Tool], turn: Turn, version: Version) -> dict[str, Any]:
 def _closed(schema: bytes) -> msgspec.Raw | Json | None:
     try:
         return closed(schema)
-    except OpenObject:
+    except Unfit:
         return None
 
 

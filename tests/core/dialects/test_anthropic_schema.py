@@ -10,7 +10,7 @@ from anthropic import transform_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawproxy.core.dialects.anthropic_schema import Budget, OpenObject, closed
+from clawproxy.core.dialects.anthropic_schema import Budget, Unfit, closed
 from clawproxy.core.dialects.rawjson import encode
 
 _BOUNDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -39,7 +39,7 @@ def _objects(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict
     )
 
 
-schemas = st.recursive(
+_plain = st.recursive(
     _leaf,
     lambda inner: st.one_of(
         _objects(inner),
@@ -50,10 +50,10 @@ schemas = st.recursive(
         ),
         st.lists(inner, min_size=1, max_size=3).map(lambda found: {"anyOf": found}),
         st.lists(inner, min_size=1, max_size=3).map(lambda found: {"oneOf": found}),
-        inner.map(lambda found: {"$defs": {"x": found}, "$ref": "#/$defs/x"}),
     ),
     max_leaves=8,
 )
+schemas = _plain | _plain.map(lambda found: {"$defs": {"x": found}, "$ref": "#/$defs/x"})
 
 
 def rewritten(schema: dict[str, Any]) -> Any:
@@ -113,10 +113,29 @@ class ClosedTests(TestCase):
             {"type": "object", "additionalProperties": {"type": "string"}},
             {"type": "array", "items": {"type": "object"}},
         ):
-            with self.assertRaises(OpenObject):
+            with self.assertRaises(Unfit):
                 rewritten(schema)
-        nothing = {"type": "object", "properties": {}}
+        nothing: dict[str, Any] = {"type": "object", "properties": {}}
         self.assertEqual(rewritten(nothing), nothing | {"additionalProperties": False})
+
+    def test_schemas_that_hold_themselves(self) -> None:
+        """By themselves, by each other, from the top; a definition that is used twice is none."""
+        one = {"type": "object", "properties": {"a": {"$ref": "#/$defs/B"}}}
+        two = {
+            "type": "object",
+            "properties": {"a": {"type": "array", "items": {"$ref": "#/$defs/A"}}},
+        }
+        plain = {"type": "string"}
+        for schema in (
+            {"$ref": "#/$defs/A", "$defs": {"A": one, "B": two}},
+            {"$ref": "#/$defs/A", "$defs": {"A": two}},
+            {"type": "object", "properties": {"a": {"anyOf": [{"$ref": "#"}, plain]}}},
+        ):
+            with self.assertRaises(Unfit):
+                rewritten(schema)
+        both = {"a": {"$ref": "#/$defs/B"}, "b": {"$ref": "#/$defs/B"}}
+        schema = {"type": "object", "properties": both, "$defs": {"B": plain}}
+        self.assertEqual(rewritten(schema), schema | {"additionalProperties": False})
 
 
 class BudgetTests(TestCase):
