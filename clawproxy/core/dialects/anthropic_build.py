@@ -64,6 +64,12 @@ OPENING = "(The conversation begins.)"
 begin.
 """
 
+NO_PREFILL_SINCE: Version = (4, 6)
+"""The first models that answer 400 to a conversation whose last words are the assistant's."""
+
+CLOSING = "(Please go on.)"
+"""Stands for the user's last words where those models need some."""
+
 RAW_ARGUMENTS = "raw_arguments"
 """The member under which arguments that are no JSON object (a cut answer's) are kept as text:
 ``input`` has to be an object.
@@ -152,6 +158,8 @@ def _messages(messages: list[Message], version: Version) -> list[Json]:
             message_out["content"].sort(key=lambda block: block["type"] != "tool_result")
     if out[-1]["role"] == "assistant" and "text" in (last := out[-1]["content"][-1]):
         last["text"] = last["text"].rstrip()  # the API refuses a prefill that ends in whitespace
+        if version >= NO_PREFILL_SINCE:
+            out.append({"role": "user", "content": [{"type": "text", "text": CLOSING}]})
     return out
 
 

@@ -368,6 +368,22 @@ class BuildTests(SynchronousTestCase):
             ],
         )
 
+    def test_last_words(self) -> None:
+        """Newer models want them to be the user's; older ones go on where the assistant stopped."""
+        said = (Message("user", (TextPart("a"),)), Message("assistant", (TextPart("b \n"),)))
+        for model, roles in (
+            (NEW, ["user", "assistant", "user"]),
+            ("claude-opus-4-6", ["user", "assistant", "user"]),
+            (OLD, ["user", "assistant"]),
+            ("glm-5", ["user", "assistant"]),
+        ):
+            messages = built("anthropic", turn("openai_chat", messages=said), model)["messages"]
+            self.assertEqual([message["role"] for message in messages], roles)
+            self.assertEqual(messages[1]["content"][-1]["text"], "b")
+        call = Message("assistant", (ToolCallPart("a", "f", "{}"),))
+        messages = built("anthropic", turn("openai_chat", messages=(*said, call)), NEW)["messages"]
+        self.assertEqual(messages[-1]["role"], "assistant")
+
     def test_files(self) -> None:
         """PDFs and texts are documents; what Anthropic cannot read is refused with its place."""
         parts = (
