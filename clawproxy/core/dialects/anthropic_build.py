@@ -14,9 +14,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+from attrs import evolve
 
 from clawproxy.core.dialects.anthropic_cache import mark
 from clawproxy.core.dialects.anthropic_schema import Unfit, closed
@@ -90,7 +92,8 @@ def build_request(turn: Turn, *, model: str, stream: bool, api_version: str | No
     out: Json = {"model": model, "max_tokens": max_tokens}
     if system:
         out["system"] = [_text(part) for part in system]
-    out["messages"] = _messages(messages, version)
+    own = messages if turn.dialect == "anthropic" else _with_own_ids(messages)
+    out["messages"] = _messages(own, version)
     tools = write_tools(turn, version)
     if tools:
         out["tools"] = tools
@@ -129,7 +132,33 @@ def _split_system(turn: Turn) -> tuple[list[TextPart], list[Message]]:
     return [part for part in system if part.text.strip()], messages
 
 
-def _messages(messages: list[Message], version: Version) -> list[Json]:
+def _with_own_ids(messages: list[Message]) -> Iterator[Message]:
+    """Give each call an id that the API allows and no other call has, and its result the same.
+
+    Some servers count their calls anew in each answer, and a conversation that comes from there would be
+    refused as a whole.
+    """
+    taken: set[str] = set()
+    current: dict[str, str] = {}
+
+    def renamed(part: Part) -> Part:
+        if isinstance(part, ToolCallPart):
+            plain = name = _FOREIGN_ID.sub("_", part.id)
+            while name in taken:
+                name = f"{plain}_{len(taken)}"
+            taken.add(name)
+            current[part.id] = name
+            return evolve(part, id=name)
+        if isinstance(part, ToolResultPart):
+            plain = _FOREIGN_ID.sub("_", part.call_id)
+            return evolve(part, call_id=current.get(part.call_id, plain))
+        return part
+
+    for message in messages:
+        yield evolve(message, parts=tuple(map(renamed, message.parts)))
+
+
+def _messages(messages: Iterable[Message], version: Version) -> list[Json]:
     out: list[Json] = []
     for message in messages:
         role: str = message.role
@@ -180,7 +209,7 @@ def _block(part: Part, role: str) -> list[Json]:
         case ToolCallPart():
             call: Json = {
                 "type": "tool_use",
-                "id": _FOREIGN_ID.sub("_", part.id),
+                "id": part.id,
                 "name": part.name,
                 "input": tool_input(
                     custom_arguments(part.arguments) if part.custom else part.arguments
@@ -265,7 +294,7 @@ def _decoded(data: str, part: FilePart) -> str:
 
 
 def _tool_result(part: ToolResultPart) -> Json:
-    out: Json = {"type": "tool_result", "tool_use_id": _FOREIGN_ID.sub("_", part.call_id)}
+    out: Json = {"type": "tool_result", "tool_use_id": part.call_id}
     content = [block for inner in part.content for block in _block(inner, "user")]
     if part.is_error and not content:  # the API wants an error to say something
         content = [{"type": "text", "text": "The tool failed."}]

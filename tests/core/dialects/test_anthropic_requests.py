@@ -368,6 +368,25 @@ class BuildTests(SynchronousTestCase):
             ],
         )
 
+    def test_ids_of_calls(self) -> None:
+        """Each is allowed and one of a kind, and results know their call by it."""
+        messages: list[Message] = []
+        for pair in (("call_0", "call_1"), ("call_0", "call:0"), ("call_0", "toolu_1")):
+            messages += (
+                Message("assistant", tuple(ToolCallPart(name, "f", "{}") for name in pair)),
+                Message("user", tuple(ToolResultPart(name) for name in reversed(pair))),
+            )
+        out = built("anthropic", turn("openai_chat", messages=tuple(messages)))["messages"][1:]
+        told = [[block["id"] for block in message["content"]] for message in out[::2]]
+        answered = [[block["tool_use_id"] for block in message["content"]] for message in out[1::2]]
+        self.assertEqual(answered, [ids[::-1] for ids in told])
+        self.assertEqual(told[0], ["call_0", "call_1"])
+        self.assertEqual(told[2][1], "toolu_1")
+        flat = [name for ids in told for name in ids]
+        self.assertEqual(len(set(flat)), 6)
+        for name in flat:
+            self.assertRegex(name, "^[a-zA-Z0-9_-]+$")
+
     def test_last_words(self) -> None:
         """Newer models want them to be the user's; older ones go on where the assistant stopped."""
         said = (Message("user", (TextPart("a"),)), Message("assistant", (TextPart("b \n"),)))
