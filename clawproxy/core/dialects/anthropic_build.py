@@ -31,6 +31,7 @@ from clawproxy.core.dialects.traits import (
     claude_budget,
     claude_version,
     default_max_tokens,
+    most_claude_tokens,
 )
 from clawproxy.core.dialects.turn import (
     FilePart,
@@ -89,6 +90,7 @@ def build_request(turn: Turn, *, model: str, stream: bool, api_version: str | No
     version = claude_version(model)
     system, messages = _split_system(turn)
     max_tokens = turn.max_tokens if turn.max_tokens is not None else default_max_tokens(model)
+    max_tokens = min(max_tokens, most_claude_tokens(model))
     out: Json = {"model": model, "max_tokens": max_tokens}
     if system:
         out["system"] = [_text(part) for part in system]

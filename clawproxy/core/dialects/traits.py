@@ -111,6 +111,16 @@ def most_tokens(model: str) -> int:
     return next((limit for pattern, limit in _LIMITS if pattern.search(name)), 2**53)
 
 
+def most_claude_tokens(model: str) -> int:
+    """Return the longest answer that a Claude model before 4.6 gives, for the same reason."""
+    version = claude_version(model)
+    if version == (0, 0) or version >= (4, 6):
+        return 2**53
+    if version < (3, 7):
+        return 8192 if version >= (3, 5) else 4096
+    return 32000 if "opus" in model and version < (4, 5) else 64000
+
+
 def claude_budget(reasoning: Reasoning) -> int:
     """Word a wish for thinking as a token budget, for Claude models before 4.6."""
     if reasoning.budget_tokens is not None:

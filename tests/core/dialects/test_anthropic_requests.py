@@ -469,6 +469,18 @@ class BuildTests(SynchronousTestCase):
         ):
             self.assertEqual(built("anthropic", turn("openai_chat"), model)["max_tokens"], limit)
         self.assertEqual(built("anthropic", turn("openai_chat", max_tokens=5))["max_tokens"], 5)
+        for model, limit in (
+            ("claude-3-haiku-20240307", 4096),
+            ("claude-3-5-haiku-latest", 8192),
+            ("claude-3-7-sonnet-20250219", 64000),
+            ("claude-opus-4-1-20250805", 32000),
+            ("claude-sonnet-4-20250514", 64000),
+            ("claude-opus-4-5", 64000),
+            (NEW, 200_000),
+            ("glm-5", 200_000),
+        ):
+            much = turn("openai_chat", max_tokens=200_000)
+            self.assertEqual(built("anthropic", much, model)["max_tokens"], limit, model)
 
     def test_sampling(self) -> None:
         """Left out where version or model refuse it, refused where it cannot be said."""
