@@ -61,8 +61,12 @@ def finish_reason(reason: StopReason, *, said: bool) -> str:
 _PING = b": ping\n\n"
 
 
-def annotation(citation: CitationAdded) -> dict[str, Any] | None:
-    """Return a citation as an annotation; only those of web pages have a form here."""
+def annotation(citation: CitationAdded, start: int, end: int) -> dict[str, Any] | None:
+    """Return a citation as an annotation; only those of web pages have a form here.
+
+    :param start: :param end: the text block that it belongs to, in the characters of the whole answer; where
+        the upstream says more, that counts.
+    """
     if not citation.url:
         return None
     return {
@@ -70,8 +74,8 @@ def annotation(citation: CitationAdded) -> dict[str, Any] | None:
         "url_citation": {
             "url": citation.url,
             "title": citation.title,
-            "start_index": citation.start or 0,
-            "end_index": citation.end or 0,
+            "start_index": start + (citation.start or 0),
+            "end_index": end if citation.end is None else start + citation.end,
         },
     }
 
@@ -97,6 +101,8 @@ class ChatEncoder:
         self._calls = 0
         self._refusal = False
         self._refused = False
+        self._length = 0  # characters of the answer's text, and of that before the open block
+        self._block = 0
         self._call: bytes | None = None  # the open call's deltas, up to their text
         self._custom: list[str] | None = None  # arguments of a stand-in, unwrapped when complete
         self._argued = False
@@ -144,6 +150,8 @@ class ChatEncoder:
         match event:
             case TextDelta(text):
                 name = b'{"refusal":' if self._refusal else b'{"content":'
+                if not self._refusal:
+                    self._length += len(text)
                 return self._chunk(name + quote(text) + b"}")
             case ArgumentsDelta(text):
                 if self._custom is not None:
@@ -157,6 +165,7 @@ class ChatEncoder:
                 return self._stop_block()
             case TextStarted(refusal):
                 self._refusal = refusal
+                self._block = self._length
                 self._refused = self._refused or refusal
                 return b""
             case ToolCallStarted():
@@ -165,7 +174,7 @@ class ChatEncoder:
                 self._usage = self._usage.merged(usage)
                 return b""
             case CitationAdded():
-                note = annotation(event)
+                note = annotation(event, self._block, self._length)
                 return self._chunk(encode({"annotations": [note]})) if note else b""
             case Ping():
                 return _PING

@@ -131,13 +131,20 @@ def build_response(
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
+    length = 0
     for block in answer.blocks:
         match block:
             case TextBlock(refusal=True):
                 refusals.append(block.text)
             case TextBlock():
+                start = length
+                length += len(block.text)
                 texts.append(block.text)
-                notes += [note for citation in block.citations if (note := annotation(citation))]
+                notes += [
+                    note
+                    for citation in block.citations
+                    if (note := annotation(citation, start, length))
+                ]
             case ThinkingBlock() if block.text:
                 thoughts.append(block.text)
             case CallBlock():

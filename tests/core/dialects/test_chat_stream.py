@@ -479,6 +479,33 @@ class EncodeTests(SynchronousTestCase):
             self.assertEqual(found[1]["choices"][0]["delta"], {"refusal": "No."})
             self.assertEqual(found[2]["choices"][0]["finish_reason"], reason)
 
+    def test_citations(self) -> None:
+        """They name the characters of the whole answer that they support, in a stream or not."""
+        events: list[Event] = [
+            TextStarted(),
+            TextDelta("One. "),
+            CitationAdded(url="http://a"),
+            STOP,
+            TextStarted(),
+            TextDelta("Two."),
+            CitationAdded(url="http://b", start=0, end=3),
+            CitationAdded(title="no page"),
+            STOP,
+            Stopped("end_turn"),
+        ]
+        deltas = [
+            frame["choices"][0]["delta"] for frame in frames(written("openai_chat", events))[:-1]
+        ]
+        streamed = [note for delta in deltas for note in delta.get("annotations", ())]
+        whole = DIALECTS["openai_chat"].build_response(
+            events, turn("openai_chat"), model="m", response_id="r", created=1
+        )
+        message = json.loads(whole)["choices"][0]["message"]
+        self.assertEqual(message["content"], "One. Two.")
+        for notes in (streamed, message["annotations"]):
+            found = [tuple(note["url_citation"].values()) for note in notes]
+            self.assertEqual(found, [("http://a", "", 0, 5), ("http://b", "", 5, 8)])
+
     def test_failure(self) -> None:
         """An error ends the stream without ``[DONE]``."""
         error = ProxyError(Kind.OVERLOADED, "Busy.")
