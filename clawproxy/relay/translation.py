@@ -16,7 +16,7 @@ from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
 from clawproxy.core.policy import FirstEvent, Held, transient
 from clawproxy.relay import accesslog
-from clawproxy.relay.pump import Decoded, Pump, Whole
+from clawproxy.relay.pump import MOST_KEPT, Decoded, Pump, Whole
 from clawproxy.relay.speaker import Speaker, unusable
 from clawproxy.upstream.h1 import H1Response
 
@@ -68,6 +68,7 @@ class Translation:
         self._beginning = b""
         self._decoder = self._dialect.stream_decoder()
         self._whole = Whole()
+        self._room = MOST_KEPT  # for what a caller without a stream has to wait for
         self._gate = FirstEvent() if more else None
         self._held: list[bytes] = []
         self._failover: ProxyError | None = None
@@ -133,6 +134,11 @@ class Translation:
             piece, self._beginning = self._beginning, b""
             if self._streams and self._gate is None:
                 self._begin()
+        if not self._turn.stream:
+            self._room -= len(piece)
+            if self._room < 0:  # a document keeps no more by itself
+                self._stop(None)
+                return
         if not self._streams:
             self._whole.take(piece)
         elif self._gate is None:
@@ -144,11 +150,16 @@ class Translation:
         self._held.append(piece)
         verdict = gate.feed(piece)
         if isinstance(verdict, ProxyError):
-            self._failover = verdict
-            self._answer.stopProducing()
-            self._pump.done.callback(None)
+            self._stop(verdict)
         elif verdict is Held.RELEASE:
             self._release()
+
+    def _stop(self, failover: ProxyError | None) -> None:
+        """Read no further."""
+        self._failover = failover
+        self._answer.stopProducing()
+        if not self._pump.done.called:
+            self._pump.done.callback(None)
 
     def _release(self) -> None:
         self._gate = None
@@ -171,7 +182,7 @@ class Translation:
                     self._failover = verdict
                     return
                 self._release()
-            self._speaker.say(self._decoder.close())
+            self._speaker.say(self._decoder.close() if self._room >= 0 else [_too_large()])
             error = self._speaker.failed
         else:
             events = self._document()
@@ -189,9 +200,8 @@ class Translation:
 
     def _document(self) -> list[Event]:
         """Read an answer that is no stream: one JSON document."""
-        if self._whole.overflow or self._decoded.broken:
-            error = unusable("the upstream's answer is too large or cannot be decoded")
-            return [StreamFailed(error)]
+        if self._room < 0 or self._whole.overflow or self._decoded.broken:
+            return [_too_large()]
         try:
             return self._dialect.parse_response(self._whole.body)
         except ProxyError as error:
@@ -218,6 +228,10 @@ class Translation:
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers
         ]
         raise self._dialect.parse_error(self._answer.code, headers, whole.body)
+
+
+def _too_large() -> StreamFailed:
+    return StreamFailed(unusable("the upstream's answer is too large or cannot be decoded"))
 
 
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")

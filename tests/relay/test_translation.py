@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.relay import translation
 from clawproxy.relay.translation import is_stream
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from tests.relay.test_ways import STREAM_HEAD, ask, chunk
@@ -88,6 +89,19 @@ class FormTests(SynchronousTestCase):
                 told = self.answered(kind, body, stream=True)
                 self.assertIn(b" 502 ", told, (kind, body))
                 self.assertNotIn(b"Sign in", told)
+
+    def test_answer_without_end(self) -> None:
+        """A caller without a stream costs a bounded part of the memory, whatever form the answer has."""
+        self.patch(translation, "MOST_KEPT", 5000)
+        for kind, piece in (
+            (b"text/event-stream", SAID.replace(b'"stop"', b"null")),
+            (b"application/json", WHOLE.replace(b"yes", b"y" * 100)),
+        ):
+            caller = self.asked(stream=False)
+            upstream = self.proxy.upstream()
+            upstream.write(head(kind, 10**9) + piece * 60)
+            self.assertTrue(upstream.aborted)
+            self.assertIn(b" 502 ", caller.read())
 
     @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=6))
     def test_any_cut(self, cuts: list[int]) -> None:
