@@ -66,6 +66,11 @@ _ROLES: dict[str, Role] = {
 REDACTED = "redacted"
 """Stands in a wrapped seal for thinking that Anthropic gave out only encrypted."""
 
+_REFERENCE = (
+    "a reference to an item that the API keeps; the provider that this model is routed to does not have it. Send "
+    "the item itself, as clients do that are told to use store: false."
+)
+
 _TRACES = frozenset(
     {
         "file_search_call",
@@ -129,6 +134,8 @@ def _item(found: ReadInput, item: Fields, raw: msgspec.Raw) -> None:
         found.tools += read_tools(item.raw("tools"), item.path("tools"))
     elif kind == "web_search_call":
         pass  # it holds only the query; what was found stands in the assistant's text
+    elif kind == "item_reference":
+        raise unsupported(item.path("type"), _REFERENCE)
     elif kind in _TRACES:
         _append(
             found, "assistant", OpaquePart("openai_responses", kind, bytes(raw), item.path("type"))
@@ -158,11 +165,7 @@ def _answers(message: Message) -> bool:
 def _message(found: ReadInput, item: Fields) -> None:
     name = item.take("role", String)
     if name is None and not is_null(item.raw("id")):
-        raise unsupported(
-            item.path("id"),
-            "a reference to an item that the API keeps; the provider that this model is routed to "
-            "does not have it. Send the item itself.",
-        )
+        raise unsupported(item.path("id"), _REFERENCE)
     role = _ROLES.get(name or "")
     if role is None:
         raise ProxyError(
