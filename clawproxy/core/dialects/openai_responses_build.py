@@ -20,7 +20,7 @@ import msgspec
 from clawproxy.core.dialects.openai_chat_build import ERROR_MARK, strict_ready
 from clawproxy.core.dialects.openai_responses_tools import write_tool
 from clawproxy.core.dialects.rawjson import encode
-from clawproxy.core.dialects.traits import openai_effort, reasons
+from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons
 from clawproxy.core.dialects.turn import (
     CustomTool,
     FilePart,
@@ -85,7 +85,7 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
         out["tools"] = tools
         _tool_choice(out, turn, custom)
     if turn.max_tokens is not None:
-        out["max_output_tokens"] = max(turn.max_tokens, MIN_OUTPUT)
+        out["max_output_tokens"] = min(max(turn.max_tokens, MIN_OUTPUT), most_tokens(model))
     _sampling(out, turn, model)
     _reasoning(out, turn, model)
     _text_options(out, turn)

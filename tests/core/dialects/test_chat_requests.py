@@ -548,6 +548,8 @@ class BuildTests(SynchronousTestCase):
         ):
             out = built("openai_chat", turn("anthropic", max_tokens=64000), model)
             self.assertEqual(out.get(name), limit, model)
+            out = built("openai_responses", turn("anthropic", max_tokens=64000), model)
+            self.assertEqual(out.get("max_output_tokens"), limit, model)
         error = self.assertRaises(ProxyError, built, "openai_chat", turn("anthropic", max_tokens=0))
         self.assertEqual(error.param, "max_tokens")
 

@@ -170,7 +170,7 @@ turns = st.builds(
     system=st.lists(texts, max_size=1).map(tuple),
     messages=conversations(),
     tools=tools,
-    max_tokens=st.one_of(st.none(), st.integers(16, 10**6)),
+    max_tokens=st.one_of(st.none(), st.integers(16, 16384)),
     sampling=st.builds(Sampling, st.one_of(st.none(), st.floats(0, 2))),
     output=st.sampled_from(
         [
