@@ -133,10 +133,10 @@ class HTTPProviderConfig:
             "Sent with every request, in place of the caller's of these names. Shown masked.",
         ),
     )
-    cache_prompts: bool = field(
-        default=True,
+    cache_prompts: bool | None = field(
+        default=None,
         metadata=described(
-            Flag(),
+            Nullable(Flag(), "at Anthropic itself they are set, elsewhere not"),
             "Mark where Anthropic may cache the conversations of callers of OpenAI's APIs, which cache by "
             "themselves there.",
             kinds=("anthropic",),

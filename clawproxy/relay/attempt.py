@@ -188,8 +188,10 @@ class Attempt:
         self.forward.exchange.upstream_dialect = name
         version = self.wiring.accounts[provider.name].version
         demoted = self._demoted(provider)
-        if provider.kind == "anthropic" and provider.config.cache_prompts:
-            turn = with_cache(turn)
+        if provider.kind == "anthropic":
+            marks = provider.config.cache_prompts
+            if marks or (marks is None and provider.is_vendor):
+                turn = with_cache(turn)
         body = dialect.build_request(
             turn, model=target.model, stream=turn.stream or demoted, api_version=version
         )

@@ -227,8 +227,15 @@ class CachePromptsTests(SynchronousTestCase):
             "messages": [{"role": "user", "content": "hi"}],
             "tools": [tool],
         }
-        for switch, marked in ((), True), (("providers.anthropic.cache_prompts=false",), False):
-            proxy = MemoryProxy("providers.anthropic.api_key=k", *switch)
+        own = "providers.anthropic.base_url=http://api.anthropic.com"
+        for switch, marked in (
+            ((own,), True),
+            ((own, "providers.anthropic.cache_prompts=false"), False),
+            ((), False),
+            (("providers.anthropic.cache_prompts=true",), True),
+        ):
+            elsewhere = "providers.anthropic.base_url=http://127.0.0.1:9"
+            proxy = MemoryProxy("providers.anthropic.api_key=k", elsewhere, *switch)
             proxy.caller().post("/v1/chat/completions", json.dumps(asked).encode())
             self.assertIs(b'"cache_control"' in proxy.upstream().request(), marked)
 
