@@ -32,6 +32,7 @@ _FRAME = struct.Struct("<IIB")
 _WHOLE = struct.Struct("<IIIB")
 _START = struct.Struct("<II")
 _COUNT = struct.Struct("<I")
+_ONE = struct.Struct("<IdI")
 _NONE = 0xFFFFFFFF
 FRAME_SIZE = _FRAME.size
 MAX_PAYLOAD = 0x7FFFFFFF
@@ -225,6 +226,8 @@ def block(times: Sequence[float], data: Sequence[bytes]) -> list[bytes]:
     pieces a second."""
     if not data:
         return [b"\0\0\0\0"]
+    if len(data) == 1:  # the ordinary answer without a stream
+        return [_ONE.pack(1, times[0], len(data[0])), data[0]]
     return [
         _COUNT.pack(len(data)),
         _swap(array("d", times)).tobytes(),
