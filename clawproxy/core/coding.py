@@ -3,12 +3,14 @@
 1. :func:`decode` undoes those of a whole body.
 2. :class:`StreamDecoder` undoes them piece by piece and gives at once all that a piece decodes to.
 
-Both are bounded: a few bytes can decode to gigabytes. Codings are named in RFC 9110, 8.4.1; ``br``
-in RFC 7932, ``zstd`` in RFC 8878 and 9659. Several may be applied, the last one named outermost.
+Both are bounded: a few bytes can decode to gigabytes, or take seconds and give nothing. Codings are named in
+RFC 9110, 8.4.1; ``br`` in RFC 7932, ``zstd`` in RFC 8878 and 9659. Several may be applied, the last one named
+outermost.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, Protocol
@@ -21,6 +23,15 @@ PIECE = 64 * 1024
 
 MOST_CODINGS = 4
 """More codings than this on one body are taken for an attack."""
+
+BURST = 4 * 1024 * 1024
+"""Most bytes that a paced stream may decode to at once: about 20 ms of work."""
+
+RATIO = 64
+"""How many times its size a paced stream may decode to for long; text with its framing stays below 30."""
+
+STEP = 256
+"""Bytes that each piece and each member counts as besides its own: there are bombs of empty ones, too."""
 
 Reason = Literal["unknown", "undecodable", "too_large"]
 
@@ -37,7 +48,8 @@ class CodingError(ValueError):
 
 
 class _Stage(Protocol):
-    def feed(self, data: bytes) -> Iterator[bytes]: ...
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Give what the data decodes to, and nothing at a member's end, so that it is counted."""
 
     def whole(self) -> bool:
         """Whether the coded data ended where it may; nothing at all is whole, too."""
@@ -92,6 +104,7 @@ class _Zlib:
                 self._members += 1
                 self._inflate = None
                 data = inflate.unused_data
+                yield b""
 
     def whole(self) -> bool:
         return self._inflate is None and (self._members > 0 or not self._held)
@@ -148,6 +161,7 @@ class _Zstd:
                 if self._frame.eof:
                     part = self._frame.unused_data
                     self._frame = None
+                    yield b""
 
     def whole(self) -> bool:
         return self._frame is None
@@ -182,22 +196,33 @@ class StreamDecoder:
     :param content_encoding: the header's value, ``""`` for none.
     :param limit: most bytes that the whole stream may decode to; ``None``: no bound in all, and the
         memory is bounded still, since :meth:`feed` gives its pieces one by one.
+    :param paced: bound also what one piece may decode to, for those whose thread must not stand still:
+        :data:`BURST` bytes at once and :data:`RATIO` times its size in the long run.
     :raises CodingError: ``unknown``.
     """
 
-    def __init__(self, content_encoding: str, limit: int | None = None) -> None:
+    def __init__(
+        self, content_encoding: str, limit: int | None = None, *, paced: bool = False
+    ) -> None:
         self._stages = _stages(content_encoding, limit)
         self._limit = limit
         self._total = 0
+        self._paced = paced
+        # What all stages together may still give: a small result can have had a large way.
+        self._room: float = math.inf if limit is None else 2 * limit + BURST
+        if paced:
+            self._room = BURST
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give all that the stream decodes to so far, in pieces; iterate to the end.
 
         :raises CodingError: ``undecodable`` or ``too_large``, while iterating.
         """
+        if self._paced:
+            self._room = min(self._room + RATIO * len(data), BURST)
         pieces: Iterable[bytes] = (data,) if data else ()
         for stage in self._stages:
-            pieces = _through(stage, pieces)
+            pieces = self._through(stage, pieces)
         try:
             for piece in pieces:
                 self._total += len(piece)
@@ -207,6 +232,15 @@ class StreamDecoder:
         except _FAULTS as error:
             raise CodingError("undecodable", f"corrupt content coding: {error}") from None
 
+    def _through(self, stage: _Stage, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            for decoded in stage.feed(piece):
+                self._room -= len(decoded) + STEP
+                if self._room < 0:
+                    raise CodingError("too_large", "decodes to far more than its own size")
+                if decoded:
+                    yield decoded
+
     def close(self) -> None:
         """End the stream.
 
@@ -214,11 +248,6 @@ class StreamDecoder:
         """
         if not all(stage.whole() for stage in self._stages):
             raise CodingError("undecodable", "content coding cut off")
-
-
-def _through(stage: _Stage, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield from stage.feed(piece)
 
 
 def decode(body: bytes, content_encoding: str, limit: int) -> bytes:

@@ -28,7 +28,7 @@ from clawproxy.core.sse import FrameBoundary
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.relay import accesslog
 from clawproxy.relay.attempt import Attempt
-from clawproxy.relay.inbound import ENDPOINTS, Inbound, Operation, dialect_of, read
+from clawproxy.relay.inbound import ENDPOINTS, Inbound, Operation, dialect_of, read, size_to_read
 from clawproxy.relay.offload import offload
 from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
@@ -42,9 +42,6 @@ CLIENT_GONE = 499
 _CLAUDE_CODE = frozenset(
     {b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id"}
 )
-
-CODED = 8
-"""How many times larger a coded body is taken to be than it looks."""
 
 
 class State(Enum):
@@ -147,9 +144,7 @@ class Forward:
             self.exchange.key = self.wiring.callers.authenticate(self.inbound.headers)
             if self.endpoint is not None:
                 limit = self.wiring.config.server.max_body
-                size = len(self.inbound.body)
-                if b"content-encoding" in self.inbound.first:
-                    size *= CODED
+                size = size_to_read(self.inbound)
                 reactor = self.board.reactor
                 await offload(reactor, size, read, self.inbound, self.endpoint, limit)
                 self.exchange.model = self.inbound.model or None

@@ -16,6 +16,7 @@ from clawproxy.core.coding import CodingError, decode
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.jsonread import JSONError, Members, peek
+from clawproxy.relay.offload import LARGE
 
 Operation = Literal["generate", "count_tokens", "passthrough"]
 
@@ -105,6 +106,26 @@ def dialect_of(path: str, first: Mapping[bytes, bytes]) -> DialectName | None:
     return None
 
 
+def size_to_read(inbound: Inbound) -> int:
+    """Tell how many bytes :func:`read` will go over; a few of a coded body can be very many.
+
+    What decodes to no more than a body that is read at once is decoded here already.
+    """
+    size = len(inbound.body)
+    coding = inbound.first.get(b"content-encoding")
+    if coding is not None and _coded(coding):
+        try:
+            inbound.decoded = decode(inbound.body, coding.decode("latin-1"), LARGE)
+        except CodingError as error:
+            if error.reason == "too_large":
+                size += LARGE
+    return size
+
+
+def _coded(coding: bytes) -> bool:
+    return coding.strip().lower() not in (b"", b"identity")
+
+
 def read(inbound: Inbound, endpoint: Endpoint, max_body: int) -> None:
     """Understand the body of a request on one of the dialects' endpoints.
 
@@ -112,8 +133,9 @@ def read(inbound: Inbound, endpoint: Endpoint, max_body: int) -> None:
     :raises ProxyError: 400 or 413, as the interface's table says.
     """
     coding = inbound.first.get(b"content-encoding")
-    inbound.decoded = inbound.body
-    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+    if coding is None or not _coded(coding):
+        inbound.decoded = inbound.body
+    elif not inbound.decoded or len(inbound.decoded) > max_body:
         try:
             inbound.decoded = decode(inbound.body, coding.decode("latin-1"), max_body)
         except CodingError as error:

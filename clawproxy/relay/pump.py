@@ -76,7 +76,8 @@ class Whole:
 class Decoded:
     """Undo the content codings of a body piece by piece, for those who read a copy of it.
 
-    What cannot be decoded is read no further: the caller's bytes do not depend on it.
+    What cannot be decoded, or only by holding up all other streams, is read no further: the caller's bytes do
+    not depend on it.
 
     :param coding: the ``Content-Encoding``, ``None`` for none.
     """
@@ -86,7 +87,7 @@ class Decoded:
         self.broken = False
         if coding is not None and coding.strip().lower() not in (b"", b"identity"):
             try:
-                self._decoder = StreamDecoder(coding.decode("latin-1"), MOST_DECODED)
+                self._decoder = StreamDecoder(coding.decode("latin-1"), MOST_DECODED, paced=True)
             except CodingError:
                 self.broken = True
 

@@ -83,6 +83,18 @@ class CodingTests(StreamCase):
             reply = post(self.port, "/v1/messages", message(), ANTHROPIC)
             self.assertEqual((reply.body, reply["content-encoding"]), (data, coding))
 
+    def test_bombs(self) -> None:
+        """`max_body` bounds it both as sent and decoded; what is recorded is read beside the stream."""
+        bomb = brotli.compress(b"\0" * (1 << 28))
+        nothing = gzip.compress(gzip.compress(gzip.compress(b"") * 400_000))
+        for coding, data in (("br", bomb), ("gzip, gzip, gzip", nothing)):
+            headers = {**ANTHROPIC, "content-encoding": coding}
+            reply = post(self.port, "/v1/messages", data, headers)
+            self.assertAnthropicError(reply, 413, "request_too_large")
+            self.up.answers(stream(data, headers=[("Content-Encoding", coding)]))
+            reply = post(self.port, "/v1/messages", message(stream=True), ANTHROPIC)
+            self.assertEqual((reply.whole, reply.body), (True, data))
+
     def test_coded_streams(self) -> None:
         data = gzip.compress(ODD)
         self.up.answers(stream(data[:20], 0.05, data[20:], headers=[("Content-Encoding", "gzip")]))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.coding import CodingError, Reason, StreamDecoder, decode
+from clawproxy.core.coding import BURST, RATIO, CodingError, Reason, StreamDecoder, decode
 
 LIMIT = 1 << 20
 
@@ -103,6 +103,39 @@ class CodingTests(SynchronousTestCase):
             pieces = [len(piece) for piece in StreamDecoder(name).feed(ENCODERS[name](bomb))]
             self.assertEqual(sum(pieces), len(bomb))
             self.assertLessEqual(max(pieces), 11 << 20)
+
+    def test_bombs_that_give_nothing(self) -> None:
+        """What stages within give counts, and so do empty members: both take time and yield little."""
+        empty = gzip.compress(gzip.compress(b"") * 100_000)
+        self.fails("too_large", empty, "gzip, gzip")
+        self.fails("too_large", gzip.compress(gzip.compress(b"") + b"\0" * (8 << 20)), "gzip, gzip")
+        self.assertEqual(decode(gzip.compress(gzip.compress(b"") * 5), "gzip, gzip", LIMIT), b"")
+
+    def test_paced(self) -> None:
+        """No piece of a paced stream decodes to more than a bounded amount of work."""
+        bomb = b"\0" * (24 << 20)
+        stacked = gzip.compress(gzip.compress(bomb))
+        empty = gzip.compress(gzip.compress(b"") * 100_000)
+        bombs = [(name, ENCODERS[name](bomb)) for name in ("gzip", "deflate", "br", "zstd")]
+        for name, coded in [*bombs, ("gzip, gzip", stacked), ("gzip, gzip", empty)]:
+            given = 0
+            decoder = StreamDecoder(name, paced=True)
+            with self.assertRaises(CodingError) as caught:
+                for start in range(0, len(coded), 1000):
+                    for piece in decoder.feed(coded[start : start + 1000]):
+                        given += len(piece)
+            self.assertEqual(caught.exception.reason, "too_large", name)
+            self.assertLessEqual(given, BURST + RATIO * len(coded))
+
+    def test_paced_for_long(self) -> None:
+        """A stream of ordinary text may be as long as it likes, also if it comes in large pieces."""
+        text = b"".join(b'data: {"delta":{"text":"word %d"}}\n\n' % each for each in range(300_000))
+        coded = gzip.compress(text, 9)
+        for size in (700, 65_536):
+            decoder = StreamDecoder("gzip", paced=True)
+            places = range(0, len(coded), size)
+            got = [piece for at in places for piece in decoder.feed(coded[at : at + size])]
+            self.assertEqual(sum(map(len, got)), len(text))
 
     def test_at_once(self) -> None:
         """What an encoder has flushed is decoded with the piece that brought it."""
