@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
+import select
 import socket
-import struct
 from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -33,15 +33,13 @@ MAX_HEAD = 131_072
 """Bytes of a caller's request line and headers; OpenAI's header budget is 64 KiB."""
 
 MAX_PIPELINED = 1_048_576
-"""Bytes of further requests that are read ahead while one is answered, so that a disconnect shows."""
+"""Bytes of further requests that are read ahead in any case while one is answered, so that a disconnect shows."""
 
 MAX_PIECES = 256
 """Pieces in which read-ahead bytes are kept; more are joined, or counting them would take ever longer."""
 
 LINGER = 5.0
 """Seconds during which the rest of a refused request is read and dropped, so that the answer arrives."""
-
-_TCP_STATES_GONE = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's tcp_states.h
 
 
 class ProxyChannel(http.HTTPChannel):
@@ -52,7 +50,6 @@ class ProxyChannel(http.HTTPChannel):
 
     totalHeadersSize = MAX_HEAD
     MAX_LENGTH = MAX_HEAD
-    _optimisticEagerReadSize = MAX_PIPELINED
     _log = Logger()
     site: ProxySite
     transport: Any
@@ -64,6 +61,8 @@ class ProxyChannel(http.HTTPChannel):
         self._closing: IDelayedCall | None = None
         self._idle_clock: IDelayedCall | None = None
         self._idle_until = 0.0
+        # A whole further request: a FIN that waits on the caller's side behind a part of one is seen by nobody.
+        self._optimisticEagerReadSize = max(MAX_PIPELINED, self.site.max_body + MAX_HEAD)
         self._out: list[bytes] = []
         self.corked = False
         self.refused = False
@@ -237,7 +236,9 @@ class ProxyChannel(http.HTTPChannel):
             return
         if len(self._dataBuffer) > MAX_PIECES:
             self._dataBuffer = [b"".join(self._dataBuffer)]
-        if self._watch is None and sum(map(len, self._dataBuffer)) > MAX_PIPELINED:
+        if self._watch is None and (
+            sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
+        ):
             # Reading is paused now, so a FIN would go unseen (Twisted's own note 2 at notifyFinish).
             self._look_for_fin()
 
@@ -344,15 +345,13 @@ def origin_form(target: bytes) -> bytes:
 
 def _peer_is_gone(transport: Any) -> bool:
     """Ask the kernel whether the other side has closed, without reading what it sent before."""
-    option = getattr(socket, "TCP_INFO", None)
+    hung_up = getattr(select, "POLLRDHUP", None)
     while not isinstance(handle := getattr(transport, "socket", None), socket.socket):
         transport = getattr(transport, "transport", None)  # below TLS
         if transport is None:
             return False
-    if option is None:
+    if hung_up is None or handle.fileno() < 0:
         return False
-    try:
-        state: int = struct.unpack("B", handle.getsockopt(socket.IPPROTO_TCP, option, 1))[0]
-    except OSError:
-        return False
-    return state in _TCP_STATES_GONE
+    looking = select.poll()
+    looking.register(handle, hung_up)  # errors and a whole hang-up are told unasked
+    return bool(looking.poll(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from pathlib import Path
@@ -108,7 +109,7 @@ class LeavingTests(LiveCase):
 
     async def test_behind_much_that_was_pipelined(self) -> None:
         self.upstream.script([Send(STREAM_HEAD + chunk(b"data: 1\n\n")), Hang()])
-        await self.proxy()
+        await self.proxy("server.max_body=800000")
         caller = await self.caller()
         caller.post("/v1/messages")
         await caller.until(b"data: 1")
@@ -124,25 +125,39 @@ class LeavingTests(LiveCase):
         await self.gone()
 
     async def test_fin_behind_much_that_was_pipelined(self) -> None:
+        await self.behind(MAX_PIPELINED + 300_000, "server.max_body=800000")
+
+    async def test_fin_behind_a_whole_further_request(self) -> None:
+        """The kernels hold no 20 MB: the FIN would wait on the caller's side for the proxy to read on."""
+        await self.behind(20_000_000)
+
+    async def behind(self, size: int, *sets: str, listen: str = "") -> None:
+        """Send some bytes behind a request that is being answered, and then a FIN."""
         self.upstream.script([Send(STREAM_HEAD + chunk(b"data: 1\n\n")), Hang()])
-        await self.proxy()
+        await self.proxy(*sets, listen=listen or "tcp:0:interface=127.0.0.1")
         address: Any = self.service.addresses[0]
 
         def call() -> socket.socket:
-            caller = socket.create_connection(("127.0.0.1", address.port))
+            caller = socket.socket(socket.AF_UNIX if listen else socket.AF_INET)
+            caller.connect(listen[len("unix:") :] if listen else ("127.0.0.1", address.port))
             caller.sendall(
                 b"POST /v1/messages HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(ASK) + ASK
             )
             caller.recv(1000)
-            caller.settimeout(0.3)
+            caller.settimeout(0.3 if sets else 20)
             with contextlib.suppress(TimeoutError):
-                caller.sendall(b"x" * (MAX_PIPELINED + 300_000))
+                caller.sendall(b"x" * size)
             caller.shutdown(socket.SHUT_WR)
             return caller
 
         caller = await deferToThread(call)
         self.addCleanup(caller.close)
         await self.gone()
+
+    async def test_fin_of_a_unix_socket_behind_much(self) -> None:
+        # A path in the short folder /tmp: those of Unix sockets are limited to 107 bytes.
+        path = f"/tmp/clawproxy-behind-{os.getpid()}.sock"
+        await self.behind(5_000_000, "server.max_body=800000", listen=f"unix:{path}")
 
     async def test_while_the_body_is_going_up(self) -> None:
         await self.proxy()
