@@ -145,6 +145,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         counts_of(board),
         refusal(board),
         stamping(board),
+        config.server.send_timeout,
     )
     drain.leaves(cut=board.cut, begun=site.close_waiting)
     assembly = Assembly(reactor, board, drain, site, providers, recording)

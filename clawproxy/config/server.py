@@ -79,6 +79,13 @@ class ServerConfig:
             formerly=("timeouts", "keepalive_timeout"),
         ),
     )
+    send_timeout: float = field(
+        default=600.0,
+        metadata=described(
+            Duration(),
+            "How long a caller may take nothing of what waits for it until it counts as gone; 0 is for ever.",
+        ),
+    )
     drain: DrainConfig = field(
         default=DrainConfig(), metadata=described(Section(DrainConfig), "Leaving after SIGTERM.")
     )

@@ -34,6 +34,7 @@ from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import Phase, UpstreamFailure
 from clawproxy.web.site import ProxyRequest, RawHeaders
+from clawproxy.web.stall import CallerStalled
 
 CLIENT_GONE = 499
 """The status that stands in the record of a caller that went away (nginx's own)."""
@@ -307,13 +308,15 @@ class Forward:
             else:
                 request.break_off()
 
-    def _caller_gone(self) -> None:
+    def _caller_gone(self, reason: Failure) -> None:
         if self.state is State.DONE:
             return
         waiting = self.state is State.WAITING
         self.state = State.DONE
         self._record()
-        self.exchange.error = "the caller went away"
+        self.exchange.error = (
+            str(reason.value) if reason.check(CallerStalled) else "the caller went away"
+        )
         self.exchange.status = CLIENT_GONE
         if waiting:
             phase: Phase = "headers" if self.connected else "connect"

@@ -3,7 +3,7 @@
 1. It raises Twisted's 16 KiB header limit, and answers what it refuses instead of just closing.
 2. A refused connection drops what still comes, for :data:`LINGER` seconds: a close while bytes are
    unread would destroy the answer on its way (RFC 9112 §9.6).
-3. It notices a caller's disconnect even behind pipelined bytes.
+3. It notices a caller's disconnect even behind pipelined bytes, and a caller that takes nothing any more.
 4. It keeps what is written while corked, so that what one turn brings leaves as one packet.
 5. Its idle clock is one timer that re-arms itself: a request costs none.
 """
@@ -25,6 +25,7 @@ from twisted.web import http
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.requesthead import MAX_NAME, Head, parse
 from clawproxy.sending import send
+from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
     from clawproxy.web.site import ProxyRequest, ProxySite
@@ -61,6 +62,8 @@ class ProxyChannel(http.HTTPChannel):
         self._closing: IDelayedCall | None = None
         self._idle_clock: IDelayedCall | None = None
         self._idle_until = 0.0
+        self._stall: Stall | None = None
+        self._stalled = False
         # A whole further request: a FIN that waits on the caller's side behind a part of one is seen by nobody.
         self._optimisticEagerReadSize = max(MAX_PIPELINED, self.site.max_body + MAX_HEAD)
         self._out: list[bytes] = []
@@ -79,6 +82,10 @@ class ProxyChannel(http.HTTPChannel):
             if call is not None and call.active():
                 call.cancel()
         self.stop_idle_clock()
+        if self._stall is not None:
+            self._stall.end()
+        if self._stalled:
+            reason = Failure(CallerStalled(self.site.send_timeout))
         super().connectionLost(reason)
 
     def getPeer(self) -> Any:
@@ -151,6 +158,33 @@ class ProxyChannel(http.HTTPChannel):
             data = out[0] if len(out) == 1 else b"".join(out)
             self._out = []
             send(self.transport, data)
+
+    # Flow control.
+
+    def pauseProducing(self) -> None:
+        """Write no more until the caller has taken what waits, and look whether it takes anything."""
+        super().pauseProducing()
+        if self._stall is None:
+            if not self.site.send_timeout:
+                return
+            self._stall = Stall(
+                self.site.reactor, self.site.send_timeout, self._left, self._caller_stalls
+            )
+        self._stall.begin()
+
+    def resumeProducing(self) -> None:
+        """Write on."""
+        super().resumeProducing()
+        if self._stall is not None:
+            # Not at a pause: a transport that is full asks for one again with each ping that is written.
+            self._stall.moved = True
+
+    def _left(self) -> int | None:
+        return outstanding(self.transport) if self._waitingForTransport else None
+
+    def _caller_stalls(self) -> None:
+        self._stalled = True
+        self.transport.abortConnection()
 
     # Ending.
 

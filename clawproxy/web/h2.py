@@ -12,6 +12,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
+from clawproxy.web.stall import CallerStalled, Stall, outstanding
+
 if TYPE_CHECKING:
     from clawproxy.web.site import ProxySite
 
@@ -24,6 +26,12 @@ class ProxyH2Connection(H2Connection):
 
     def connectionMade(self) -> None:
         """Join the site's connections."""
+        self._stall: Stall | None = None
+        self._stalled = False
+        if self.site.send_timeout:
+            self._stall = Stall(
+                self.site.reactor, self.site.send_timeout, self._left, self._caller_stalls
+            )
         super().connectionMade()
         self.site.channels.add(self)
 
@@ -32,7 +40,46 @@ class ProxyH2Connection(H2Connection):
     ) -> None:
         """Leave the site's connections and end what was being answered."""
         self.site.channels.discard(self)
+        if self._stall is not None:
+            self._stall.end()
+        if self._stalled:
+            reason = Failure(CallerStalled(self.site.send_timeout))
         super().connectionLost(reason, _cancelTimeouts)
+
+    # A caller may stop to read the connection, or to open its streams' windows.
+
+    def pauseProducing(self) -> None:
+        """Write no more until the caller has taken what waits, and look whether it takes anything."""
+        super().pauseProducing()
+        if self._stall is not None:
+            self._stall.begin()
+
+    def resumeProducing(self) -> None:
+        """Write on."""
+        if self._stall is not None:
+            self._stall.moved = True
+        super().resumeProducing()
+
+    def remainingOutboundWindow(self, streamID: int) -> int:
+        """Give how much the caller takes now, and look whether it goes on once that is nothing."""
+        room: int = super().remainingOutboundWindow(streamID)
+        if room <= 0 and self._stall is not None:
+            self._stall.begin()
+        return room
+
+    def _handleWindowUpdate(self, event: Any) -> None:
+        if self._stall is not None:
+            self._stall.moved = True
+        super()._handleWindowUpdate(event)
+
+    def _left(self) -> int | None:
+        if any(self._outboundStreamQueues.values()):
+            return outstanding(self.transport)
+        return None
+
+    def _caller_stalls(self) -> None:
+        self._stalled = True
+        self.transport.abortConnection()
 
     @property
     def idle(self) -> bool:

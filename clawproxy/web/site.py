@@ -68,7 +68,7 @@ class ProxyRequest(server.Request):
         self.started = 0.0
         self.counted = False
         self.refused = False
-        self.caller_gone: Callable[[], object] | None = None
+        self.caller_gone: Callable[[Failure], object] | None = None
         self._received = 0
         self._bodyless = False
 
@@ -307,7 +307,7 @@ class ProxyRequest(server.Request):
         super().connectionLost(reason)
         self._uncount()
         if self.caller_gone is not None:
-            self.caller_gone()
+            self.caller_gone(reason)
 
     def _uncount(self) -> None:
         if self.counted:
@@ -365,6 +365,7 @@ class ProxySite(server.Site):
     :param counts: whether a request target counts as in flight.
     :param refuse: answers a request with an error, without an exchange.
     :param stamp: gives the ids that an answer carries which belongs to no exchange.
+    :param send_timeout: seconds after which a caller that takes nothing is treated as gone; 0 for never.
     :ivar channels: the open connections.
     """
 
@@ -382,6 +383,7 @@ class ProxySite(server.Site):
         counts: Callable[[bytes], bool],
         refuse: Callable[[ProxyRequest, ProxyError], None],
         stamp: Callable[[ProxyRequest], RawHeaders],
+        send_timeout: float = 0.0,
     ) -> None:
         super().__init__(
             resource, timeout=idle_timeout, reactor=reactor, parsePOSTFormSubmission=False
@@ -392,6 +394,7 @@ class ProxySite(server.Site):
         self.counts = counts
         self.refuse = refuse
         self.stamp = stamp
+        self.send_timeout = send_timeout
         self.channels: set[Any] = set()
         drain.waits_also_for(self.unsent)
 

@@ -185,6 +185,47 @@ class LeavingTests(LiveCase):
         await self.eventually(lambda: self.in_flight == 0, SOON)
 
 
+class StalledTests(LiveCase):
+    """A caller that is connected and takes nothing counts as gone after a while; a slow one does not."""
+
+    async def test_takes_nothing(self) -> None:
+        self.upstream.script(event_stream(*[BIG] * 60))
+        await self.proxy("server.send_timeout=0.6")
+        caller = await self.caller()
+        caller.transport.pauseProducing()
+        caller.post("/v1/messages")
+        await self.eventually(lambda: self.in_flight == 1)
+        await self.eventually(lambda: self.in_flight == 0, 5)
+        await self.eventually(lambda: self.upstream.open == 0)
+        [exchange] = self.exchanges
+        self.assertEqual((exchange.outcome, exchange.status), ("client_gone", 499))
+        self.assertIn("send_timeout", exchange.error or "")
+
+    async def test_takes_little_by_little(self) -> None:
+        """Also where the kernel's buffer is so large that the proxy itself sends nothing for long."""
+        self.upstream.script(event_stream(*[BIG] * 60))
+        await self.proxy("server.send_timeout=0.6")
+        address: Any = self.service.addresses[0]
+
+        def call() -> bool:
+            with socket.socket() as caller:
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
+                caller.connect(("127.0.0.1", address.port))
+                caller.sendall(
+                    b"POST /v1/messages HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(ASK) + ASK
+                )
+                end = time.monotonic() + 3
+                while time.monotonic() < end:
+                    if not caller.recv(8_000):
+                        return False
+                    time.sleep(0.05)
+                return True
+
+        self.assertTrue(await deferToThread(call))
+        await self.eventually(lambda: self.in_flight == 0)
+        self.assertEqual(self.exchanges[0].error, "the caller went away")
+
+
 class ManyRequestsTests(LiveCase):
     """One connection, several requests."""
 

@@ -247,6 +247,34 @@ class CallerTests(TLSCase):
         caller.cancel(stream)
         await self.eventually(lambda: self.upstream.open == 0, 1.0)
 
+    async def test_reader_that_stops_for_good(self) -> None:
+        """It counts as gone after a while, whether its windows or its socket are full."""
+        self.upstream.script(event_stream(*[BIG] * 60))
+        await self.start("server.send_timeout=0.6")
+        for socket_too in (False, True):
+            self.exchanges.clear()
+            caller = await self.h2(reading=socket_too)
+            stream = caller.ask("POST", "/v1/messages", ASK)
+            await caller.until(lambda: stream.body)  # noqa: B023 - awaited here
+            if socket_too:
+                caller.transport.pauseProducing()
+            await self.eventually(lambda: self.exchanges, 5)
+            self.assertIn("send_timeout", self.exchanges[0].error or "")
+            self.assertEqual(self.exchanges[0].outcome, "client_gone")
+            await self.eventually(lambda: (self.in_flight, self.upstream.open) == (0, 0), 2)
+            caller.leave()
+
+    async def test_http_1_reader_that_stops_for_good(self) -> None:
+        self.upstream.script(event_stream(*[BIG] * 60))
+        await self.start("server.send_timeout=0.6")
+        caller = await self.caller(self.endpoint())
+        caller.post("/v1/messages")
+        await caller.until(b"data: ")
+        caller.transport.pauseProducing()
+        await self.eventually(lambda: self.exchanges, 5)
+        self.assertIn("send_timeout", self.exchanges[0].error or "")
+        await self.eventually(lambda: (self.in_flight, self.upstream.open) == (0, 0), 2)
+
     async def test_silence_is_not_idleness(self) -> None:
         await self.start("server.idle_timeout=0.3")
         self.upstream.script(event_stream(b"data: 1\n\n", 1.2, b"data: 2\n\n"))

@@ -64,7 +64,7 @@ class VerbatimTests(SynchronousTestCase):
         upstream.write(STREAM_HEAD)
         self.caller.pause()
         self.assertTrue(upstream.paused)
-        self.proxy.advance(1000)
+        self.proxy.advance(500)
         self.caller.resume()
         self.assertFalse(upstream.paused)
         upstream.write(chunk(b"x") + b"0\r\n\r\n")
@@ -234,6 +234,45 @@ class StuckCallerTests(SynchronousTestCase):
         self.assertTrue(caller.transport.aborted)
         self.assertEqual(proxy.assembly.drain.in_flight, 0)
         self.assertEqual([call for call in proxy.reactor.getDelayedCalls() if call.active()], [])
+
+    def test_caller_that_takes_nothing(self) -> None:
+        """It counts as gone after ``server.send_timeout``, a slow one never, and silence does not count."""
+        proxy = MemoryProxy("server.send_timeout=60", "providers.anthropic.idle_timeout=100000")
+        caller = proxy.caller()
+        caller.post("/v1/messages", ASK)
+        upstream = proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b"data: 1\n\n"))
+        proxy.advance(600)
+        for _ in range(10):
+            caller.pause()
+            proxy.advance(59)
+            self.assertTrue(upstream.paused)
+            caller.resume()
+            proxy.advance(1)
+        self.assertEqual(proxy.exchanges, [])
+        caller.pause()
+        for _ in range(59):
+            proxy.advance(1)
+            caller.pause()  # as a full transport does with each ping that is written
+        self.assertFalse(upstream.aborted)
+        proxy.advance(16)
+        self.assertTrue(caller.transport.aborted)
+        self.assertTrue(upstream.aborted)
+        [exchange] = proxy.exchanges
+        self.assertEqual((exchange.outcome, exchange.status), ("client_gone", 499))
+        self.assertEqual(exchange.error, "the caller took nothing for 60 s (server.send_timeout)")
+        self.assertEqual(proxy.assembly.drain.in_flight, 0)
+        self.assertEqual([call for call in proxy.reactor.getDelayedCalls() if call.active()], [])
+
+    def test_a_caller_may_be_waited_for_for_ever(self) -> None:
+        proxy = MemoryProxy("server.send_timeout=0", "providers.anthropic.idle_timeout=100000")
+        caller = proxy.caller()
+        caller.post("/v1/messages", ASK)
+        proxy.upstream().write(STREAM_HEAD + chunk(b"data: 1\n\n"))
+        caller.pause()
+        proxy.advance(100_000)
+        self.assertEqual(proxy.exchanges, [])
+        caller.leave()
 
 
 class DrainTests(SynchronousTestCase):
