@@ -60,11 +60,15 @@ class Options(usage.Options):
         sys.exit(0)
 
     def read(self) -> Loaded:
-        """Read the configuration from all its sources.
+        """Read the configuration from all its sources; once a file was read, it is that one again.
+
+        A file that is gone while somebody saves it, or that is looked for in a daemon's directory, must not make
+        the defaults take its place.
 
         :raise ConfigError: with every mistake.
         """
-        return load(self["config"], listen=self.listen, sets=self.sets)
+        file = self.loaded.file if self.loaded is not None else None
+        return load(file or self["config"], listen=self.listen, sets=self.sets)
 
     def postOptions(self) -> None:
         """Check the configuration before anything else happens."""

@@ -224,6 +224,17 @@ class ReloadTests(LeavingCase):
         time.sleep(0.2)
         self.assertEqual(proxy.log[start:], "", "the log level has not changed")
 
+    def test_a_file_that_is_gone(self) -> None:
+        """It is a wrong file: the defaults do not take its place while somebody saves it."""
+        up, proxy = self.house()
+        (proxy.folder / "clawproxy.yaml").rename(proxy.folder / "elsewhere.yaml")
+        start = len(proxy.log)
+        proxy.signal(signal.SIGHUP)
+        proxy.wait_for_log("unchanged", start=start)
+        self.assertIn("clawproxy.yaml", proxy.log[start:])
+        reply = post(proxy.port, "/v1/messages", message(), ANTHROPIC)
+        self.assertEqual((reply.status, len(up.asked)), (200, 1))
+
     def test_a_wrong_file(self) -> None:
         """A wrong file changes nothing and says why."""
         up, proxy = self.house()
