@@ -14,6 +14,7 @@ from twisted.web.resource import IResource
 
 from clawproxy import agents_dir, prices
 from clawproxy.config.model import Config
+from clawproxy.config.server import ServerConfig
 from clawproxy.core.subagents import Definition
 from clawproxy.dashboard.dashboard import Dashboard
 from clawproxy.drain import Drain
@@ -56,12 +57,21 @@ class Assembly:
         before = dict(self.providers.by_name)
         self.providers.change(config)
         self.board.wiring = self._wired(config)
+        self._limit(config.server)
         for name, provider in before.items():
             if self.providers.by_name.get(name) is not provider:
                 self.board.forget(name)
         if config.subagents.enable:
             reading = Deferred.fromCoroutine(AgentFiles(self).start())
             reading.addErrback(self._unread)
+
+    def _limit(self, server: ServerConfig) -> None:
+        """Use other limits towards callers; open connections keep their idle timeout."""
+        site, drain = self.site, self.drain
+        site.max_body, site.timeOut = server.max_body, server.idle_timeout
+        site.send_timeout = server.send_timeout
+        drain.timeout, drain.settle = server.drain.timeout, server.drain.settle
+        drain.log_every = server.drain.log_every
 
     def _unread(self, failure: Failure) -> None:
         self._log.failure("the subagents' definitions could not be read", failure)

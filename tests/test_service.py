@@ -118,6 +118,16 @@ class ReloadTests(LiveCase):
         self.assertEqual(self.upstream.requests[-1].header("x-api-key"), "sk-new")
         self.assertEqual(self.upstream.connections, 2)
 
+    async def test_limits_towards_callers_are_the_new_ones(self) -> None:
+        service = await self.proxy()
+        caller = await self.caller()
+        sets = ["server.max_body=5", "server.drain.timeout=7", "server.idle_timeout=3"]
+        self.assertTrue(service.reload(lambda: self.again(*sets, "server.send_timeout=9")))
+        caller.post("/v1/messages")
+        self.assertEqual((await caller.reply()).status, 413)
+        site = service._assembled.site
+        self.assertEqual((service.drain.timeout, site.timeOut, site.send_timeout), (7, 3, 9))
+
     async def test_wrong_one_changes_nothing_and_is_told(self) -> None:
         service = await self.proxy()
         before = service.config
