@@ -140,8 +140,8 @@ class Drain:
             self._log.info("drained in {seconds:.1f} s", seconds=seconds)
             self._fire()
             return
+        unsent = self._unsent()  # before the cut ones have their last words there
         words = self._cut()
-        unsent = self._unsent()
         if unsent:
             words.append(f"the ends of {unsent} answers whose callers do not read")
         self._log.warn(

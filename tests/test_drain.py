@@ -156,6 +156,21 @@ class DrainTests(SynchronousTestCase):
         self.assertFalse(self.successResultOf(waiting))
         self.assertTrue(any("the ends of 3 answers" in line for line in self.lines()))
 
+    def test_last_words_of_what_is_cut_are_no_further_answers(self) -> None:
+        unsent = [0]
+
+        def cut() -> list[str]:
+            unsent[0] = 1
+            return ["cp_1"]
+
+        drain = self.drain(timeout=1)
+        drain.leaves(cut, bool)
+        drain.waits_also_for(lambda: unsent[0])
+        drain.enter()
+        drain.start()
+        self.advance(2)
+        self.assertTrue(any(line.endswith("cut 1: cp_1") for line in self.lines()), self.lines())
+
 
 class ConnectionTests(SynchronousTestCase):
     """What callers see of a drain."""

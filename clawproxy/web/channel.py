@@ -210,6 +210,11 @@ class ProxyChannel(http.HTTPChannel):
         super().requestDone(request)
 
     @property
+    def answering(self) -> bool:
+        """Whether a request is being read or answered here; a whole answer may still have to be sent."""
+        return bool(self.requests)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is being read or answered here."""
         return not self.requests and not self._handlingRequest and not self._buffer

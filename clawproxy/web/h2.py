@@ -82,6 +82,11 @@ class ProxyH2Connection(H2Connection):
         self.transport.abortConnection()
 
     @property
+    def answering(self) -> bool:
+        """Whether a request is being read or answered here."""
+        return bool(self.streams)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is being read or answered here."""
         return not self.streams

@@ -428,5 +428,5 @@ class ProxySite(server.Site):
             channel.loseConnection()
 
     def unsent(self) -> int:
-        """Count the connections whose callers have not yet taken all of their answers."""
-        return sum(unsent(channel.transport) for channel in self.channels)
+        """Count the connections whose callers have not yet taken all of their finished answers."""
+        return sum(unsent(channel.transport) for channel in self.channels if not channel.answering)
