@@ -1,8 +1,8 @@
 """A caller's HTTP/1 connection: Twisted's, with this program's limits and its way of refusing.
 
 1. It raises Twisted's 16 KiB header limit, and answers what it refuses instead of just closing.
-2. A refused connection drops what still comes, for :data:`LINGER` seconds: a close while bytes are
-   unread would destroy the answer on its way (RFC 9112 §9.6).
+2. A refused connection drops what still comes, until there are :data:`LINGER` seconds without: a close
+   while bytes are unread would destroy the answer on its way (RFC 9112 §9.6).
 3. It notices a caller's disconnect even behind pipelined bytes, and a caller that takes nothing any more.
 4. It keeps what is written while corked, so that what one turn brings leaves as one packet.
 5. Its idle clock is one timer that re-arms itself: a request costs none.
@@ -40,7 +40,10 @@ MAX_PIECES = 256
 """Pieces in which read-ahead bytes are kept; more are joined, or counting them would take ever longer."""
 
 LINGER = 5.0
-"""Seconds during which the rest of a refused request is read and dropped, so that the answer arrives."""
+"""Seconds without a byte for which the rest of a refused request is read and dropped, so that the answer arrives."""
+
+LINGER_MOST = 30.0
+"""Seconds for which it is dropped at most, however much of it still comes."""
 
 
 class ProxyChannel(http.HTTPChannel):
@@ -354,20 +357,35 @@ class ProxyChannel(http.HTTPChannel):
             return
         self.refused = True
         self.persistent = 0
+        clock = self.site.reactor.seconds
+        self._lingers_until = clock() + LINGER_MOST
+        dropped = self._dropped = [clock()]
+
+        def drop(_: bytes) -> None:
+            dropped[0] = clock()
+
         # On the instance, as Twisted does it itself: so nothing is paid for it per line.
         for name in ("dataReceived", "lineReceived", "rawDataReceived"):
-            setattr(self, name, _drop)
+            setattr(self, name, drop)
         self.clearLineBuffer()
         self.setTimeout(None)
         self._lingering = self.site.reactor.callLater(LINGER, self._end_linger)
 
     def _end_linger(self) -> None:
+        now = self.site.reactor.seconds()
+        left = min(self._dropped[0] + LINGER, self._lingers_until) - now
+        if left > 0:
+            self._lingering = self.site.reactor.callLater(left, self._end_linger)
+            return
         self._lingering = None
         self.loseConnection()
 
-
-def _drop(_: bytes) -> None:
-    """Take no notice of what a refused caller still sends."""
+    def leave(self) -> None:
+        """Close the connection whatever comes on it: nothing that came whole is still to be answered."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        self.loseConnection()
 
 
 def origin_form(target: bytes) -> bytes:

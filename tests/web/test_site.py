@@ -12,7 +12,7 @@ from twisted.web.http_headers import _nameEncoder
 
 from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from clawproxy.web.channel import LINGER, MAX_HEAD
+from clawproxy.web.channel import LINGER, LINGER_MOST, MAX_HEAD
 from clawproxy.web.site import ProxyRequest
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
@@ -160,6 +160,20 @@ class BodyLimitTests(SiteCase):
         self.proxy.advance(LINGER)
         self.assertTrue(caller.closed)
         self.assertEqual(self.proxy.reactor.tcpClients, [])
+
+    def test_what_still_comes_is_waited_for(self) -> None:
+        """A caller on a slow line sends its whole request before it reads the refusal; but not for ever."""
+        caller = self.proxy.caller()
+        caller.write(self.head("Content-Length: 1000000"))
+        self.assertEqual(self.one(caller).status, 413)
+        for _ in range(9):
+            self.proxy.advance(3)
+            caller.write(b"x" * 1000)
+            self.assertFalse(caller.closed)
+        self.proxy.advance(LINGER_MOST - 27 - 0.5)
+        self.assertFalse(caller.closed)
+        self.proxy.advance(1)
+        self.assertTrue(caller.closed)
 
     def test_announced(self) -> None:
         for path in ("/v1/messages", "/v1/chat/completions"):
