@@ -208,6 +208,8 @@ class ClawProxyService(Service):
         self._assembled.site.close_idle()
         # A request may have come while the ports were being closed.
         self.whole = await self.drain.start() and self.whole
+        # A request whose head is complete only from now on would begin while the parts stop, and be cut.
+        self._assembled.site.close_all()
         for part in reversed(self._started):
             try:
                 await part.stop()

@@ -107,6 +107,8 @@ class ProxyH2Connection(H2Connection):
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
+    leave = loseConnection
+
     def break_off(self, stream_id: int) -> None:
         """Reset a stream after what waits to be sent, as far as its caller takes it now."""
         for data in self._outboundStreamQueues[stream_id]:

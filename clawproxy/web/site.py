@@ -427,6 +427,11 @@ class ProxySite(server.Site):
         for channel in [each for each in self.channels if each.idle]:
             channel.loseConnection()
 
+    def close_all(self) -> None:
+        """Close every connection: what is read or watched there no longer has a proxy to be answered by."""
+        for channel in list(self.channels):
+            channel.leave()
+
     def unsent(self) -> int:
         """Count the connections whose callers have not yet taken all of their finished answers."""
         return sum(unsent(channel.transport) for channel in self.channels if not channel.answering)

@@ -165,6 +165,7 @@ class LiveCase(TestCase):
             self.assertEqual(self.lowest, 0, "the count of what is in flight went below 0")
             await service.stopService()
             # Connections of callers and upstreams end in the turns after.
+            await self.eventually(lambda: not service._assembled.site.channels)
             await self.pause(0.01)
 
         return Deferred.fromCoroutine(stop())

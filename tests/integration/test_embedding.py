@@ -77,6 +77,19 @@ class ExampleTests(LiveCase):
 
 
 class EmbeddedTests(LiveCase):
+    async def test_no_connection_outlives_it(self) -> None:
+        """Neither one with half a request, nor one whose refused request is still coming."""
+        service = await self.proxy("server.max_body=1000")
+        half, refused = await self.caller(), await self.caller()
+        half.write(b"POST /v1/messages HTTP/1.1\r\nContent-")
+        refused.write(b"POST /v1/messages HTTP/1.1\r\nContent-Length: 5000\r\n\r\n")
+        await refused.until(b"request_too_large")
+        await self.pause(0.05)
+        await service.stopService()
+        await self.eventually(lambda: half.lost and refused.lost, 1)
+        self.assertEqual(service._assembled.site.channels, set())
+        self.assertEqual(self.upstream.requests, [])
+
     async def test_a_running_program_takes_it_in_and_lets_it_go(self) -> None:
         parent = MultiService()
         parent.startService()
