@@ -328,7 +328,7 @@ class Attempt:
             if broken is not None and not retry:
                 accesslog.forward_error(forward, broken.phase, broken.message, gone=False)
             if answer is not None:
-                discard(answer)
+                discard(answer, board.reactor)
             if not isinstance(verdict, Retry):
                 return why
             self._log.info(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -23,6 +24,10 @@ MOST_DECODED = 1_073_741_824
 
 MOST_KEPT = 67_108_864
 """Bytes of an answer that is read whole before it goes on (translation of a non-stream)."""
+
+
+DISCARD_WITHIN = 0.5
+"""Seconds for the rest of an answer that is not wanted, but whose connection is."""
 
 
 class Pump(Protocol):
@@ -111,8 +116,8 @@ class Decoded:
             self.broken = True
 
 
-def discard(answer: Answer, limit: int = 65_536) -> None:
-    """Read an unwanted answer to its end, so that its connection can be used again, or abort it if it is long."""
+def discard(answer: Answer, reactor: IReactorTime, limit: int = 65_536) -> None:
+    """Read an unwanted answer to its end, so that its connection can be used again, or abort a long or slow one."""
     left = limit
 
     def take(data: bytes) -> None:
@@ -121,4 +126,9 @@ def discard(answer: Answer, limit: int = 65_536) -> None:
         if left < 0:
             answer.stopProducing()
 
-    answer.deliverBody(Pump(answer, take))
+    pump = Pump(answer, take)
+    answer.deliverBody(pump)
+    if not pump.done.called:
+        # It may be the only connection that the next try can have.
+        late = reactor.callLater(DISCARD_WITHIN, answer.stopProducing)
+        pump.done.addBoth(lambda _: late.cancel() if late.active() else None)

@@ -183,6 +183,28 @@ class RetryTests(TryCase):
             self.stack.enter_context(Upstream(port=port))
             self.assertEqual(caller.reply().status, 200)
 
+    def test_a_failure_whose_body_does_not_end(self) -> None:
+        """It holds up neither the next try, though that may have no further connection, nor itself."""
+        program = self.program(
+            {
+                "providers": {
+                    "anthropic": {
+                        "base_url": self.first.url,
+                        "max_retries": 1,
+                        "max_connections": 1,
+                    }
+                },
+                "storage": {"url": "none"},
+            }
+        )
+        head = b"HTTP/1.1 503 X\r\nretry-after-ms: 1\r\nContent-Length: 100000\r\n\r\n"
+        for body in (b"{", b"x" * 90_000):
+            self.first.answers([head + body, End.HANG], answer())
+            started = time.monotonic()
+            self.assertEqual(post(program.port, "/v1/messages", message(), ANTHROPIC).status, 200)
+            self.assertLess(time.monotonic() - started, 3)
+            self.eventually(lambda: self.first.left, 2)
+
     def test_a_caller_that_leaves_meanwhile(self) -> None:
         self.first.answers(self.failing(429, ("retry-after", "1")))
         with Connection(self.proxy.port) as caller:
