@@ -79,6 +79,7 @@ class LeavingTests(LiveCase):
         caller = await self.caller()
         caller.transport.pauseProducing()
         caller.post("/v1/messages")
+        await self.eventually(lambda: self.upstream.requests)
         await self.pause(0.3)
         self.assertEqual(self.in_flight, 1)
         caller.leave()
