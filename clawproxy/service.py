@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -33,6 +34,9 @@ from clawproxy.config.model import Config
 from clawproxy.core.record import Exchange
 from clawproxy.drain import Drain
 from clawproxy.store.protocol import StoreRefused
+
+LOOK_FOR_FRESH = 0.02
+"""Seconds between two looks whether the last callers have sent what they came for."""
 
 
 class Part(Protocol):
@@ -84,6 +88,7 @@ class ClawProxyService(Service):
         self._extra = list(parts)
         self._assembly: Assembly | None = None
         self._bound = False
+        self._open = False
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
         self._started: list[Part] = []
@@ -159,6 +164,7 @@ class ClawProxyService(Service):
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
             self._log.info("ClawProxy listens on {address}", address=port.getHost())
+        self._open = True
         self._reactor.callWhenRunning(notify.ready)
 
     def _cannot_start(self, failure: Failure) -> None:
@@ -202,14 +208,20 @@ class ClawProxyService(Service):
         if trigger is not None:
             self._reactor.removeSystemEventTrigger(trigger)
         for port in self._ports:
+            if self.whole and self._open:
+                # Whoever is connected already, as far as the kernel is concerned, came in time.
+                port.doRead()  # type: ignore[attr-defined]
             stopped = port.stopListening()
             if stopped is not None:
                 await stopped
-        self._assembled.site.close_idle()
+        site = self._assembled.site
+        while self.whole and site.fresh():
+            await deferLater(self._reactor, LOOK_FOR_FRESH)
+        site.close_idle()
         # A request may have come while the ports were being closed.
         self.whole = await self.drain.start() and self.whole
         # A request whose head is complete only from now on would begin while the parts stop, and be cut.
-        self._assembled.site.close_all()
+        site.close_all()
         for part in reversed(self._started):
             try:
                 await part.stop()

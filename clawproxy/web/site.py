@@ -417,10 +417,18 @@ class ProxySite(server.Site):
         One that was accepted in this very turn of the reactor would else be reset under the nose of a caller who
         came in time.
         """
-        now = self.reactor.seconds()
         for channel in [each for each in self.channels if each.idle]:
-            if getattr(channel, "used", True) or now - channel.opened > FRESH:
+            if not self._is_fresh(channel):
                 channel.loseConnection()
+
+    def fresh(self) -> bool:
+        """Tell whether there are connections whose first request is likely on its way."""
+        return any(each.idle and self._is_fresh(each) for each in self.channels)
+
+    def _is_fresh(self, channel: Any) -> bool:
+        if getattr(channel, "used", True):
+            return False
+        return bool(self.reactor.seconds() - channel.opened <= FRESH)
 
     def close_idle(self) -> None:
         """Close the connections that carry no request."""

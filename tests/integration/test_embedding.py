@@ -14,12 +14,14 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.threads import deferToThread
 
 from clawproxy.service import CannotListen, ClawProxyService
 from clawproxy.testing import event_stream
 from tests.integration.case import ProxyCase
 from tests.integration.live import Caller, LiveCase, reactor
 from tests.integration.proxy import PATIENCE, TWISTD, environment, free_port
+from tests.wire import ASK
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "embedding.py"
 
@@ -77,6 +79,23 @@ class ExampleTests(LiveCase):
 
 
 class EmbeddedTests(LiveCase):
+    async def test_whoever_is_connected_comes_in_time(self) -> None:
+        """Also one that nobody has accepted yet, and one that has not sent its request yet."""
+        service = await self.proxy()
+        address: Any = service.addresses[0]
+        callers = [socket.create_connection(("127.0.0.1", address.port), 10) for _ in range(2)]
+        for caller in callers:
+            self.addCleanup(caller.close)
+        first, second = callers
+        data = b"POST /v1/messages HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(ASK) + ASK
+        first.sendall(data)
+        stopping = service.stopService()
+        await self.pause(0.1)
+        second.sendall(data)
+        await stopping
+        for caller in callers:
+            self.assertTrue((await deferToThread(caller.recv, 100)).startswith(b"HTTP/1.1 200 "))
+
     async def test_no_connection_outlives_it(self) -> None:
         """Neither one with half a request, nor one whose refused request is still coming."""
         service = await self.proxy("server.max_body=1000")
