@@ -18,12 +18,15 @@ LIMIT = 16 << 10
 FRAME_LIMIT = 1 << 20
 """Bytes of one event; larger ones are no text for people."""
 MOST_TOOLS = 100
+CALL = 2000
+"""Characters that are given of the arguments of a call, the last ones."""
 
 
 class _Delta(msgspec.Struct):
     type: str = ""
     text: str = ""
     thinking: str = ""
+    partial_json: str = ""
 
 
 class _Block(msgspec.Struct):
@@ -40,6 +43,7 @@ class _Anthropic(msgspec.Struct):
 
 class _Function(msgspec.Struct):
     name: str | None = None
+    arguments: str | None = None
 
 
 class _Call(msgspec.Struct):
@@ -73,6 +77,14 @@ class _Responses(msgspec.Struct):
     delta: str = ""
     item: _Item | None = None
 
+
+_ARGUMENTS = frozenset(
+    {
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.mcp_call_arguments.delta",
+    }
+)
 
 _anthropic = msgspec.json.Decoder(_Anthropic).decode
 _chat = msgspec.json.Decoder(_Chat).decode
@@ -121,6 +133,7 @@ class Growing:
         }[dialect]
         self._text = _Tail()
         self._thinking = _Tail()
+        self._call = _Tail()
         self.tools: list[str] = []
 
     def feed(self, data: bytes) -> None:
@@ -148,17 +161,30 @@ class Growing:
         """What the model thinks, if it shows that; its end where it is long."""
         return self._thinking.take()
 
+    @property
+    def call(self) -> str:
+        """The arguments of the call that is being written, as they come; their end where they are long."""
+        return self._call.take()[-CALL:]
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._text.add(text)
+            self._call = _Tail()
+
     def _tool(self, name: str | None) -> None:
-        if name and len(self.tools) < MOST_TOOLS:
-            self.tools.append(name[:200])
+        if name:
+            self._call = _Tail()
+            if len(self.tools) < MOST_TOOLS:
+                self.tools.append(name[:200])
 
     def _take_anthropic(self, data: bytes) -> None:
         event = _anthropic(data)
         if event.delta is not None:
-            self._text.add(event.delta.text)
+            self._say(event.delta.text)
+            self._call.add(event.delta.partial_json)
             self._thinking.add(event.delta.thinking)
         elif event.content_block is not None:
-            self._text.add(event.content_block.text)
+            self._say(event.content_block.text)
             self._tool(event.content_block.name)
 
     def _take_chat(self, data: bytes) -> None:
@@ -166,15 +192,19 @@ class Growing:
             delta = choice.delta
             if delta is None or choice.index:
                 continue
-            self._text.add(delta.content or delta.refusal or "")
+            self._say(delta.content or delta.refusal or "")
             self._thinking.add(delta.reasoning_content or delta.reasoning or "")
             for call in delta.tool_calls or ():
-                self._tool(call.function.name if call.function is not None else None)
+                if call.function is not None:
+                    self._tool(call.function.name)
+                    self._call.add(call.function.arguments or "")
 
     def _take_responses(self, data: bytes) -> None:
         event = _responses(data)
         if event.type in ("response.output_text.delta", "response.refusal.delta"):
-            self._text.add(event.delta)
+            self._say(event.delta)
+        elif event.type in _ARGUMENTS:
+            self._call.add(event.delta)
         elif event.type.startswith("response.reasoning") and event.type.endswith(".delta"):
             self._thinking.add(event.delta)
         elif event.type == "response.output_item.added" and event.item is not None:

@@ -22,6 +22,7 @@ from clawproxy.dashboard.access import Refusal
 from clawproxy.dashboard.api_record import listed
 from clawproxy.dashboard.growing import Growing
 from clawproxy.dashboard.status import expect
+from clawproxy.store.reading import coding
 
 ROUND = 0.15
 """Seconds between two rounds of progress."""
@@ -118,12 +119,18 @@ class Watcher:
 
 
 class _Stream:
-    """A stream that is followed."""
+    """A stream that is followed.
 
-    __slots__ = ("exchange", "growing", "pending", "size")
+    :ivar since: so many bytes had gone to the caller before; ``None`` where they are coded, and what is read is not
+        what was sent.
+    """
 
-    def __init__(self, exchange: Exchange) -> None:
+    __slots__ = ("exchange", "growing", "pending", "since", "size")
+
+    def __init__(self, exchange: Exchange, data: bytes) -> None:
         self.exchange = exchange
+        coded = coding(exchange, "response")
+        self.since = None if coded else exchange.response_bytes - len(data)
         self.growing = Growing(exchange.dialect)
         self.pending: list[bytes] = []
         self.size = 0
@@ -149,6 +156,8 @@ class _Stream:
                 "offset": growing.offset,
                 "thinking": growing.thinking,
                 "tools": growing.tools,
+                "call": growing.call,
+                "since": self.since,
                 "provider": exchange.provider,
                 "routed_model": exchange.routed_model,
                 "ttft_ms": exchange.ttft_ms,
@@ -201,6 +210,9 @@ class Live:
             self._beat = self._reactor.callLater(HEARTBEAT, self._heartbeat)
         for exchange in sorted(self._running(), key=lambda each: each.id):
             watcher.send(event("started", listed(exchange)))
+        # What others have seen already.
+        self._fresh.update(self._streams)
+        self._soon()
 
     def _left(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
@@ -248,11 +260,10 @@ class Live:
         if stream is None:
             if not exchange.stream or len(self._streams) >= FOLLOWED:
                 return
-            stream = self._streams[exchange.id] = _Stream(exchange)
+            stream = self._streams[exchange.id] = _Stream(exchange, data)
         stream.add(data)
         self._fresh[exchange.id] = stream
-        if self._round is None:
-            self._round = self._reactor.callLater(ROUND, self._go_round)
+        self._soon()
 
     def finished(self, exchange: Exchange) -> None:
         """Show an exchange that is over."""
@@ -265,6 +276,10 @@ class Live:
             self._tell_progress(stream)
         self.tell(event("finished", listed(exchange)))
 
+    def _soon(self) -> None:
+        if self._fresh and self._round is None:
+            self._round = self._reactor.callLater(ROUND, self._go_round)
+
     def _go_round(self) -> None:
         self._round = None
         room = ROUND_BYTES
@@ -275,8 +290,7 @@ class Live:
             room -= stream.size
             stream.read()
             room -= self._tell_progress(stream)
-        if self._fresh:
-            self._round = self._reactor.callLater(ROUND, self._go_round)
+        self._soon()
 
     def _tell_progress(self, stream: _Stream) -> int:
         listening = [watcher for watcher in self._watchers if not watcher.slow]

@@ -69,6 +69,21 @@ class LiveTests(BrowserCase):
             self.assertEqual(page.locator("#rows .pill").first.text_content(), "200")
 
     @browsing
+    def test_later(self) -> None:
+        """A page that is opened in the middle of an answer shows its beginning, too, and nothing twice."""
+        proxy = self.demo()
+        thread = threading.Thread(target=ask, args=(proxy, 7))
+        thread.start()
+        self.addCleanup(thread.join)
+        with self.page(proxy.url) as page:
+            page.wait_for_timeout(1500)
+            self.open(page, "/ui/")
+            text = "() => document.querySelector('.card-text')?.textContent ?? ''"
+            page.wait_for_function(f"() => ({text})().startsWith('Hello!')")
+            page.wait_for_function(f"() => /Hello!.*\\n\\nYou wrote/s.test(({text})())")
+            self.assertEqual(page.evaluate(text).count("Hello!"), 1)
+
+    @browsing
     def test_pause(self) -> None:
         """Nothing moves while it is paused; afterwards all is there."""
         proxy = self.demo()

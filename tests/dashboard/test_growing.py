@@ -107,6 +107,44 @@ class Reads(SynchronousTestCase):
         self.assertEqual((growing.text, growing.thinking, growing.tools), ("Héllo", "hm", ["Bash"]))
         self.assertEqual(growing.offset, 0)
 
+    def test_a_call_as_it_is_written(self) -> None:
+        """Its arguments so far, until there is something else to be read."""
+        written: dict[DialectName, tuple[list[Any], Any]] = {
+            "anthropic": (
+                [
+                    {"type": "content_block_start", "content_block": {"name": "Bash"}},
+                    {"type": "content_block_delta", "delta": {"partial_json": '{"comm'}},
+                    {"type": "content_block_delta", "delta": {"partial_json": 'and"'}},
+                ],
+                {"type": "content_block_delta", "delta": {"text": "Done"}},
+            ),
+            "openai_chat": (
+                [
+                    {"choices": [{"delta": {"tool_calls": [{"function": each}]}}]}
+                    for each in (
+                        {"name": "Bash", "arguments": ""},
+                        {"arguments": '{"comm'},
+                        {"arguments": 'and"'},
+                    )
+                ],
+                {"choices": [{"delta": {"content": "Done"}}]},
+            ),
+            "openai_responses": (
+                [
+                    {"type": "response.output_item.added", "item": {"name": "Bash"}},
+                    {"type": "response.function_call_arguments.delta", "delta": '{"comm'},
+                    {"type": "response.function_call_arguments.delta", "delta": 'and"'},
+                ],
+                {"type": "response.output_text.delta", "delta": "Done"},
+            ),
+        }
+        for dialect, (events, last) in written.items():
+            growing = Growing(dialect)
+            growing.feed(frames(*events, name=False))
+            self.assertEqual((growing.call, growing.tools), ('{"command"', ["Bash"]), dialect)
+            growing.feed(frames(last, name=False))
+            self.assertEqual((growing.call, growing.text), ("", "Done"), dialect)
+
     def test_only_the_end_of_a_long_text(self) -> None:
         """And how much stands before it."""
         growing = Growing("openai_responses")

@@ -131,6 +131,19 @@ class Watching(LiveCase):
         self.proxy.advance(live.ROUND)
         ((_, progress),) = self.events(watcher.read())
         self.assertEqual(progress["text"], "seen")
+        # The bytes before are not told; they can be asked for.
+        self.assertEqual(progress["since"], len(unchunked(delta("unseen "))))
+
+    def test_what_others_have_seen(self) -> None:
+        """Whoever comes later is told the text that is known."""
+        self.watch()
+        _, upstream = self.ask()
+        upstream.write(HEAD + delta("Good day"))
+        self.proxy.advance(live.ROUND)
+        later = self.watch()
+        self.proxy.advance(live.ROUND)
+        ((name, progress),) = self.events(later.read())
+        self.assertEqual((name, progress["text"], progress["since"]), ("progress", "Good day", 0))
 
     def test_nobody_watches(self) -> None:
         """Then nothing is read, and nothing kept."""

@@ -1,6 +1,8 @@
-// An exchange: its answer grows while it runs; the outline follows the eye.
+// An exchange: its answer grows while it runs.
+import { Answer, calling } from "./earlier.js";
 import { watch } from "./feed.js";
-import { $, $$, make } from "./page.js";
+import "./outline.js";
+import { $, make } from "./page.js";
 
 const growing = $("[data-grow]");
 
@@ -15,49 +17,33 @@ if (growing) {
     setTimeout(() => location.reload(), 900);
   };
   let seen = false;
+  let answer = null;
+  const show = () => {
+    const said = answer?.said;
+    const written = said && [said.text, calling(said) || said.tools.map((name) => `→ ${name}`).join("\n")];
+    if (!said?.thinking && !written?.some(Boolean)) return;
+    if (!text.isConnected) growing.replaceChildren(thought, text);
+    thought.textContent = said.text ? "" : said.thinking;
+    text.textContent = written.filter(Boolean).join("\n");
+  };
   watch({
     joined() {
       // What is under way is told at once; what is not told is over.
       setTimeout(() => seen || reload(), 2500);
     },
     started(exchange) {
-      if (exchange.id === id) seen = true;
+      if (exchange.id !== id) return;
+      seen = true;
+      answer ??= new Answer(exchange, show);
     },
     progress(progress) {
       if (progress.id !== id) return;
       seen = true;
-      if (!text.isConnected) growing.replaceChildren(thought, text);
-      thought.textContent = progress.text ? "" : progress.thinking;
-      const cut = progress.offset ? "… " : "";
-      const tools = progress.tools.length ? `\n→ ${progress.tools.join(", ")}` : "";
-      text.textContent = cut + progress.text + tools;
+      answer?.take(progress);
+      show();
     },
     finished(exchange) {
       if (exchange.id === id) reload();
     },
   });
-}
-
-const links = new Map($$(".outline a").map((link) => [link.hash.slice(1), link.parentElement]));
-if (links.size) {
-  const inSight = new Set();
-  const eye = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        if (entry.isIntersecting) inSight.add(entry.target.id);
-        else inSight.delete(entry.target.id);
-      }
-      let found = false;
-      for (const [id, line] of links) {
-        const here = !found && inSight.has(id);
-        line.classList.toggle("here", here);
-        found ||= here;
-      }
-    },
-    { rootMargin: "-50px 0px -40% 0px" },
-  );
-  for (const id of links.keys()) {
-    const place = document.getElementById(id);
-    if (place) eye.observe(place);
-  }
 }

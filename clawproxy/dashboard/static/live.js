@@ -1,5 +1,6 @@
 // The first page: cards for what is under way, rows for what is over.
 import { duration, size } from "./figures.js";
+import { Answer, calling } from "./earlier.js";
 import { watch } from "./feed.js";
 import { $, $$, ask, localize, make, say } from "./page.js";
 
@@ -37,10 +38,19 @@ function passes(exchange) {
   );
 }
 
-const cards = new Map(); // id -> {exchange, progress, element, parts, fresh}
+const cards = new Map(); // id -> {exchange, answer, element, parts, fresh}
 const box = $("#cards");
 let paused = false;
 let drawing = false;
+
+function fresh(exchange) {
+  const card = { exchange, element: null, fresh: true };
+  card.answer = new Answer(exchange, () => {
+    card.fresh = true;
+    soon();
+  });
+  return card;
+}
 
 function build(card) {
   const x = card.exchange;
@@ -67,7 +77,8 @@ function build(card) {
 
 function paint(card) {
   if (!card.element) Object.assign(card, build(card));
-  const { exchange: x, progress, parts } = card;
+  const { exchange: x, parts } = card;
+  const progress = card.answer.progress;
   const asked = x.model ?? `${x.method} ${x.path}`;
   const routed = progress?.routed_model ?? x.routed_model;
   parts.model.textContent = routed && routed !== asked ? `${asked} → ${routed}` : asked;
@@ -78,16 +89,16 @@ function paint(card) {
   const bytes = progress?.response_bytes ?? 0;
   parts.bytes.textContent = bytes ? size(bytes) : "";
   parts.gist.textContent = card.gist ?? "";
-  if (progress) {
-    parts.tools.replaceChildren(
-      ...progress.tools.slice(-4).map((name) => make("span", { class: "tag" }, name)),
-    );
-    const spoken = progress.text;
-    const thought = !spoken && progress.thinking;
-    if (spoken || thought) {
-      parts.text.className = thought ? "thought" : "";
-      parts.text.textContent = (spoken || progress.thinking).slice(-TAIL);
-    }
+  const said = card.answer.said;
+  parts.tools.replaceChildren(
+    ...said.tools.slice(-4).map((name) => make("span", { class: "tag" }, name)),
+  );
+  const spoken = [said.text, calling(said)].filter(Boolean).join("\n");
+  if (spoken || said.thinking) {
+    parts.text.className = spoken ? "" : "thought";
+    parts.text.textContent = (spoken || said.thinking).slice(-TAIL);
+  } else if (ttft != null) {
+    parts.text.textContent = "the answer has begun";
   }
   card.fresh = false;
 }
@@ -356,14 +367,14 @@ const feed = watch({
     if (!passes(exchange)) return;
     const card = cards.get(exchange.id);
     if (card) Object.assign(card, { exchange, fresh: true });
-    else cards.set(exchange.id, { exchange, progress: null, element: null, fresh: true });
+    else cards.set(exchange.id, fresh(exchange));
     soon();
     wait(500);
   },
   progress(progress) {
     const card = cards.get(progress.id);
     if (!card) return;
-    card.progress = progress;
+    card.answer.take(progress);
     card.fresh = true;
     soon();
   },
