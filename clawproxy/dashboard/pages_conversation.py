@@ -10,6 +10,7 @@ from clawproxy.dashboard.pages_answer import Given, Visit, shown
 from clawproxy.dashboard.pages_live import SINCE, names
 from clawproxy.dashboard.pages_parts import given, reached
 from clawproxy.dashboard.render import Writer
+from clawproxy.dashboard.view_outline import contents
 from clawproxy.dashboard.view_thread import Layout, totals
 from clawproxy.dashboard.view_turn import json_object, print_of
 from clawproxy.store import conversation_list
@@ -75,6 +76,7 @@ async def conversation(visit: Visit) -> Answer:
         id=found.id,
         title=title,
         threads=threads,
+        outline=contents(threads),
         left_out=found.left_out,
         exchanges=found.exchanges,
         total=last,

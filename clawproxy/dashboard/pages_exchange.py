@@ -159,6 +159,7 @@ async def exchange(visit: Visit) -> Answer:
         at_out=link("requests", x.id, "part", "response") + "/",
         prompt=prompt,
         answer=answer,
+        broken=_breaks(x, answer.messages) if answer.error is None else "",
         request_missing=held.request is None,
         old=old,
         fresh=fresh,
@@ -183,10 +184,24 @@ def _parted(prompt: Prompt, new: Novelty | None) -> tuple[list[Message], list[Me
     )
 
 
+_BREAKS = {
+    "error": "The answer breaks off here: the upstream failed.",
+    "cut": "The answer breaks off here: the proxy was stopped.",
+    "interrupted": "The answer breaks off here: the proxy ended without warning.",
+    "client_gone": "The caller left here.",
+}
+
+
+def _breaks(x: Exchange, messages: Sequence[Message]) -> str:
+    """Say below an answer why it is not whole: what was read so far looks like a short one."""
+    return _BREAKS.get(x.outcome, "") if messages else ""
+
+
 def _cache_words(x: Exchange) -> str:
     usage = x.usage
     if usage is None:
-        return "No usage was reported."
+        running = x.outcome == "running"
+        return "Tokens are counted at the end." if running else "No usage was reported."
     read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
     whole = read + written + usage.input_tokens
     if not whole:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from clawproxy.core.record import Exchange
 from clawproxy.dashboard.render import gist
 from clawproxy.dashboard.render_numbers import short
-from clawproxy.dashboard.view import Message, Part, Prompt
+from clawproxy.dashboard.view import Call, Message, Part, Prompt
 from clawproxy.dashboard.view_cache import CacheMap, Segment
+from clawproxy.dashboard.view_thread import Item, Laid
 
 SHORT = 30
 """Messages up to which earlier ones are listed one by one."""
@@ -61,13 +63,17 @@ def _label(segment: Segment) -> str:
 
 @frozen(kw_only=True)
 class Entry:
-    """A line of the outline."""
+    """A line of the outline.
+
+    :ivar exchange: the turn that it stands for, in a conversation.
+    """
 
     anchor: str
     role: str
     who: str
     gist: str
     fresh: bool = False
+    exchange: Exchange | None = None
 
 
 def outline(prompt: Prompt, old: Sequence[Message], fresh: Sequence[Message]) -> list[Entry]:
@@ -85,7 +91,7 @@ def outline(prompt: Prompt, old: Sequence[Message], fresh: Sequence[Message]) ->
         words = gist(first_text(prompt.system[-1:]), 60)
         entries.append(Entry(anchor="system", role="system", who="system", gist=words))
     if old:
-        words = f"{len(old)} earlier messages"
+        words = f"{len(old)} earlier message{'s' if len(old) != 1 else ''}"
         entries.append(Entry(anchor="history", role="history", who="history", gist=words))
     shown_old = [] if len(old) > SHORT else list(old)
     for message in (*shown_old, *fresh):
@@ -100,6 +106,47 @@ def outline(prompt: Prompt, old: Sequence[Message], fresh: Sequence[Message]) ->
         )
     entries.append(Entry(anchor="answer", role="answer", who="answer", gist=""))
     return entries
+
+
+def contents(threads: Sequence[Laid]) -> list[Entry]:
+    """List what a conversation has: what was asked, what each turn did, who was sent away for it."""
+    entries: list[Entry] = []
+    for laid in threads:
+        said: Item | None = None
+        for item in laid.items:
+            if item.kind == "thread" and item.thread is not None:
+                words = gist(item.thread.title, 60)
+                entries.append(
+                    Entry(anchor=item.anchor, role="history", who="subagent", gist=words)
+                )
+            elif item.kind == "turn":
+                entries.append(_turn(item, said))
+                said = None
+            elif item.message is not None and item.message.role == "user":
+                entries.append(
+                    Entry(
+                        anchor=item.anchor,
+                        role="user",
+                        who="user",
+                        gist=gist(first_text(item.message.parts), 60),
+                    )
+                )
+            elif item.message is not None:
+                said = item
+    return entries
+
+
+def _turn(turn: Item, said: Item | None) -> Entry:
+    """Word a turn by what it called, else by what it said; it leads to where that begins."""
+    parts = said.message.parts if said is not None and said.message is not None else ()
+    calls = [part.name for part in parts if isinstance(part, Call)]
+    return Entry(
+        anchor=(said or turn).anchor,
+        role="assistant",
+        who="",
+        gist=gist(", ".join(dict.fromkeys(calls)) or first_text(parts), 60),
+        exchange=turn.exchange,
+    )
 
 
 def first_text(parts: Sequence[Part]) -> str:

@@ -7,7 +7,10 @@ import shlex
 from itertools import pairwise
 from urllib.parse import quote
 
+from msgspec import structs
+
 from clawproxy.core.record import Exchange, Usage
+from clawproxy.dashboard.view_compare import figures
 from tests.dashboard import stories
 from tests.dashboard.pagecase import NOW, Document, PagesCase
 from tests.dashboard.stories import Teller, result, stream, text
@@ -142,7 +145,7 @@ class ExchangeCase(PagesCase):
     def test_missing(self) -> None:
         """What is not there is said."""
         page = self.page("requests/nosuch", status=404)
-        self.assertIn("there is no exchange 'nosuch'", page.text)
+        self.assertIn("There is no exchange 'nosuch'", page.text)
         self.assertNotIn("data-again", page.all("div", class_="empty")[0])
 
     def test_just_begun(self) -> None:
@@ -163,6 +166,16 @@ class ExchangeCase(PagesCase):
         refused = self.page(f"requests/{ids[3]}").text
         self.assertIn("invalid_request_error invalid_api_key Incorrect API key provided.", refused)
         self.assertIn("counts are incomplete", self.page(f"requests/{ids[1]}").text)
+
+    def test_broken_answers(self) -> None:
+        """What came of an answer is followed by why it ends there."""
+        teller = Teller(NOW - 2000)
+        _, left, broken, *_ = stories.failing(teller)
+        self.keep(teller.told)
+        self.assertIn("The caller left here.", self.page(f"requests/{left.id}").text)
+        page = self.page(f"requests/{broken.id}")
+        self.assertIn("Yes, I The answer breaks off here: the upstream failed.", page.text)
+        self.assertIn("history 1 earlier message ", page.text)
 
     def test_timing(self) -> None:
         """The spans, the pieces and the long silence are drawn and said."""
@@ -316,6 +329,15 @@ class LiveCase(PagesCase):
         self.assertIn("title", page.text)
         self.assertIn("529 error", page.text)
 
+    def test_failed(self) -> None:
+        """A row says what failed; a caller that left is no failure."""
+        teller = Teller(NOW - 2000)
+        stories.failing(teller)
+        self.keep(teller.told)
+        text = self.page("", "").text
+        self.assertIn("overloaded_error: Overloaded Are you there?", text)
+        self.assertNotIn("the caller left", text)
+
     def test_filters(self) -> None:
         """Filters of the address narrow the rows, and stand in the form."""
         page = self.page("", "outcome=error&model=claude-sonnet-4-5")
@@ -369,14 +391,16 @@ class ConversationCase(PagesCase):
         self.assertIn("1 subagent", page.text)
 
     def test_thread(self) -> None:
-        """Each message once; the subagent nested; the other branch and side calls folded."""
+        """Each message once, behind the outline; the subagent nested; the other branch and side calls folded."""
         page = self.page(f"conversations/{stories.SESSION}")
         for words in (
             "I should look at the code before I say so.",
             "Could you show me the final",
             "Thanks. Please also",
         ):
-            self.assertEqual(page.text.count(words), 1, words)
+            # The outline before it gives of each the beginning.
+            thread = page.text[page.text.index("As you answer") :]
+            self.assertEqual(thread.count(words), 1, words)
         self.assertEqual(len(page.all("details", class_="subagent")), 1)
         self.assertEqual(len(page.all("details", class_="branch")), 1)
         self.assertIn("Side calls 1 title 1", page.text)
@@ -384,6 +408,17 @@ class ConversationCase(PagesCase):
         self.assertEqual(len(turns), len(self.coding) - 1)
         for x in self.coding[1:]:
             self.assertIn({"class": "turn-end", "id": x.id}, turns)
+
+    def test_outline(self) -> None:
+        """What was asked, what each turn called and how long it took, each leading to its place."""
+        page = self.page(f"conversations/{stories.SESSION}")
+        outline = page.text[page.text.index("user Our rate limiter") : page.text.index("As you")]
+        self.assertRegex(outline, r"\d s TodoWrite, Grep")
+        self.assertIn("subagent Find every place", outline)
+        ids = {found["id"] for _, found in page.elements if "id" in found}
+        places = {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")}
+        self.assertLess(set(), places)
+        self.assertEqual(places - ids, set())
 
     def test_sum(self) -> None:
         """The running sum ends in what all exchanges cost together."""
@@ -421,6 +456,16 @@ class CompareCase(PagesCase):
         same = self.page("compare", f"a={found[1].id}&b={found[1].id}")
         self.assertIn("Answers the same", same.text)
 
+    def test_noise(self) -> None:
+        """A difference within what two runs of the same differ by is neither better nor worse."""
+        teller = Teller(NOW - 2000)
+        first, second, *_ = stories.coding(teller)
+        second = structs.replace(second, ttft_ms=(first.ttft_ms or 0) * 1.001, cost_usd=1.0)
+        found = {each.name: each for each in figures(first, second)}
+        self.assertNotEqual(found["first token"].delta, "")
+        self.assertEqual(found["first token"].better, "")
+        self.assertEqual(found["cost"].better, "worse")
+
     def test_half(self) -> None:
         """One exchange is not enough."""
         self.assertEqual(self.get("compare", "a=1").status, 400)
@@ -443,6 +488,20 @@ class StatisticsCase(PagesCase):
             self.assertIn(f"Cost by {by}", self.page("stats", f"range=all&by={by}").text)
         self.assertIn("Nothing in this range", self.page("stats", "range=1h&model=none").text)
         self.assertEqual(self.get("stats", "range=2h").status, 400)
+
+    def test_links(self) -> None:
+        """What failed is one click away, within the range and the filters of the page."""
+        teller = Teller(NOW - 2000)
+        stories.failing(teller)
+        self.keep(teller.told)
+        model = stories.SONNET
+        page = self.page("stats", f"range=24h&model={model}")
+        links = [link["href"] for link in page.all("a")]
+        failed = f"/ui/?model={model}&since=24h&outcome=error"
+        self.assertIn(failed, links)
+        self.assertIn(failed.removesuffix("&outcome=error"), links)
+        listed = self.page("", failed.partition("?")[2])
+        self.assertEqual(len(listed.all("tr", class_="error")), 2)
 
 
 class StaticCase(PagesCase):

@@ -1,5 +1,6 @@
 // A conversation says when it has gone on since the page was made.
 import { watch } from "./feed.js";
+import "./outline.js";
 import { $, make } from "./page.js";
 
 const id = decodeURIComponent(location.pathname.split("/").pop());
