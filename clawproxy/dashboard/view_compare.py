@@ -29,6 +29,8 @@ from clawproxy.dashboard.view_turn import print_of
 
 LONGEST = 200_000
 """Characters of one thing that are compared."""
+NOISE = 0.02
+"""The share of a figure below which a difference is neither better nor worse: no two runs take the same time."""
 
 
 @frozen(kw_only=True)
@@ -217,6 +219,6 @@ def _figure(
         delta = f"{sign}{written(abs(right - left))}"
         if left:
             delta += f" ({sign}{percent(abs(right - left) / left)})"
-        if judged:
+        if judged and abs(right - left) >= NOISE * max(left, right):
             better = "better" if right < left else "worse"
     return Figure(name=name, left=written(left), right=written(right), delta=delta, better=better)

@@ -138,15 +138,22 @@ def _axis(whole: float) -> Markup:
     texts = Markup("").join(
         Markup('<text x="{}%" y="12" class="{}">{}</text>').format(
             f"{mark / whole * 100:.2f}",
-            "first" if not mark else "last" if mark / whole > 0.96 else "",
+            _class(nth, mark / whole),
             duration(mark) if mark else "0",
         )
-        for mark in marks
+        for nth, mark in enumerate(marks)
     )
     return Markup(
         '<div class="wf wf-axis"><span class="wf-name"></span><svg height="16" aria-hidden="true">{}</svg>'
         '<span class="wf-time"></span></div>'
     ).format(texts)
+
+
+def _class(nth: int, share: float) -> str:
+    """Say how a mark of the axis stands; every other one is left out where there is little room."""
+    if not nth:
+        return "first"
+    return " ".join(["last"] * (share > 0.96) + ["odd"] * (nth % 2))
 
 
 def _words(

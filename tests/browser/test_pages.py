@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.browser.accessibility import violations
-from tests.browser.case import PHONE, BrowserCase
+from tests.browser.case import DESKTOP, PHONE, BrowserCase
 from tests.browser.hostile import BREAKOUT, MARK
 from tests.browser.site import Site, hostile, session
 from tests.browser.stage import browsing
@@ -39,6 +39,19 @@ HARM = """
   }
   return harm;
 }
+"""
+#: Words of an axis that touch the ones beside them.
+TOUCHING = """
+() => [...document.querySelectorAll(".wf-axis, .chart .x")].flatMap((axis) => {
+  const boxes = [...axis.querySelectorAll("text")]
+    .map((text) => ({ words: text.textContent, ...text.getBoundingClientRect().toJSON() }))
+    .filter((box) => box.width)
+    .sort((a, b) => a.left - b.left);
+  return boxes.slice(1).flatMap((box, n) => (box.left < boxes[n].right + 2 ? [`${boxes[n].words}|${box.words}`] : []));
+})
+"""
+TIMES = """
+() => [...document.querySelectorAll(".c-time")].map((cell) => [cell.scrollWidth, cell.clientWidth, cell.textContent])
 """
 OPEN_ALL = "() => document.querySelectorAll('main details').forEach(each => { each.open = true; })"
 TABS = ("", "/timing", "/headers", "/raw", "/send")
@@ -122,6 +135,32 @@ class SessionTests(BrowserCase):
         site = session()
         with self.page(site.url, viewport=PHONE, is_mobile=True, has_touch=True) as page:
             self.nothing(too_wide(self, page, kinds(site)))
+
+    @browsing
+    def test_axes(self) -> None:
+        """The words of an axis stand beside one another, on a phone as well."""
+        site = session()
+        paths = [*site.looks("/timing"), "/ui/stats", "/ui/stats?range=all"]
+        found = []
+        for window in (PHONE, DESKTOP):
+            with self.page(site.url, viewport=window) as page:
+                for path in paths:
+                    self.open(page, path)
+                    settle(page)
+                    found += [f"{path}: {each}" for each in page.evaluate(TOUCHING)]
+        self.nothing(found)
+
+    @browsing
+    def test_old_rows(self) -> None:
+        """A row of another day shows its whole day and time."""
+        site = session()
+        with self.page(site.url) as page:
+            page.clock.set_fixed_time("2031-01-01T12:00:00Z")
+            self.open(page, "/ui/")
+            settle(page)
+            for needed, given, words in page.evaluate(TIMES):
+                self.assertRegex(words, r"\d+ \w{3} \d\d:\d\d")
+                self.assertLessEqual(needed, given, words)
 
     @browsing
     def test_accessible_light(self) -> None:

@@ -31,7 +31,7 @@ function providers(found) {
   const rows = found.map((each) => {
     const { name: title, kind, circuit, ...more } = each;
     const state = circuit === "closed" ? "ok" : circuit === "open" ? "bad" : "gone";
-    const words = circuit === "closed" ? "closed: calls go through" : circuit === "open" ? "open: it is spared" : plain(circuit);
+    const words = circuit === "closed" ? "calls go through" : circuit === "open" ? "spared after failures" : `on trial (${plain(circuit)})`;
     const rest = Object.entries(more).map(([key, value]) => `${name(key)}: ${plain(value)}`);
     return make(
       "tr",
