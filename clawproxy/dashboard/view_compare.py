@@ -214,7 +214,7 @@ def _figure(
 ) -> Figure:
     assert callable(written)
     delta = better = ""
-    if left is not None and right is not None and left != right:
+    if left is not None and right is not None and written(left) != written(right):
         sign = "+" if right > left else "−"  # noqa: RUF001 - a minus as wide as the plus
         delta = f"{sign}{written(abs(right - left))}"
         if left:

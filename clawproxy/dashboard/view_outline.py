@@ -144,7 +144,7 @@ def _turn(turn: Item, said: Item | None) -> Entry:
         anchor=(said or turn).anchor,
         role="assistant",
         who="",
-        gist=gist(", ".join(dict.fromkeys(calls)) or first_text(parts), 60),
+        gist=gist(", ".join(dict.fromkeys(calls)) or first_text(parts), 60) or "asked again",
         exchange=turn.exchange,
     )
 

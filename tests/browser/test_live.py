@@ -35,11 +35,11 @@ def ask(proxy: Proxy, number: int) -> None:
 class LiveTests(BrowserCase):
     """``/ui/``."""
 
-    def demo(self) -> Proxy:
+    def demo(self, pace: int = 25) -> Proxy:
         """Start a proxy whose demo takes some seconds for an answer."""
         settings = {
             "providers.demo.kind": "demo",
-            "providers.demo.tokens_per_second": 25,
+            "providers.demo.tokens_per_second": pace,
             "routes": "[{match: demo, provider: demo}]",
             "storage.url": "sqlite:clawproxy.db",
         }
@@ -71,7 +71,7 @@ class LiveTests(BrowserCase):
     @browsing
     def test_later(self) -> None:
         """A page that is opened in the middle of an answer shows its beginning, too, and nothing twice."""
-        proxy = self.demo()
+        proxy = self.demo(12)
         thread = threading.Thread(target=ask, args=(proxy, 7))
         thread.start()
         self.addCleanup(thread.join)
@@ -82,6 +82,12 @@ class LiveTests(BrowserCase):
             page.wait_for_function(f"() => ({text})().startsWith('Hello!')")
             page.wait_for_function(f"() => /Hello!.*\\n\\nYou wrote/s.test(({text})())")
             self.assertEqual(page.evaluate(text).count("Hello!"), 1)
+            page.locator(".card a").click()
+            answer = "() => document.querySelector('[data-grow]').textContent"
+            page.wait_for_function(f"() => ({answer})().startsWith('Hello!')")
+            self.assertEqual(page.evaluate(answer).count("Hello!"), 1)
+            self.assertRegex(page.locator("#took").text_content(), r"^\d\.\d")
+            self.assertRegex(page.locator("#first").text_content(), r"^\d+(\.\d+)? ms")
 
     @browsing
     def test_pause(self) -> None:

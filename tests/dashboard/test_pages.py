@@ -460,7 +460,7 @@ class CompareCase(PagesCase):
         """A difference within what two runs of the same differ by is neither better nor worse."""
         teller = Teller(NOW - 2000)
         first, second, *_ = stories.coding(teller)
-        second = structs.replace(second, ttft_ms=(first.ttft_ms or 0) * 1.001, cost_usd=1.0)
+        second = structs.replace(second, ttft_ms=(first.ttft_ms or 0) * 1.015, cost_usd=1.0)
         found = {each.name: each for each in figures(first, second)}
         self.assertNotEqual(found["first token"].delta, "")
         self.assertEqual(found["first token"].better, "")

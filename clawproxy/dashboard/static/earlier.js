@@ -2,7 +2,7 @@
 import { Deltas } from "./deltas.js";
 import { ask } from "./page.js";
 
-const LATE = 1000; // milliseconds after which something may have been missed
+const KEPT = 3000; // milliseconds after which an exchange that has begun to answer is written down
 const AGAIN = 1000; // milliseconds until what was not yet written down is asked for again
 let queue = Promise.resolve(); // one at a time, so that a page full of streams does not crowd the others out
 
@@ -43,16 +43,24 @@ export class Answer {
     this.bytes = new ArrayBuffer(0);
     this.gap = false; // something between the beginning and what came since is not written down yet
     this.tries = 6;
-    if (exchange.stream && Date.now() - Date.parse(exchange.started_at) > LATE) this.#fetch();
+    this.due = Date.parse(exchange.started_at) + KEPT;
+    if (exchange.stream && exchange.ttft_ms != null) this.#fetch(0);
   }
 
-  #fetch() {
+  #fetch(after) {
+    if (!this.tries) return;
     this.tries -= 1;
-    queue = queue.then(async () => {
-      this.bytes = (await fetched(this.id)) ?? this.bytes;
+    const ask = async () => {
+      const bytes = await fetched(this.id);
+      if (bytes) this.bytes = bytes;
+      else this.tries = 0;
       this.#part();
       this.changed();
-    });
+    };
+    const wait = Math.max(after, this.due - Date.now());
+    setTimeout(() => {
+      queue = queue.then(ask);
+    }, wait);
   }
 
   // The beginning ends where the page began to follow; it is written down a moment after it was sent.
@@ -60,7 +68,7 @@ export class Answer {
     const since = this.progress ? this.progress.since : this.bytes.byteLength;
     this.lead = since ? read(this.bytes.slice(0, since)) : NOTHING;
     this.gap = since > this.bytes.byteLength;
-    if (this.gap && this.tries) setTimeout(() => this.#fetch(), AGAIN);
+    if (this.gap) this.#fetch(AGAIN);
   }
 
   take(progress) {

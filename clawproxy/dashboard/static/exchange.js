@@ -2,6 +2,7 @@
 import { Answer, calling } from "./earlier.js";
 import { watch } from "./feed.js";
 import "./outline.js";
+import { duration } from "./figures.js";
 import { $, make } from "./page.js";
 
 const growing = $("[data-grow]");
@@ -14,11 +15,20 @@ if (growing) {
   const reload = () => {
     if (over) return;
     over = true;
+    clearInterval(took);
     setTimeout(() => location.reload(), 900);
   };
+  const begun = Date.parse($("#took").dataset.since);
+  const tick = () => {
+    $("#took").textContent = duration(Math.max(0, Math.floor((Date.now() - begun) / 100) * 100));
+  };
+  tick();
+  const took = setInterval(tick, 200);
   let seen = false;
   let answer = null;
   const show = () => {
+    const first = answer?.progress?.ttft_ms;
+    if (first != null) $("#first").textContent = duration(first);
     const said = answer?.said;
     const written = said && [said.text, calling(said) || said.tools.map((name) => `→ ${name}`).join("\n")];
     if (!said?.thinking && !written?.some(Boolean)) return;
