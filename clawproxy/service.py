@@ -34,6 +34,7 @@ from clawproxy.config.model import Config
 from clawproxy.core.record import Exchange
 from clawproxy.drain import Drain
 from clawproxy.store.protocol import StoreRefused
+from clawproxy.web.address import dashboard_url, url
 
 LOOK_FOR_FRESH = 0.02
 """Seconds between two looks whether the last callers have sent what they came for."""
@@ -90,6 +91,7 @@ class ClawProxyService(Service):
         self._bound = False
         self._open = False
         self._ports: list[IListeningPort] = []
+        self._endpoints: list[str] = []
         self._starting: Deferred[None] | None = None
         self._started: list[Part] = []
         self._trigger: object | None = None
@@ -137,6 +139,7 @@ class ClawProxyService(Service):
             if outcome:
                 listening_port: Any = outcome[0]
                 self._ports.append(listening_port)
+                self._endpoints.append(words)
                 # Callers wait in the backlog until the parts have started: no exchange goes
                 # unrecorded.
                 listening_port.stopReading()
@@ -163,9 +166,18 @@ class ClawProxyService(Service):
             self._started.append(part)
         for port in self._ports:
             port.startReading()  # type: ignore[attr-defined]
-            self._log.info("ClawProxy listens on {address}", address=port.getHost())
         self._open = True
+        self._say_where()
         self._reactor.callWhenRunning(notify.ready)
+
+    def _say_where(self) -> None:
+        places = list(zip(self._endpoints, self.addresses, strict=True))
+        for words, host in places:
+            self._log.info("ClawProxy listens on {url}", url=url(words, host))
+        found = (dashboard_url(words, host) for words, host in places)
+        here = next((each for each in found if each), None)
+        if here and self.config.dashboard.enabled:
+            self._log.info("the dashboard is at {url}", url=here)
 
     def _cannot_start(self, failure: Failure) -> None:
         refused = failure.check(StoreRefused)
