@@ -65,9 +65,20 @@ def main() -> None:
         }
         proxy = stack.enter_context(Proxy(Path(folder), settings=settings))
         ids = play.act(proxy)
-        slow.set()
         browser = chromium(stack, QUIET)
         page = browser.new_page(viewport=SIZE, device_scale_factor=SCALE, color_scheme="light")
+        edited = next(
+            id
+            for id, part in zip(ids, script.parts, strict=True)
+            if part.body.count(b'"tool_use"') == 6
+        )
+        page.goto(f"{proxy.url}/ui/requests/{edited}")
+        page.wait_for_timeout(500)
+        page.screenshot(path=IMAGES / "exchange.png")
+        page.goto(f"{proxy.url}/ui/conversations/{stories.SESSION}")
+        page.wait_for_timeout(500)
+        page.screenshot(path=IMAGES / "conversation.png")
+        slow.set()
         page.goto(f"{proxy.url}/ui/")
         callers = [threading.Thread(target=again.ask, args=(proxy, part)) for part in SHOWN]
         for caller in callers:
@@ -82,17 +93,6 @@ def main() -> None:
         page.screenshot(path=IMAGES / "dashboard.png")
         for caller in callers:
             caller.join()
-        edited = next(
-            id
-            for id, part in zip(ids, script.parts, strict=True)
-            if part.body.count(b'"tool_use"') == 6
-        )
-        page.goto(f"{proxy.url}/ui/requests/{edited}")
-        page.wait_for_timeout(500)
-        page.screenshot(path=IMAGES / "exchange.png")
-        page.goto(f"{proxy.url}/ui/conversations/{stories.SESSION}")
-        page.wait_for_timeout(500)
-        page.screenshot(path=IMAGES / "conversation.png")
 
 
 if __name__ == "__main__":
