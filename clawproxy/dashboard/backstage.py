@@ -7,6 +7,8 @@ None of these requests counts as in flight, and each is dropped when its caller 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,7 +24,7 @@ from clawproxy.core.errors import ProxyError
 from clawproxy.core.headers import end_to_end
 from clawproxy.dashboard.access import Refusal, facts_of
 from clawproxy.dashboard.gate import Gate
-from clawproxy.dashboard.login import LOGIN, Login, login_target, send_page
+from clawproxy.dashboard.login import LOGIN, Login, login_target, refused_page, send_page
 from clawproxy.dashboard.process import ReaderAway, ReaderProcess
 from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Response
@@ -34,6 +36,13 @@ Local = Callable[[Any, str], Awaitable[None]]
 RECORDING_OFF = (
     "nothing is recorded here (storage.url is none); only /api/live and /api/status answer"
 )
+
+_STYLES = {
+    "base.css": b"text/css; charset=utf-8",
+    "page.css": b"text/css; charset=utf-8",
+    "icon.svg": b"image/svg+xml",
+}
+"""What the pages of this process need, given by it where there is no reader."""
 
 _TO_READER = frozenset(
     {
@@ -122,6 +131,10 @@ class Backstage(Resource):
                 await answer(request, path[len(known) :])
                 return
         if self._reader is None:
+            name = path.removeprefix("/ui/static/")
+            if name in _STYLES and path != name:
+                self._give(request, _style(name), _STYLES[name])
+                return
             raise Refusal(503, RECORDING_OFF)
         await self._carry(request, self._reader)
 
@@ -153,6 +166,17 @@ class Backstage(Resource):
             response.stopProducing()
             raise
 
+    def _give(self, request: Any, body: bytes, kind: bytes) -> None:
+        lines = [
+            (b"Content-Type", kind),
+            (b"Content-Length", b"%d" % len(body)),
+            (b"X-Content-Type-Options", b"nosniff"),
+        ]
+        request.send_head(200, b"OK", lines)
+        if request.method != b"HEAD":
+            request.write(body)
+        request.finish()
+
     def _go(self, request: Any, status: int, target: str) -> None:
         lines = [
             (b"Location", target.encode("latin-1")),
@@ -172,7 +196,8 @@ class Backstage(Resource):
             headers.append((b"Allow", refusal.allow.encode("ascii")))
         accepts = request.requestHeaders.getRawHeaders("accept") or [""]
         if request.path.lstrip(b"/").startswith(b"ui") and "text/html" in accepts[0]:
-            send_page(request, refusal.status, _page(refusal), headers)
+            page = refused_page(refusal, off=self._reader is None and refusal.status == 503)
+            send_page(request, refusal.status, page, headers)
             return
         phrase = RESPONSES.get(refusal.status, b"Error").decode("latin-1")
         error = {"status": refusal.status, "type": phrase, "message": refusal.message}
@@ -206,10 +231,6 @@ class _Carrier(Protocol):
         self.done.callback(None)
 
 
-def _page(refusal: Refusal) -> bytes:
-    from html import escape
-
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ClawProxy</title></head>'
-        f"<body><main><h1>{refusal.status}</h1><p>{escape(refusal.message)}</p></main></body></html>\n"
-    ).encode()
+@cache
+def _style(name: str) -> bytes:
+    return (files("clawproxy.dashboard") / "static" / name).read_bytes()

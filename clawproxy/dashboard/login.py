@@ -48,10 +48,10 @@ def login_target(target: str) -> str:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     loader = PackageLoader("clawproxy.dashboard")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("login.html")
+    return environment.get_template(name)
 
 
 def login_page(next: str = HOME, error: str | None = None) -> bytes:
@@ -60,7 +60,24 @@ def login_page(next: str = HOME, error: str | None = None) -> bytes:
     :param next: where to go afterwards.
     :param error: why the last try did not do.
     """
-    return _template().render(next=safe_next(next), error=error, action=LOGIN).encode()
+    return _template("login.html").render(next=safe_next(next), error=error, action=LOGIN).encode()
+
+
+def refused_page(refusal: Refusal, *, off: bool = False) -> bytes:
+    """Make the page that says why there is none; where it may be there soon, it tries again.
+
+    :param off: nothing is recorded.
+    """
+    return (
+        _template("refused.html")
+        .render(
+            status=refusal.status,
+            words=refusal.message.removesuffix("."),
+            again=refusal.retry_after if refusal.status == 503 else None,
+            off=off,
+        )
+        .encode()
+    )
 
 
 class Login:

@@ -10,7 +10,7 @@ async function fetched(id) {
   try {
     return await (await ask(`/api/requests/${encodeURIComponent(id)}/response`)).arrayBuffer();
   } catch {
-    return null; // Nothing is recorded: what comes is shown all the same.
+    return null; // It is not written down yet, or never: what comes is shown all the same.
   }
 }
 
@@ -53,7 +53,7 @@ export class Answer {
     const ask = async () => {
       const bytes = await fetched(this.id);
       if (bytes) this.bytes = bytes;
-      else this.tries = 0;
+      else if (!this.progress) this.#fetch(AGAIN);
       this.#part();
       this.changed();
     };

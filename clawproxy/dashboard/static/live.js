@@ -139,19 +139,20 @@ function draw() {
 // What stands below the cards shall not jump up as soon as one of them is gone.
 let settling = null;
 function settle() {
-  const height = [...box.children].reduce(
+  const all = [...box.children].reduce(
     (most, child) => Math.max(most, child.offsetTop + child.offsetHeight - box.offsetTop),
     0,
   );
+  const height = Math.min(all, Number.parseFloat(getComputedStyle(box).maxHeight));
   const held = Number.parseFloat(box.style.minHeight) || 0;
   if (height >= held) {
     clearTimeout(settling);
     settling = null;
-    box.style.minHeight = `${height}px`;
+    box.style.minHeight = height ? `${height}px` : "";
   } else if (settling === null) {
     settling = setTimeout(() => {
       settling = null;
-      box.style.minHeight = "0";
+      box.style.minHeight = "";
       settle();
     }, HOLD);
   }
