@@ -151,6 +151,16 @@ class SessionTests(BrowserCase):
         self.nothing(found)
 
     @browsing
+    def test_tablet(self) -> None:
+        """Where there is less room, a row still shows what it was about and what it cost."""
+        site = session()
+        with self.page(site.url, viewport={"width": 1024, "height": 768}) as page:
+            self.open(page, "/ui/")
+            cost = page.locator("#rows tbody .c-cost").first.bounding_box()
+            self.assertLessEqual(cost["x"] + cost["width"], 1024)
+            self.assertGreater(page.locator("#rows .c-gist").first.bounding_box()["width"], 200)
+
+    @browsing
     def test_old_rows(self) -> None:
         """A row of another day shows its whole day and time."""
         site = session()
