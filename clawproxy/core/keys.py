@@ -19,11 +19,12 @@ from clawproxy.core.headers import (
     Credential,
     Headers,
     credentials,
+    mask_headers,
     request_headers,
     value,
 )
 from clawproxy.core.routing import Family, ProviderKind
-from clawproxy.core.secret import Secret
+from clawproxy.core.secret import MASK, Secret
 
 _OAUTH_PREFIX = "sk-ant-oat"
 _OAUTH_BETA = b"oauth-2025-04-20"
@@ -128,6 +129,13 @@ class Account:
         if self.kind == "anthropic" and self.version and b"anthropic-version" not in self._replaced:
             version = b"anthropic-version", self.version.encode("latin-1")
         object.__setattr__(self, "_version", version)
+
+    def mask(self, sent: Headers) -> list[tuple[str, str]]:
+        """Make a head that was sent to this provider fit for a record: what was configured is not shown."""
+        return [
+            (name, MASK if name.lower().encode("latin-1") in self._replaced else shown)
+            for name, shown in mask_headers(sent)
+        ]
 
     @property
     def is_subscription(self) -> bool:

@@ -82,6 +82,7 @@ class Attempt:
             if failed is None:
                 return
             first = first or ProxyError(Kind.UPSTREAM_UNREACHABLE, f"{target.provider}: {failed}")
+            self.forward.recording.again()  # type: ignore[union-attr]
             self.forward.board.counts.fallbacks[target.provider] += 1
             self._log.info(
                 "{id}: {provider} failed ({why}); trying the next target",
@@ -147,6 +148,7 @@ class Attempt:
         exchange.provider = target.provider
         exchange.routed_model = target.model or None
         exchange.upstream_dialect = exchange.usage = self.forward.account = None
+        exchange.upstream_request_headers = exchange.upstream_response_headers = []
         if isinstance(provider, HTTPProvider) and self._verbatim(provider):
             exchange.upstream_dialect = inbound.dialect
             return await self._pass(provider, target, more=more)
@@ -196,7 +198,7 @@ class Attempt:
             turn, model=target.model, stream=turn.stream or demoted, api_version=version
         )
         ask = Ask("POST", dialect.path.encode(), self.headers(provider, translated=True), body)
-        self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
+        self._record(provider, ask.headers, body)
         answer = await self.obtain(provider, ask, more=more)
         if isinstance(answer, str):
             return answer
@@ -263,10 +265,16 @@ class Attempt:
         if changes or plain is not inbound.decoded:
             body = await offload(reactor, len(plain), edit, plain, changes)
             headers = [line for line in headers if line[0].lower() != b"content-encoding"]
-            self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
+            self._record(provider, headers, body)
         if not body and inbound.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
             body = None
         return Ask(inbound.method, inbound.target, headers, body)
+
+    def _record(self, provider: HTTPProvider, headers: RawHeaders, body: bytes) -> None:
+        """Keep what goes upstream in place of the caller's own request."""
+        account = self.wiring.accounts[provider.name]
+        self.forward.exchange.upstream_request_headers = account.mask(headers)
+        self.forward.recording.upstream_request(body)  # type: ignore[union-attr]
 
     def headers(self, provider: HTTPProvider, *, translated: bool) -> RawHeaders:
         """Give the head for a provider: what travels, and the right key.

@@ -28,6 +28,7 @@ class Demotion:
     def __init__(self, forward: Forward, answer: H1Response) -> None:
         self._forward = forward
         self._answer = answer
+        forward.exchange.upstream_response_headers = heads.mask_headers(answer.raw_headers)
         kind = heads.value(answer.raw_headers, b"content-type") or b""
         self._demoter = Demoter(kind.decode("latin-1"))
         self._decoded = Decoded(heads.value(answer.raw_headers, b"content-encoding"))

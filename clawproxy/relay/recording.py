@@ -23,6 +23,9 @@ class Recording(Protocol):
     def received(self, data: bytes, at_ms: float) -> None:
         """Keep a piece of the upstream's answer, called only where the two answers differ."""
 
+    def again(self) -> None:
+        """Forget what went to an upstream and came from it: the next target is asked in its place."""
+
     def end(self) -> None:
         """Close the record: the exchange is final and is read now."""
 
@@ -42,6 +45,9 @@ class _Nothing:
         pass
 
     def received(self, data: bytes, at_ms: float) -> None:
+        pass
+
+    def again(self) -> None:
         pass
 
     def end(self) -> None:

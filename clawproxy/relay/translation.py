@@ -73,6 +73,7 @@ class Translation:
         self._held: list[bytes] = []
         self._failover: ProxyError | None = None
         self._open = False
+        forward.exchange.upstream_response_headers = heads.mask_headers(answer.raw_headers)
         self._headers = heads.response_headers(
             answer.raw_headers, changed=True, cors=bool(forward.wiring.cors)
         )

@@ -84,8 +84,8 @@ class Assembly:
                 self._at(id).upstream_request = body
             case segment.PieceRun(id, side, run):
                 self._at(id).pieces.setdefault(side, []).append(run)
-            case segment.End(exchange, truncated):
-                self._end(exchange, truncated)
+            case segment.End(exchange, truncated, superseded):
+                self._end(exchange, truncated, superseded)
             case segment.Seal() | segment.Unreadable():
                 pass
 
@@ -96,7 +96,7 @@ class Assembly:
             found = self._open[id] = _Open(None, None, True, True)
         return found
 
-    def _end(self, exchange: Exchange, truncated: bool) -> None:
+    def _end(self, exchange: Exchange, truncated: bool, superseded: int = 0) -> None:
         opened = self._open.pop(exchange.id, None) or _Open(None, None, True, True)
         self._kept -= len(opened.request or b"")
         entry = Entry(
@@ -108,6 +108,7 @@ class Assembly:
             opened.joined(Side.SENT),
             opened.joined(Side.RECEIVED),
             truncated,
+            superseded,
         )
         self._ready.append(Work(entry, opened.spilled, opened.request))
 

@@ -50,14 +50,19 @@ class Enrichment:
         self._packer = Packer()
 
     def __call__(
-        self, exchange: Exchange, request: bytes | None, finished: Finished | None
+        self,
+        exchange: Exchange,
+        request: bytes | None,
+        finished: Finished | None,
+        upstream: Finished | None = None,
     ) -> str | None:
         """Complete an exchange.
 
         :param request: the caller's body, content coding undone.
+        :param upstream: the upstream's answer, where it was translated.
         :returns: what kind of side call it is, if it is one.
         """
-        exchange.cost_usd = cost_of(exchange, finished, self._prices)
+        exchange.cost_usd = cost_of(exchange, finished, self._prices, upstream)
         body = _object(request)
         claude_code = is_claude_code(exchange.request_headers)
         kind = kind_of(exchange.path, exchange.method, body, claude_code=claude_code)

@@ -19,6 +19,8 @@ class Entry:
     :ivar request: the caller's body; ``None`` where none was kept, or it is in the store already.
     :ivar upstream_request: the body sent upstream where it differs.
     :ivar truncated: pieces were left out.
+    :ivar superseded: how many of the first pieces received count no more; see
+        :class:`~clawproxy.store.segment.End`.
     """
 
     exchange: Exchange
@@ -29,6 +31,7 @@ class Entry:
     sent: Pieces = field(factory=Pieces)
     received: Pieces = field(factory=Pieces)
     truncated: bool = False
+    superseded: int = 0
 
 
 @frozen

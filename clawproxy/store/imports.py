@@ -127,9 +127,14 @@ async def bring(
     """
     enrichment = Enrichment(table)
 
-    def enrich(exchange: Exchange, request: bytes | None, finished: Finished | None) -> str | None:
+    def enrich(
+        exchange: Exchange,
+        request: bytes | None,
+        finished: Finished | None,
+        upstream: Finished | None,
+    ) -> str | None:
         known = exchange.conversation_id, exchange.cost_usd
-        kind = enrichment(exchange, request, finished)
+        kind = enrichment(exchange, request, finished, upstream)
         # What was known where it comes from counts: the beginning may not have come with it.
         exchange.conversation_id = known[0] or exchange.conversation_id
         exchange.cost_usd = known[1] if known[1] is not None else exchange.cost_usd

@@ -312,6 +312,7 @@ class JournalRecording:
     """
 
     __slots__ = (
+        "_asked",
         "_exchange",
         "_journal",
         "_kept",
@@ -321,7 +322,9 @@ class JournalRecording:
         "_sent",
         "_sent_at",
         "_size",
+        "_spilled",
         "_started",
+        "_superseded",
         "_truncated",
         "_upstream_request",
     )
@@ -337,6 +340,9 @@ class JournalRecording:
         self._received_at: list[float] = []
         self._size = 0
         self._kept = [0, 0]
+        self._spilled = 0
+        self._superseded = 0
+        self._asked = False
         self._started = False
         self._truncated = False
 
@@ -360,6 +366,17 @@ class JournalRecording:
         if self._size > BUFFER_LIMIT:
             self._spill()
 
+    def again(self) -> None:
+        """Forget the last target's side.
+
+        What is in the journal already cannot be taken back: the final record says how much of it
+        to leave out.
+        """
+        self._size -= sum(map(len, self._received))
+        self._received, self._received_at = [], []
+        self._superseded = self._spilled
+        self._upstream_request = b"" if self._asked else None
+
     @property
     def id(self) -> str:
         """The exchange's."""
@@ -380,7 +397,7 @@ class JournalRecording:
     def _end(self) -> bool:
         if self._started:
             self._spill()
-            chunks = segment.end_payload(self._exchange, self._truncated)
+            chunks = segment.end_payload(self._exchange, self._truncated, self._superseded)
             return self._journal.put(Kind.END, chunks, ends=True)
         chunks = segment.whole_payload(
             self._exchange,
@@ -410,11 +427,13 @@ class JournalRecording:
         id = self._exchange.id
         if self._upstream_request is not None:
             body, self._upstream_request = self._upstream_request, None
+            self._asked = True
             self._keep(Kind.UPSTREAM_REQUEST, segment.upstream_payload(id, body), 1)
         if self._sent:
             self._run(Side.SENT, self._sent_at, self._sent)
             self._sent, self._sent_at = [], []
         if self._received:
+            self._spilled += len(self._received)
             self._run(Side.RECEIVED, self._received_at, self._received)
             self._received, self._received_at = [], []
         self._size = 0
@@ -443,6 +462,9 @@ class MetadataRecording(JournalRecording):
 
     def upstream_request(self, body: bytes) -> None:
         """Keep nothing."""
+
+    def again(self) -> None:
+        """Forget nothing, as nothing is kept."""
 
     def sent(self, data: bytes, at_ms: float) -> None:
         """Keep nothing."""

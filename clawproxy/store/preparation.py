@@ -8,9 +8,10 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from clawproxy.core.coding import CodingError, StreamDecoder
+from clawproxy.core.dialects import DialectName
 from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.message import accumulator, read_message
 from clawproxy.core.message_base import Finished, encode
@@ -25,10 +26,10 @@ from clawproxy.store.segment import Pieces, Side
 DECODED_LIMIT = 64 << 20
 """Bytes to which a request or an answer may decode in order to be read."""
 
-Enrich = Callable[[Exchange, bytes | None, Finished | None], str | None]
-"""What else is to be known of a final exchange: it may set ``conversation_id``, ``session_id``,
-``agent_id``, ``cost_usd`` on the exchange, and returns what kind of side call it is, ``None`` for a
-turn of the conversation."""
+Enrich = Callable[[Exchange, bytes | None, Finished | None, Finished | None], str | None]
+"""What else is to be known of a final exchange, from its request, its answer, and the upstream's answer
+where that was translated: it may set ``conversation_id``, ``session_id``, ``agent_id``, ``cost_usd`` on
+the exchange, and returns what kind of side call it is, ``None`` for a turn of the conversation."""
 
 
 def prepare(entry: Entry, request: bytes | None = None, enrich: Enrich | None = None) -> Prepared:
@@ -40,6 +41,7 @@ def prepare(entry: Entry, request: bytes | None = None, enrich: Enrich | None = 
     """
     exchange = entry.exchange
     bodies = {}
+    received = entry.received.after(entry.superseded)
     request_coding = header(exchange.request_headers, "content-encoding")
     if entry.request is not None and (entry.request or not exchange.request_bytes):
         bodies[REQUEST] = split(entry.request)
@@ -47,12 +49,12 @@ def prepare(entry: Entry, request: bytes | None = None, enrich: Enrich | None = 
             plain = decoded(entry.request, request_coding)
             if plain != entry.request:
                 bodies[DECODED_REQUEST] = split(plain)
-    if entry.upstream_request is not None and entry.final:
+    if entry.upstream_request and entry.final:
         bodies[UPSTREAM_REQUEST] = split(entry.upstream_request)
     if not entry.final:
         return Prepared(entry, bodies)
     answers = {}
-    for side, answer in ((Side.SENT, entry.sent), (Side.RECEIVED, entry.received)):
+    for side, answer in ((Side.SENT, entry.sent), (Side.RECEIVED, received)):
         if answer.data:
             answers[int(side)] = pieces.encode(answer)
     finished = finish(exchange, entry.sent)
@@ -61,7 +63,7 @@ def prepare(entry: Entry, request: bytes | None = None, enrich: Enrich | None = 
     side_call = None
     if enrich is not None:
         plain_request = decoded(request, request_coding) if request else None
-        side_call = enrich(exchange, plain_request, finished)
+        side_call = enrich(exchange, plain_request, finished, translated(exchange, received))
     return Prepared(
         entry,
         bodies,
@@ -76,7 +78,10 @@ def bare(entry: Entry) -> Prepared:
     """Prepare an entry whose reading failed: the exact bytes are kept and nothing is read out of
     them."""
     bodies = {REQUEST: split(entry.request)} if entry.request is not None else {}
-    answers = {0: pieces.encode(entry.sent), 1: pieces.encode(entry.received)}
+    answers = {
+        0: pieces.encode(entry.sent),
+        1: pieces.encode(entry.received.after(entry.superseded)),
+    }
     return Prepared(entry, bodies, answers if entry.final else {})
 
 
@@ -85,19 +90,33 @@ def finish(exchange: Exchange, answer: Pieces) -> Finished | None:
 
     :param answer: as it was sent to the caller, content codings included.
     """
+    return _read(exchange.dialect, answer, exchange.response_headers)
+
+
+def translated(exchange: Exchange, answer: Pieces) -> Finished | None:
+    """Give what an upstream's own answer amounts to, ``None`` where it was not translated.
+
+    :param answer: as it came from the upstream.
+    """
+    if exchange.upstream_dialect in (None, exchange.dialect):
+        return None
+    return _read(exchange.upstream_dialect, answer, exchange.upstream_response_headers)
+
+
+def _read(
+    dialect: DialectName | None, answer: Pieces, headers: Sequence[tuple[str, str]]
+) -> Finished | None:
     if not answer.data:
         return None
-    coding = header(exchange.response_headers, "content-encoding")
-    body = decoded(answer.body, coding)
-    kind = header(exchange.response_headers, "content-type").lower()
-    if "event-stream" in kind:
-        if exchange.dialect is None:
+    body = decoded(answer.body, header(headers, "content-encoding"))
+    if "event-stream" in header(headers, "content-type").lower():
+        if dialect is None:
             return None
-        taker = accumulator(exchange.dialect)
+        taker = accumulator(dialect)
         taker.feed(body)
         return taker.close()
-    if exchange.dialect is not None:
-        found = read_message(exchange.dialect, body)
+    if dialect is not None:
+        found = read_message(dialect, body)
         if found.message is not None or found.error_event is not None:
             return found
     try:

@@ -77,6 +77,10 @@ class Pieces:
     def __add__(self, other: Pieces) -> Pieces:
         return Pieces(self.times + other.times, self.data + other.data)
 
+    def after(self, count: int) -> Pieces:
+        """All pieces but the first ones."""
+        return Pieces(self.times[count:], self.data[count:])
+
     @property
     def body(self) -> bytes:
         """All pieces as one."""
@@ -114,10 +118,13 @@ class End:
 
     :ivar truncated: pieces were dropped on the way (memory, disk budget or the limit of one
         answer).
+    :ivar superseded: how many of the first pieces received are of targets that were given up for
+        the next one.
     """
 
     exchange: Exchange
     truncated: bool
+    superseded: int = 0
 
 
 @frozen
@@ -259,9 +266,10 @@ def pieces_payload(
     return [_key(id), bytes((side,)), *block(times, data)]
 
 
-def end_payload(exchange: Exchange, truncated: bool) -> list[bytes]:
+def end_payload(exchange: Exchange, truncated: bool, superseded: int = 0) -> list[bytes]:
     """Give the chunks of an ``END``."""
-    return [bytes((truncated,)), encode_exchange(exchange)]
+    count = _COUNT.pack(superseded) if superseded else b""
+    return [bytes((truncated | bool(count) << 1,)) + count, encode_exchange(exchange)]
 
 
 def whole_payload(
@@ -337,7 +345,11 @@ def read_record(kind: int, data: memoryview) -> Record:
             id, at = _read_key(data)
             return PieceRun(id, Side(data[at]), _read_block(data, at + 1)[0])
         case Kind.END:
-            return End(decode_exchange(data[1:]), bool(data[0]))
+            flags, at, superseded = data[0], 1, 0
+            if flags & 2:
+                (superseded,) = _COUNT.unpack_from(data, at)
+                at += _COUNT.size
+            return End(decode_exchange(data[at:]), bool(flags & 1), superseded)
         case Kind.SEAL:
             return Seal()
         case _:

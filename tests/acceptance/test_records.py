@@ -109,6 +109,14 @@ def house(stack: ExitStack, folder: Path) -> tuple[Upstream, Program]:
         "routes": [
             {"match": "renamed", "provider": "anthropic", "model": "claude-haiku-4-5"},
             {"match": "translated", "provider": "openai", "model": "gpt-real"},
+            {"match": "priced", "provider": "openai", "model": "gpt-5"},
+            {"match": "priced-back", "provider": "anthropic", "model": "claude-sonnet-4-5"},
+            {
+                "match": "falls",
+                "provider": "openai",
+                "model": "gpt-real",
+                "fallbacks": ["claude-haiku-4-5"],
+            },
         ],
         "storage": {"url": "sqlite:records.db"},
     }
@@ -246,6 +254,32 @@ class FieldTests(RecordCase):
         record = self.record(reply["x-clawproxy-id"])
         self.assertEqual((record["dialect"], record["path"]), (None, "/openai/v1/files"))
 
+    def test_what_a_translated_answer_cost(self) -> None:
+        """Lifetimes of cache writes, tiers and searches count, whatever dialect the caller speaks."""
+        usage = {
+            **MESSAGE["usage"],  # type: ignore[dict-item]
+            "cache_creation_input_tokens": 2000,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 2000},
+            "server_tool_use": {"web_search_requests": 2},
+            "service_tier": "batch",
+        }
+        said = {**MESSAGE, "model": "claude-sonnet-4-5", "usage": usage}
+        begun = event("message_start", message={**said, "content": []})
+        asked = message("priced-back")
+        costs = []
+        for target in ("/v1/messages", "/v1/chat/completions"):
+            self.up.answers(answer(said))
+            costs.append(self.made(asked, target)[1]["cost_usd"])
+            self.up.answers(stream(begun, *EVENTS[1:]))
+            costs.append(self.made({**asked, "stream": True}, target)[1]["cost_usd"])
+        self.assertEqual(costs, [(11 * 3 + 5 * 0.3 + 2000 * 6 + 7 * 15) / 2e6 + 0.02] * 4)
+        self.up.answers(answer({**CHAT, "model": "gpt-5", "service_tier": "priority"}))
+        costs = [
+            self.made(message("priced"), target)[1]["cost_usd"]
+            for target in ("/v1/messages", "/v1/chat/completions")
+        ]
+        self.assertEqual(costs, [2 * (12 * 1.25 + 8 * 0.125 + 9 * 10) / 1e6] * 2)
+
     def test_tries(self) -> None:
         self.up.answers(answer({}, 529, [("retry-after-ms", "1")]), answer(MESSAGE))
         self.assertEqual(self.made(message())[1]["tries"], 2)
@@ -364,6 +398,36 @@ class BytesTests(RecordCase):
         base = f"/api/requests/{record['id']}"
         self.assertEqual(parsed(self.get(f"{base}/request"))["model"], "renamed")
         self.assertEqual(parsed(self.get(f"{base}/upstream-request"))["model"], "claude-haiku-4-5")
+
+    def test_a_coded_answer_that_is_translated(self) -> None:
+        """The upstream's side has heads of its own, and its coding is undone by them."""
+        packed = gzip.compress(json.dumps(CHAT).encode())
+        self.up.answers(
+            answer(packed, headers=[*JSON, ("Content-Encoding", "gzip"), ("set-cookie", "a=sk-1")])
+        )
+        asked = gzip.compress(json.dumps(message("translated")).encode())
+        _, record = self.made(asked, **{"content-encoding": "gzip"})
+        base = f"/api/requests/{record['id']}"
+        self.assertEqual(self.get(f"{base}/upstream-response").body, packed)
+        self.assertEqual(parsed(self.get(f"{base}/upstream-response?decoded=1")), CHAT)
+        reply = self.get(f"{base}/upstream-request")
+        self.assertEqual((reply["content-type"], reply.body), (JSON[0][1], self.up.asked[0].body))
+        sent = dict(record["upstream_request_headers"])
+        self.assertEqual((sent["accept-encoding"], sent["authorization"]), ("identity", "***"))
+        came = {name.lower(): value for name, value in record["upstream_response_headers"]}
+        self.assertEqual((came["content-encoding"], came["set-cookie"]), ("gzip", "***"))
+
+    def test_a_target_that_was_given_up(self) -> None:
+        """The other side of the answer is the last target's alone, however long the first one took."""
+        error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
+        for pause in (0.0, 0.4):
+            self.up.answers(stream(b": one moment\n\n", pause, error), stream(*EVENTS))
+            reply, record = self.made(message("falls", stream=True))
+            self.assertEqual((reply.body, record["tries"]), (b"".join(EVENTS), 2))
+            base = f"/api/requests/{record['id']}"
+            self.assertEqual(self.get(f"{base}/upstream-response").status, 404)
+            self.assertEqual(self.get(f"{base}/upstream-request").body, self.up.asked[1].body)
+            self.assertEqual(record["upstream_response_headers"], [])
 
     def test_ids(self) -> None:
         """`{id}` may be the proxy's id or a `request_id`."""

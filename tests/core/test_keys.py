@@ -103,6 +103,15 @@ class ConfiguredKeys(SynchronousTestCase):
             sent = upstream_headers(head, account, "anthropic", NOBODY)
             self.assertEqual([c for n, c in sent if n == b"anthropic-beta"], flags)
 
+    def test_what_a_record_may_show(self) -> None:
+        """Keys are masked, and so is whatever stands in the configuration, by any name."""
+        account = Account("p", "openai", Secret("sk-1"), headers=(("X-Tenant", Secret("hush")),))
+        sent = upstream_headers([(b"user-agent", b"t")], account, "openai", NOBODY)
+        self.assertEqual(
+            account.mask(sent),
+            [("user-agent", "t"), ("x-tenant", "***"), ("authorization", "***")],
+        )
+
     def test_a_configured_header_may_be_the_credential(self) -> None:
         account = Account("azure", "openai", headers=(("Api-Key", Secret("azure-key")),))
         self.assertEqual(self.credentials(account, "openai"), [(b"api-key", b"azure-key")])

@@ -164,7 +164,9 @@ class BodyTests(SynchronousTestCase):
     def test_enrichment(self) -> None:
         seen = []
 
-        def enrich(record: Exchange, request: bytes | None, finished: object) -> str | None:
+        def enrich(
+            record: Exchange, request: bytes | None, finished: object, upstream: object
+        ) -> str | None:
             seen.append((request, finished))
             record.conversation_id = "c1"
             return "title"

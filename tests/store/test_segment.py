@@ -37,7 +37,7 @@ records = st.one_of(
     st.builds(segment.Start, st.just(EXCHANGE), st.binary(max_size=60)),
     st.builds(segment.UpstreamRequest, st.text(max_size=20), st.binary(max_size=30)),
     st.builds(segment.PieceRun, st.text(max_size=20), st.sampled_from(Side), pieces),
-    st.builds(segment.End, st.just(EXCHANGE), st.booleans()),
+    st.builds(segment.End, st.just(EXCHANGE), st.booleans(), st.integers(0, 2**32 - 1)),
 )
 
 
@@ -59,8 +59,8 @@ def framed(record: segment.Record) -> bytes:
             kind, chunks = Kind.UPSTREAM_REQUEST, segment.upstream_payload(id, body)
         case segment.PieceRun(id, side, run):
             kind, chunks = Kind.PIECES, segment.pieces_payload(id, side, run.times, run.data)
-        case segment.End(exchange, truncated):
-            kind, chunks = Kind.END, segment.end_payload(exchange, truncated)
+        case segment.End(exchange, truncated, superseded):
+            kind, chunks = Kind.END, segment.end_payload(exchange, truncated, superseded)
         case _:
             kind, chunks = Kind.SEAL, []
     payload = b"".join(chunks)
