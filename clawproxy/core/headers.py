@@ -4,8 +4,8 @@
    it; which credential goes with it is :mod:`clawproxy.core.keys`' decision.
 2. :func:`response_headers` gives what of an upstream's head goes to the caller; :func:`stamp` adds
    what the proxy itself has to say.
-3. :func:`credentials` reads what a caller presented; :func:`mask_headers` and :func:`mask_query`
-   make a head fit for records and logs.
+3. :func:`credentials` reads what a caller presented; :func:`mask_headers`, :func:`mask_query` and
+   :func:`mask_text` make a head fit for records and logs.
 
 A header list is a list of ``(name, value)`` in bytes, in order, names in any case, as on the wire.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
 from urllib.parse import unquote_plus
 
 from attrs import field, frozen
@@ -117,12 +116,26 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # "anthropic-ratelimit-tokens-limit" and "max_tokens" count tokens; "token" and "x-auth-token" are.
 _SECRET_NAME = re.compile(
     r"cookie|secret|passw(?:or)?d|passphrase|pwd$|credential|signature|^sig$|authori[sz]ation"
-    r"|(?:^|[-_.])(?:o?auth|jwt|otp)(?:$|[-_.])"
+    r"|bearer|^(?:x[-_])?authentication$|^(?:x[-_])?access$|^code$|[-_]access[-_]code$"
+    r"|(?:^|[-_.])(?:o?auth|jwt|otp|oidc|dpop|hmac|license|pass|pat|pin)(?:$|[-_.])"
     r"|keys?(?:$|[-_.\[])|(?:^|[-_.]|access|api)key"
     r"|token(?:$|[-_.\[])",
     re.IGNORECASE,
 )
-_HOLDS_A_TARGET = frozenset({b"referer", b"location", b"content-location"})
+
+# What only a secret looks like, whatever name it stands under: another scheme's credential, the
+# keys of most vendors, a JSON web token, a password in a URL.
+_SECRET_VALUE = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?<=://)[^/?#\s@\"<>]+(?=@)"
+    r"|(?:(?i:bearer|basic) +[A-Za-z0-9+/_=.~-]{8,})"
+    r"|(?:sk|pk)-[A-Za-z0-9_-]{8,}"
+    r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"
+    r")"
+)
+_PARAMETER = re.compile(r"(?<=[?&;#])([^=?&;#\s\"<>]+)=[^&;#\s\"<>]+")
+# Some of these stands in every text in which mask_text finds something.
+_MARKS = ("?", "#", "://", "k-", "eyJ", "earer ", "asic ", "EARER ", "ASIC ")
 
 
 @frozen
@@ -291,28 +304,27 @@ def credentials(headers: Headers) -> tuple[Credential, ...]:
 
 
 @lru_cache(maxsize=2048)
-def _shown(name: bytes) -> tuple[str, Literal["plain", "secret", "target"]]:
+def _shown(name: bytes) -> tuple[str, bool]:
     text = name.decode("latin-1")
-    if _SECRET_NAME.search(text):
-        return text, "secret"
-    return text, "target" if name.lower() in _HOLDS_A_TARGET else "plain"
+    return text, _SECRET_NAME.search(text) is not None
 
 
 def mask_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     """Give a head as it may be kept and shown: the values of secrets are replaced by ``***``.
 
-    No hint of a secret is left, neither its length nor its first letters: a record may outlive a
-    key's rotation, and which key a caller used is recorded by its name.
+    A secret is known by its header's name, or by what it looks like. No hint of it is left, neither
+    its length nor its first letters: a record may outlive a key's rotation, and which key a caller
+    used is recorded by its name.
     """
     shown = []
     for line in headers:
-        name, how = _shown(line[0])
-        if how == "plain":
-            shown.append((name, line[1].decode("latin-1")))
-        elif how == "secret":
-            shown.append((name, MASK))
-        else:
-            shown.append((name, mask_target(line[1].decode("latin-1"))))
+        name, secret = _shown(line[0])
+        shown.append((name, MASK if secret else line[1].decode("latin-1")))
+    # Heads are long and nearly always harmless: all values are looked through at once.
+    together = "\n".join([text for _, text in shown])
+    for mark in _MARKS:
+        if mark in together:
+            shown = [(name, mask_text(text) if mark in text else text) for name, text in shown]
     return shown
 
 
@@ -329,10 +341,22 @@ def mask_query(query: str) -> str:
         name, equals, _ = parts[index].partition("=")
         if equals and _SECRET_NAME.search(unquote_plus(name)):
             parts[index] = f"{name}={MASK}"
-    return "".join(parts)
+    return mask_text("".join(parts))
 
 
-def mask_target(target: str) -> str:
-    """Mask the query of a request target, e.g. ``/v1/files?key=…``, for log lines and records."""
-    path, mark, query = target.partition("?")
-    return path + mark + mask_query(query)
+def mask_text(text: str) -> str:
+    """Replace what looks like a secret inside a text by ``***``.
+
+    That is: the value of a parameter of a telling name in any URL, a password in one, and keys and
+    tokens of the usual shapes.
+    """
+    if not any(mark in text for mark in _MARKS):
+        return text
+    if "?" in text or "#" in text:
+        text = _PARAMETER.sub(_masked_parameter, text)
+    return _SECRET_VALUE.sub(MASK, text)
+
+
+def _masked_parameter(match: re.Match[str]) -> str:
+    name = match[1]
+    return f"{name}={MASK}" if _SECRET_NAME.search(unquote_plus(name)) else match[0]

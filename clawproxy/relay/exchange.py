@@ -113,7 +113,9 @@ class Forward:
             query=heads.mask_query(query.decode("latin-1")) if query else "",
             dialect=dialect,
             request_bytes=len(self.inbound.body),
-            client=Client(request.caller, agent.decode("latin-1") if agent else None),
+            client=Client(
+                request.caller, heads.mask_text(agent.decode("latin-1")) if agent else None
+            ),
             parent_id=parent_id,
             request_headers=heads.mask_headers(lines),
         )

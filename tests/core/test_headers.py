@@ -251,6 +251,15 @@ class Masking(SynchronousTestCase):
             b"X-Password",
             b"x-webhook-signature",
             b"X-Auth",
+            b"X-Bearer",
+            b"Authentication",
+            b"X-Pass",
+            b"DPoP",
+            b"X-License",
+            b"x-pat",
+            b"X-Amzn-Oidc-Data",
+            b"X-Pin",
+            b"x-access-code",
         ):
             self.assertEqual(
                 headers.mask_headers([(name, b"hush")]), [(name.decode(), "***")], name
@@ -292,9 +301,35 @@ class Masking(SynchronousTestCase):
         ):
             self.assertEqual(headers.mask_query(query), shown, query)
 
-    def test_targets(self) -> None:
-        self.assertEqual(headers.mask_target("/v1/x?key=a?b&c=d"), "/v1/x?key=***&c=d")
-        self.assertEqual(headers.mask_target("/v1/x"), "/v1/x")
+    def test_secrets_under_any_name(self) -> None:
+        token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmVk"
+        for content, shown in (
+            ("/v1/x?key=a?b&c=d", "/v1/x?key=***&c=d"),
+            ("/v1/x", "/v1/x"),
+            ("Bearer hush-hush-hush", "***"),
+            ("BASIC aHVzaDpodXNo", "***"),
+            ("Bearer", "Bearer"),
+            ("sk-ant-api03-hush_hush-hush", "***"),
+            ("a risk-free task-oriented desk-lamp", "a risk-free task-oriented desk-lamp"),
+            (f"x {token} y", "x *** y"),
+            (
+                "https://user:hush@h/x?token=hush#access_token=hush",
+                "https://***@h/x?token=***#access_token=***",
+            ),
+            ("<https://h/?api_key=hush>; rel=next", "<https://h/?api_key=***>; rel=next"),
+            ('{"url":"https://h/report?s=x"}', '{"url":"https://h/report?s=x"}'),
+            ("mail a@b.c?", "mail a@b.c?"),
+        ):
+            head = [(b"X-Custom", content.encode())]
+            self.assertEqual(headers.mask_headers(head), [("X-Custom", shown)])
+            self.assertEqual(headers.mask_text(content), shown)
+        self.assertEqual(headers.mask_query("x=sk-hush-hush-hush&y=1"), "x=***&y=1")
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.text(alphabet="?&;#=:/@ akeysk-J.", max_size=60))
+    def test_masking_any_text_again_changes_nothing(self, text: str) -> None:
+        once = headers.mask_text(text)
+        self.assertEqual(headers.mask_text(once), once)
 
     @settings(deadline=None, max_examples=200)
     @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=5))
