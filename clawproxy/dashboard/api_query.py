@@ -22,6 +22,15 @@ MOST = 1000
 """Exchanges on one page."""
 DEFAULT = 50
 
+SYNONYMS = {
+    "session_id": "session",
+    "agent_id": "agent",
+    "parent_agent_id": "parent_agent",
+    "conversation_id": "conversation",
+    "text": "q",
+}
+"""Other names of parameters: a record's fields may be used as they are called there."""
+
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _LATEST = 2**52  # milliseconds; beyond, an exchange's number leaves 63 bits
@@ -56,7 +65,8 @@ def parameters(query: str, known: Sequence[str], *, strict: bool = False) -> dic
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise BadParameter("the query", query[:100], "at most 100 parameters") from None
-    for name, value in pairs:
+    for given, value in pairs:
+        name = given if given in known else SYNONYMS.get(given, given)
         if name not in known:
             near = get_close_matches(name, known, 1)
             expected = f"{near[0]}, or another of " if near else "one of "

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clawproxy.cli import add_config_options, load_config
-from clawproxy.dashboard.api_query import FILTERS, BadParameter, read_filter
+from clawproxy.dashboard.api_query import FILTERS, SYNONYMS, BadParameter, read_filter
 from clawproxy.store import export_csv, export_har
 from clawproxy.store.export_curl import command
 from clawproxy.store.export_jsonl import write_line
@@ -54,7 +54,9 @@ def add_command(subparsers: Subparsers) -> None:
     parser.add_argument("--output", "-o", metavar="FILE", help="write here")
     filters = parser.add_argument_group("filters")
     for name in FILTERS:
-        filters.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", default=None)
+        names = (name, *(other for other, meant in SYNONYMS.items() if meant == name))
+        options = [f"--{each.replace('_', '-')}" for each in names]
+        filters.add_argument(*options, dest=name, metavar="VALUE", default=None)
     parser.set_defaults(run=run)
 
 

@@ -13,7 +13,7 @@ from typing import get_args
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.record import Outcome
 from clawproxy.dashboard.api import ROUTES, Handler, Route
-from clawproxy.dashboard.api_query import DEFAULT, FILTERS, MOST
+from clawproxy.dashboard.api_query import DEFAULT, FILTERS, MOST, SYNONYMS
 from clawproxy.store.statistics import BYS
 from clawproxy.web.openapi_dashboard_local import ACCESS, local, shown
 from clawproxy.web.openapi_dashboard_local import faults as _faults
@@ -44,10 +44,14 @@ _MEANINGS: Mapping[str, JSON] = {
 
 def parameters() -> dict[str, JSON]:
     """Give the parameters of the query that narrow a list."""
-    return {
+    found: dict[str, JSON] = {
         name: {"name": name, "in": "query", "schema": {"type": "string"}, **_MEANINGS.get(name, {})}
         for name in FILTERS
     }
+    for other, name in SYNONYMS.items():
+        meaning = found[name].get("description", "")
+        found[name]["description"] = f"{meaning} May be called {other}, too.".lstrip()
+    return found
 
 
 _FILTERS: list[JSON] = [{"$ref": f"#/components/parameters/{name}"} for name in FILTERS]

@@ -65,6 +65,14 @@ class Parameters(SynchronousTestCase):
         with self.assertRaises(BadParameter):
             parameters("&".join("session=1" for _ in range(200)), FILTERS)
 
+    def test_fields_of_a_record_name_filters(self) -> None:
+        query = "session_id=s&agent_id=a&parent_agent_id=p&conversation_id=c&text=t"
+        want = {"session": "s", "agent": "a", "parent_agent": "p", "conversation": "c", "q": "t"}
+        self.assertEqual(parameters(query, FILTERS), want)
+        for wrong in ("session_id=s&session=s", "text=a&q=b"):
+            self.assertRaises(BadParameter, parameters, wrong, FILTERS)
+        self.assertRaises(BadParameter, parameters, "text=a", ("since",))
+
     def test_filters_and_back(self) -> None:
         """A filter's parameters make the same filter."""
         filter = Filter(
