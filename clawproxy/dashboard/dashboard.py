@@ -43,7 +43,11 @@ class Dashboard:
         self._board = board
         url = board.wiring.config.storage.url
         self.reader = None if url == "none" else ReaderProcess(reactor, url)
-        self.live = Live(reactor, lambda: [forward.exchange for forward in board.running])
+        self.live = Live(
+            reactor,
+            lambda: [forward.exchange for forward in board.running],
+            lambda: board.wiring.config.storage.bodies == "metadata",
+        )
         if self.reader is not None and not url.startswith("sqlite:"):
             self.live.on_watching = Remote(reactor, self.reader, instance, self.live.tell).watch
         gate = Gate(reactor, lambda: board.wiring.config.dashboard.password)

@@ -171,15 +171,22 @@ class Live:
 
     :param reactor: gives the time.
     :param running: gives the exchanges under way, for those who begin to watch.
+    :param discreet: whether no text of an answer may be shown, because none may be kept.
     :ivar watching: whether anybody watches.
     :ivar on_watching: is told when somebody begins to watch and when nobody does any more.
     """
 
-    def __init__(self, reactor: Any, running: Callable[[], Iterable[Exchange]]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        running: Callable[[], Iterable[Exchange]],
+        discreet: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.on_watching: Callable[[bool], None] = lambda watching: None
         self.watching = False
         self._reactor = reactor
         self._running = running
+        self._discreet = discreet
         self._watchers: set[Watcher] = set()
         self._streams: dict[str, _Stream] = {}
         self._fresh: dict[str, _Stream] = {}
@@ -261,7 +268,8 @@ class Live:
             if not exchange.stream or len(self._streams) >= FOLLOWED:
                 return
             stream = self._streams[exchange.id] = _Stream(exchange, data)
-        stream.add(data)
+        if not self._discreet():
+            stream.add(data)
         self._fresh[exchange.id] = stream
         self._soon()
 

@@ -91,6 +91,7 @@ class Attempt:
                 why=failed,
             )
         if first is not None:
+            self.forward.quoted = True
             raise first
 
     def _decide(self) -> Decision:
@@ -149,6 +150,7 @@ class Attempt:
         exchange.routed_model = target.model or None
         exchange.upstream_dialect = exchange.usage = self.forward.account = None
         exchange.upstream_request_headers = exchange.upstream_response_headers = []
+        self.forward.quoted = False
         if isinstance(provider, HTTPProvider) and self._verbatim(provider):
             exchange.upstream_dialect = inbound.dialect
             return await self._pass(provider, target, more=more)

@@ -48,6 +48,7 @@ class Demotion:
         demoted = self._demoter.close(broken)
         forward.exchange.usage = demoted.finished.usage
         error = demoted.error
+        forward.quoted = error is not None
         if error is not None and more and transient(error.http_status):
             return error
         if failure is not None and error is broken:

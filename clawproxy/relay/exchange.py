@@ -44,6 +44,9 @@ _CLAUDE_CODE = frozenset(
     {b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id"}
 )
 
+UNQUOTED = "the upstream told of an error; its words are not kept"
+"""What stands for an upstream's words where no text of a prompt or an answer may be kept."""
+
 
 class State(Enum):
     """How far an exchange is."""
@@ -60,6 +63,7 @@ class Forward:
     :param pinned: the provider named by the path.
     :ivar exchange: what is known, as the record will show it.
     :ivar account: gives the usage that the answer under way has told of so far.
+    :ivar quoted: the error is in the upstream's words, which may repeat what it was asked.
     :ivar word_error: gives the bytes that tell an error in the stream under way; ``None`` where no
         byte may be added, as in a coded body.
     """
@@ -127,7 +131,7 @@ class Forward:
         self.is_stream = False
         self._last_ms = 0.0
         self.recording: Recording | None = None
-        self.connected = False
+        self.connected = self.quoted = False
         self._task: Deferred[None] | None = None
         self._closed = False
         self.account: Callable[[], Usage | None] | None = None
@@ -284,6 +288,7 @@ class Forward:
         if self.state is State.DONE:
             return
         accesslog.forward_error(self, failure.phase, failure.message, gone=False)
+        self.quoted = False
         self.fail(failure.proxy_error(self.exchange.provider or ""))
 
     # Ending.
@@ -350,6 +355,8 @@ class Forward:
         exchange = self.exchange
         now = self.board.reactor.seconds()
         exchange.outcome = outcome
+        if self.quoted and outcome == "error" and self.wiring.config.storage.bodies == "metadata":
+            exchange.error = UNQUOTED
         exchange.finished_at = rfc3339(now)
         exchange.duration_ms = (now - self.started) * 1000
         self.board.running.discard(self)

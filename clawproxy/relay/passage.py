@@ -149,3 +149,4 @@ class Passage:
         exchange.usage = summary.usage
         if summary.error is not None:
             exchange.error = summary.error
+            self._forward.quoted = True

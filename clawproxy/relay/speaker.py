@@ -89,6 +89,7 @@ class Speaker:
                 self._stopped = True
             elif isinstance(event, StreamFailed):
                 self.failed = event.error
+                self._forward.quoted = True
             if encoder is None:
                 self._events.append(event)
             else:

@@ -228,6 +228,7 @@ class Translation:
         headers = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers
         ]
+        self._forward.quoted = True
         raise self._dialect.parse_error(self._answer.code, headers, whole.body)
 
 

@@ -8,9 +8,9 @@ import time
 
 from tests.acceptance.caller import ANTHROPIC, OPENAI, Connection, ask, message, parsed, post
 from tests.acceptance.case import AcceptanceCase
-from tests.acceptance.program import Program
-from tests.acceptance.test_records import EVENTS, R, RecordCase
-from tests.acceptance.upstream import End, stream
+from tests.acceptance.program import Program, run
+from tests.acceptance.test_records import EVENTS, R, RecordCase, event
+from tests.acceptance.upstream import End, answer, stream
 
 
 class ListTests(RecordCase):
@@ -117,6 +117,54 @@ class RestartTests(AcceptanceCase):
         # Without a filter, everything goes.
         self.assertEqual(parsed(ask(again.port, "DELETE", "/api/requests")), {"deleted": 1})
         self.assertEqual(parsed(ask(again.port, "GET", "/api/requests"))["total"], 0)
+
+    def test_no_text_is_kept(self) -> None:
+        """`bodies: metadata`: no prompt or answer text is kept, nor what an error repeats of it."""
+        upstream = self.upstream()
+        config = {
+            "providers": {"anthropic": {"base_url": upstream.url}},
+            "storage": {"url": "sqlite:records.db", "bodies": "metadata"},
+        }
+        proxy = self.program(config)
+        said = b"hush-hush"
+        words = {"type": "invalid_request_error", "message": "cannot do hush-hush"}
+        told = event("error", error=words)
+        delta = {"type": "text_delta", "text": "hush-hush"}
+        piece = event("content_block_delta", index=0, delta=delta)
+        ask_it = {**message(stream=True), "system": "hush-hush"}
+        answers = (
+            stream(*EVENTS[:2], piece, 0.4, *EVENTS[4:]),
+            stream(EVENTS[0], told),
+            answer({"type": "error", "error": words}, 400),
+        )
+        errors: list[str | None] = []
+        with Connection(proxy.port) as watcher:
+            watcher.send("GET", "/api/live")
+            for script in answers:
+                upstream.answers(script)
+                reply = post(proxy.port, "/v1/messages", ask_it, ANTHROPIC)
+                self.assertIn(said, reply.body)
+                target = f"/api/requests/{reply['x-clawproxy-id']}"
+                self.eventually(
+                    lambda target=target: (  # type: ignore[misc]
+                        parsed(ask(proxy.port, "GET", target)).get("outcome")
+                        not in (None, "running")
+                    )
+                )
+                record = parsed(ask(proxy.port, "GET", target))
+                self.assertIsNone(record["request"])
+                self.assertIsNone(record["response"])
+                errors.append(record["error"])
+                watcher.until(b'"outcome":"error"' if errors[-1] else b"event: progress")
+            self.assertNotIn(said, watcher.data)
+        self.assertEqual([bool(error) for error in errors], [False, True, True])
+        self.assertNotIn("hush", str(errors))
+        for target in ("/api/requests", "/api/conversations", "/ui/"):
+            self.assertNotIn(said, ask(proxy.port, "GET", target).body)
+        self.assertEqual(run("clawproxy", "export", folder=proxy.folder).stdout.count("hush"), 0)
+        for file in proxy.folder.rglob("*"):
+            if file.is_file():
+                self.assertNotIn(said, file.read_bytes(), file)
 
     def test_without_a_store(self) -> None:
         """`none` keeps nothing, and proxies all the same."""
