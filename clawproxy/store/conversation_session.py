@@ -46,7 +46,7 @@ _TITLE_SYSTEM = re.compile(
     re.IGNORECASE,
 )
 _TITLE_USER = re.compile(
-    r"write a 5-10 word title|generate (?:a|an)[^.\n]{0,60}\btitle\b", re.IGNORECASE
+    r"(?:please )?(?:write a 5-10 word title|generate (?:a|an)[^.\n]{0,60}\btitle\b)", re.IGNORECASE
 )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 from clawproxy.core.record import Client, Exchange, Usage
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.preparation import prepare
+from clawproxy.store.protocol import Store
 from clawproxy.store.segment import Pieces
 
 EPOCH = 1_790_000_000.0
@@ -76,3 +78,24 @@ def stored(number: int, request: bytes = b"{}", answer: bytes = b"{}", **fields:
         Pieces((1.5,), (answer,)),
     )
     return prepare(entry, request)
+
+
+async def long_session(store: Store) -> bytes:
+    """Record 200 turns whose history reaches 1 MB, 100 MB of bodies together; gives the last body."""
+    rng = random.Random(2)
+    words = [
+        "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(3000)
+    ]
+    history: list[str] = []
+    for turn in range(200):
+        history.append(" ".join(rng.choices(words, k=430)))
+        answer = " ".join(rng.choices(words, k=320))
+        body = asking(*history, system="You are helpful. " * 100)
+        stream = b"".join(
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+            b'"delta":{"type":"text_delta","text":' + json.dumps(f"{word} ").encode() + b"}}\n\n"
+            for word in answer.split()
+        )
+        await store.ingest([stored(turn, body, stream)])
+        history.append(answer)
+    return body

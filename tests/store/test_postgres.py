@@ -21,7 +21,7 @@ from clawproxy.store.postgres_link import Link
 from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
 from tests.store import server
 from tests.store.conformance import Conformance
-from tests.store.samples import asking, stored
+from tests.store.samples import asking, long_session, stored
 
 
 class PostgresCase(TestCase):
@@ -53,6 +53,14 @@ class PostgresTests(PostgresCase):
         with self.assertRaises(StoreRefused) as caught:
             await self.other()
         self.assertIn("version 900", str(caught.exception))
+
+    async def test_a_long_session_stays_small(self) -> None:
+        """What SQLite keeps in 3 MB takes 4 here at most, of which the words to search for are the half."""
+        before = (await self.store.sizes()).disk_bytes
+        body = await long_session(self.store)
+        self.assertGreater(len(body), 900_000)
+        self.assertLess((await self.store.sizes()).disk_bytes - before, 4_000_000)
+        self.assertEqual(await self.store.body("id000199", "request"), body)
 
     async def test_a_cut_connection_is_made_again(self) -> None:
         await self.store.ingest([stored(1)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 from pathlib import Path
@@ -12,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.conformance import Conformance
-from tests.store.samples import asking, stored
+from tests.store.samples import asking, long_session, stored
 
 
 class SQLiteCase(TestCase):
@@ -96,27 +95,7 @@ class SQLiteTests(SQLiteCase):
 
     async def test_a_long_session_stays_small(self) -> None:
         """200 turns whose history reaches 1 MB: 100 MB of bodies, at most 3 MB of file."""
-        rng = random.Random(2)
-        words = [
-            "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9)))
-            for _ in range(3000)
-        ]
-        history: list[str] = []
-        total = 0
-        for turn in range(200):
-            history.append(" ".join(rng.choices(words, k=430)))
-            answer = " ".join(rng.choices(words, k=320))
-            body = asking(*history, system="You are helpful. " * 100)
-            total += len(body)
-            stream = b"".join(
-                b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
-                b'"delta":{"type":"text_delta","text":'
-                + json.dumps(f"{word} ").encode()
-                + b"}}\n\n"
-                for word in answer.split()
-            )
-            await self.store.ingest([stored(turn, body, stream)])
-            history.append(answer)
+        body = await long_session(self.store)
         self.assertGreater(len(body), 900_000)
         sizes = await self.store.sizes()
         self.assertLess(sizes.disk_bytes, 3_000_000)
