@@ -197,6 +197,7 @@ class Places(SynchronousTestCase):
         schema = {"type": "json_schema", "schema": {"type": "object", "properties": {"title": {}}}}
         search = {"type": "web_search_20250305", "name": "web_search"}
         task = "### Task:\nGenerate a concise, 3-5 word title with an emoji"
+        titled = "Please write a 5-10 word title for the following conversation:\n\nUser: hi"
         post = "/v1/messages"
         for path, body, want in (
             (post, asked, None),
@@ -215,6 +216,7 @@ class Places(SynchronousTestCase):
             (post, {**asked, "tools": [search]}, None),
             (post, {**asked, "tools": [{"name": "Bash"}], "tool_choice": {"type": "any"}}, None),
             ("/v1/chat/completions", {"messages": [{"role": "user", "content": task}]}, "title"),
+            (post, {"messages": [{"role": "user", "content": titled}]}, "title"),
             (post, {**asked, "max_tokens": 1}, "probe"),
             (post, {}, None),
             ("/v1/messages/batches", {"requests": []}, "other"),
