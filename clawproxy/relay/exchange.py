@@ -146,6 +146,11 @@ class Forward:
         self._task = Deferred.fromCoroutine(self._run())
         self._task.addErrback(self._unexpected)
 
+    def refuse(self, error: ProxyError) -> None:
+        """Answer a request that goes no further, in place of :meth:`begin`."""
+        self._record()
+        self.fail(error)
+
     async def _run(self) -> None:
         try:
             self.exchange.key = self.wiring.callers.authenticate(self.inbound.headers)

@@ -111,7 +111,7 @@ class V1Resource(Resource):
         return True
 
     def refuse(self, request: ProxyRequest, path: str, error: ProxyError) -> None:
-        """Answer with an error without an exchange."""
+        """Answer with an error, and ask nobody."""
         refuse(self._board, request, path, error)
 
 
@@ -123,10 +123,16 @@ def plain_path(path: str) -> str:
 
 
 def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyError) -> None:
-    """Answer a request with an error in its dialect, without an exchange.
+    """Answer a request with an error in its dialect, and ask nobody.
+
+    One that counts is an exchange like any other: who gets a 413 looks for it in the records.
 
     :param path: from ``/v1`` on.
     """
+    if request.counted:
+        _, mark, query = request.uri.partition(b"?")
+        Forward(board, request, plain_path(path).encode("latin-1") + mark + query).refuse(error)
+        return
     first = request.first
     own = board.new_id()
     caller = first.get(b"x-request-id")

@@ -304,6 +304,27 @@ class FieldTests(RecordCase):
         self.assertEqual((record["outcome"], record["status"]), ("error", 400))
         self.assertEqual(record["response"], parsed(reply))
 
+    def test_what_went_no_further(self) -> None:
+        """A request that is refused before anything is asked has its record, too."""
+        with Connection(self.port) as caller:
+            head = {**self.KEY, "content-length": "99999999"}
+            caller.send("POST", "/v1/messages?key=hush", b"", head)
+            too_large = caller.reply()
+        wrong_method = ask(self.port, "GET", "/v1/chat/completions", b"", self.KEY)
+        for reply, status, method, path, dialect in (
+            (too_large, 413, "POST", "/v1/messages", "anthropic"),
+            (wrong_method, 405, "GET", "/v1/chat/completions", "openai_chat"),
+        ):
+            self.assertEqual(reply.status, status)
+            record = self.record(reply["x-clawproxy-id"])
+            self.assertEqual((record["outcome"], record["status"]), ("error", status))
+            told = (record["method"], record["path"], record["dialect"], record["tries"])
+            self.assertEqual(told, (method, path, dialect, 0))
+            self.assertTrue(record["error"])
+            self.assertEqual(record["response"], parsed(reply))
+            self.assertEqual(record["request_id"], reply["x-request-id"])
+        self.assertEqual(self.record(too_large["x-clawproxy-id"])["query"], "key=***")
+
     def test_a_refused_caller(self) -> None:
         reply = post(self.port, "/v1/messages", message(), {"x-api-key": "wrong"})
         record = self.record(reply["x-clawproxy-id"])
