@@ -31,7 +31,7 @@ class Retention:
         """Delete one step's worth, and give its space back.
 
         :param now: seconds since the epoch.
-        :returns: whether more has to go: call again soon.
+        :returns: whether there is more to do: call again soon.
         :raises StoreUnavailable: as the store does.
         """
         gone = 0
@@ -41,6 +41,10 @@ class Retention:
                 _log.info(
                     "Deleted {count} exchanges older than {days} days", count=gone, days=self.days
                 )
+        # What was deleted takes its place until it is given back: only then is it known what is
+        # still too much, or everything would go.
+        if not await self._give_back(store):
+            return True
         if gone < STEP and self.max_bytes:
             sizes = await store.sizes()
             if used(sizes) > self.max_bytes:
@@ -56,10 +60,13 @@ class Retention:
                         bytes=sizes.disk_bytes,
                         limit=self.max_bytes,
                     )
+        return gone > 0
+
+    async def _give_back(self, store: Store) -> bool:
         for _ in range(SHRINK_STEPS):
             if not await store.shrink():
-                break
-        return gone > 0
+                return True
+        return False
 
 
 def used(sizes: Sizes) -> int:

@@ -25,7 +25,7 @@ from clawproxy.store.entry import Prepared
 from clawproxy.store.migration import pending, statements
 from clawproxy.store.plan import Planner
 from clawproxy.store.segment import Pieces, Side, decode_exchange
-from clawproxy.store.sqlite_delete import delete_exchanges
+from clawproxy.store.sqlite_delete import delete_exchanges, merge_words
 from clawproxy.store.sqlite_ingest import ingest
 from clawproxy.store.sqlite_rows import parts
 
@@ -61,6 +61,7 @@ class SQLiteStore:
         self._packer = Packer()
         self._planner = Planner(self._packer)
         self._lock = Lock()
+        self._merging = 0
         self._db: sqlite3.Connection | None = None
 
     # Opening and closing
@@ -405,13 +406,15 @@ class SQLiteStore:
         return more
 
     def _shrink(self) -> bool:
+        with self._writing() as db:
+            merging, self._merging = merge_words(db, self._merging)
         with self._reading() as db:
             # `execute` would stop after the first page.
             db.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
             # Only this cuts the log itself; where a reader is in the way, the next call does it.
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             (free,) = db.execute("PRAGMA freelist_count").fetchone()
-            return bool(free)
+            return merging or bool(free)
 
 
 def _importable(db: sqlite3.Connection, path: str) -> str:

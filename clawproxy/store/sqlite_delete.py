@@ -12,6 +12,10 @@ from clawproxy.store.compression import Packer
 from clawproxy.store.plan import unpack_ids
 from clawproxy.store.sqlite_rows import chunks, marks, parts
 
+MERGED_PAGES = 250
+"""Pages of the search index that are merged by one step."""
+STALE = 5
+"""The index is merged when one of so many exchanges in it is gone."""
 _TABLES = ("record", "body", "answer", "finished", "tool")
 
 
@@ -33,6 +37,11 @@ def delete_exchanges(db: sqlite3.Connection, packer: Packer, numbers: Sequence[i
         collect(db, [lineage for (lineage,) in lineages])
     db.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
     db.execute("UPDATE meta SET value = value - ? WHERE name = 'exchanges'", (len(numbers),))
+    db.execute(
+        "INSERT INTO meta VALUES ('unmerged', ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+        (len(numbers),),
+    )
 
 
 def collect(db: sqlite3.Connection, lineages: Iterable[int]) -> None:
@@ -69,3 +78,28 @@ def _unindex(db: sqlite3.Connection, packer: Packer, numbers: Sequence[int]) -> 
             db.execute(
                 "INSERT INTO search (search, rowid, text) VALUES ('delete', ?, ?)", (number, words)
             )
+
+
+def merge_words(db: sqlite3.Connection, merging: int) -> tuple[bool, int]:
+    """Give the place of deleted words back, a step at a time.
+
+    FTS5 deletes by adding that a word is gone, and forgets both when it merges what it has: by
+    itself that happens when enough has been added, and never when things only go.
+
+    :param merging: what the last step gave.
+    :returns: whether there is more to merge, and what to give the next step: how many exchanges
+        were gone when the merge began, 0 while there is none.
+    """
+    pages = MERGED_PAGES
+    if not merging:
+        counts = dict(db.execute("SELECT name, value FROM meta").fetchall())
+        merging = counts.get("unmerged", 0)
+        if not merging or merging * STALE < counts["exchanges"] + merging:
+            return False, 0
+        pages = -pages  # begin to merge everything
+    before = db.total_changes
+    db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
+    if db.total_changes - before >= 2:  # https://sqlite.org/fts5.html#the_merge_command
+        return True, merging
+    db.execute("UPDATE meta SET value = value - ? WHERE name = 'unmerged'", (merging,))
+    return False, 0

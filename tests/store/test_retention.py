@@ -37,6 +37,33 @@ class RetentionTests(TestCase):
         self.assertFalse(await Retention().step(self.store, EPOCH * 2))
         self.assertEqual((await self.store.list(Filter())).total, 1)
 
+    async def test_words_give_their_place_back(self) -> None:
+        """The search index shrinks, too: nothing newer goes because it takes the place of older words."""
+        cap = 4_000_000
+        rng = random.Random(4)
+        for number in range(0, 600, 50):
+            batch = []
+            for each in range(number, number + 50):
+                words = " ".join(rng.randbytes(4).hex() for _ in range(700))
+                batch.append(stored(each, asking(words), message(f"answer{each}")))
+            await self.store.ingest(batch)
+        self.assertGreater((await self.store.sizes()).disk_bytes, 3 * cap)
+        retention = Retention(max_bytes=cap)
+        for _ in range(500):
+            if not await retention.step(self.store, EPOCH):
+                break
+        sizes = await self.store.sizes()
+        self.assertLessEqual(sizes.disk_bytes, cap)
+        page = await self.store.list(Filter())
+        self.assertGreater(page.total, 100)
+        self.assertEqual(page.items[0].exchange.id, "id000599")
+        self.assertEqual((await self.store.list(Filter(text="answer599"))).total, 1)
+        self.assertEqual((await self.store.list(Filter(text="answer3"))).total, 0)
+        await self.store.delete(Filter(), 1000)
+        while await self.store.shrink():
+            pass
+        self.assertLess((await self.store.sizes()).disk_bytes, 500_000)
+
     async def test_by_size(self) -> None:
         """30 MB under a cap of 3 MB: the newest stay, the file keeps near the cap, and reads go on."""
         cap = 3_000_000
