@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,8 @@ OLDEST_SQLITE = (3, 35, 0)
 CHECKPOINT_PAGES = 64
 """Pages (of 8 KiB) in the write-ahead log after which it is brought into the file: it counts as
 disk, too."""
+OPENINGS = 6
+"""Times that a locked file is tried again while it is opened."""
 SHRINK_PAGES = 500
 """Pages given back in one step: a lock of some milliseconds."""
 
@@ -83,7 +86,7 @@ class SQLiteStore:
                 self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
             try:
-                self._set_up(db)
+                self._set_up_patiently(db)
             except BaseException:
                 db.close()
                 raise
@@ -94,6 +97,18 @@ class SQLiteStore:
         files follow it."""
         with suppress(OSError):  # SQLite says better what is wrong
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+    def _set_up_patiently(self, db: sqlite3.Connection) -> None:
+        # Two processes make a new file at the same time, and SQLite does not wait for a lock
+        # while it changes to the log.
+        for _ in range(OPENINGS):
+            try:
+                return self._set_up(db)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+            time.sleep(BUSY_TIMEOUT)
+        return self._set_up(db)
 
     def _set_up(self, db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -73,6 +74,19 @@ class SQLiteTests(SQLiteCase):
     async def test_a_directory_that_is_not_there(self) -> None:
         with self.assertRaises(StoreUnavailable):
             await SQLiteStore("/nowhere/at/all.db").open()
+
+    async def test_a_file_that_another_process_makes(self) -> None:
+        """Opening waits for whoever makes the same new file."""
+        path = Path(self.mktemp())
+        maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.addCleanup(maker.close)
+        maker.execute("BEGIN EXCLUSIVE")
+        timer = threading.Timer(0.6, maker.execute, ("ROLLBACK",))
+        timer.start()
+        self.addCleanup(timer.join)
+        store = SQLiteStore(path)
+        await store.open()
+        await store.close()
 
     async def test_others_may_not_read_it(self) -> None:
         await self.store.ingest([stored(1)])
