@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ BATCH_ROWS = 100
 BATCH_BYTES = 4 << 20
 """Bytes of one INSERT, which travel as text of twice that."""
 _WORDS = re.compile(r"[^\W_]+")
+_ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
 WORDS_LIMIT = 512 << 10
 """Bytes of text of one exchange that are indexed: a ``tsvector`` holds at most 1 MB."""
 
@@ -75,8 +77,15 @@ def plain(text: str) -> str:
     """Give text as words alone, so that PostgreSQL's parser finds no host names, paths and numbers
     in it but the words that a search for them consists of, too.
     """
-    words = " ".join(_WORDS.findall(text))
+    words = " ".join(_WORDS.findall(folded(text)))
     return words.encode("utf-8", "replace")[:WORDS_LIMIT].decode("utf-8", "ignore")
+
+
+def folded(text: str) -> str:
+    """Leave accents out, as SQLite's index does: whoever looks for a cafe finds the café."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))
 
 
 def tsquery(text: str) -> str:
@@ -86,7 +95,7 @@ def tsquery(text: str) -> str:
     """
     found = []
     for phrase, prefix in query.phrases(text):
-        words = _WORDS.findall(phrase)
+        words = _WORDS.findall(folded(phrase))
         if words:
             found.append(" <-> ".join(words) + ":*" * prefix)
     if not found:

@@ -188,6 +188,18 @@ class Conformance:
         self.assertEqual([item.exchange.id for item in second.items], ["id000001"])
         self.assertIsNone(second.cursor)
 
+    async def test_accents_and_scripts(self: _Case) -> None:
+        """Accents of Latin letters do not count; those of others are letters of their own."""
+        await self.store.ingest(
+            [stored(1, asking("Café ŌNAMI naïve Мой дом 한국어 日本語"), message("Übergröße"))]
+        )
+        cases = {
+            "cafe": 1, "CAFÉ": 1, "cafe\u0301": 1, "onami": 1, "Naive": 1, "ubergroße": 1, "мой": 1, "мои": 0,
+            "한국어": 1, "한국*": 1, "日本語": 1,
+        }  # fmt: skip
+        for words, total in cases.items():
+            self.assertEqual((await self.store.list(Filter(text=words))).total, total, words)
+
     async def test_senseless_questions(self: _Case) -> None:
         for filter, cursor in ((Filter(text=' "-" * '), None), (Filter(), "x1")):
             try:
