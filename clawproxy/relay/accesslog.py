@@ -68,7 +68,7 @@ def forward_error(
     _forward_log.warn(
         "{id}: could not forward {path} to {provider}: {error}",
         id=exchange.id,
-        path=inbound.path,
+        path=exchange.path,
         provider=exchange.provider or "-",
         error=error,
     )

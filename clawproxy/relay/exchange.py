@@ -113,7 +113,7 @@ class Forward:
             client_request_id=caller_text,
             started_at=rfc3339(self.started),
             method=self.inbound.method,
-            path=self.inbound.path,
+            path=self.inbound.path if endpoint else heads.mask_text(self.inbound.path),
             query=heads.mask_query(query.decode("latin-1")) if query else "",
             dialect=dialect,
             request_bytes=len(self.inbound.body),
@@ -338,7 +338,7 @@ class Forward:
 
     def cut(self) -> str:
         """End at once because the process leaves; gives words for the log."""
-        words = f"{self.exchange.id} {self.inbound.path} {self.exchange.model or '-'}"
+        words = f"{self.exchange.id} {self.exchange.path} {self.exchange.model or '-'}"
         if self.state is State.DONE:
             return words
         error = ProxyError(Kind.UNAVAILABLE, "the proxy is shutting down and could wait no longer")
@@ -362,6 +362,9 @@ class Forward:
         exchange.outcome = outcome
         if self.quoted and outcome == "error" and self.wiring.config.storage.bodies == "metadata":
             exchange.error = UNQUOTED
+        elif exchange.error is not None:
+            # Some upstreams repeat the key that they refuse.
+            exchange.error = heads.mask_text(exchange.error)
         exchange.finished_at = rfc3339(now)
         exchange.duration_ms = (now - self.started) * 1000
         self.board.running.discard(self)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from clawproxy.core.coding import CodingError, StreamDecoder
 from clawproxy.core.dialects import DialectName
+from clawproxy.core.headers import mask_text
 from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.message import accumulator, read_message
 from clawproxy.core.message_base import Finished, encode
@@ -137,7 +138,7 @@ def learn(exchange: Exchange, finished: Finished) -> None:
     if finished.error is not None and exchange.outcome == "ok":
         exchange.outcome = "error"
     if finished.error is not None and exchange.error is None:
-        exchange.error = finished.error
+        exchange.error = mask_text(finished.error)
 
 
 def decoded(body: bytes, coding: str) -> bytes:

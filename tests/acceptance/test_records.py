@@ -481,6 +481,14 @@ class BytesTests(RecordCase):
         }
         self.up.answers(answer(MESSAGE, headers=[*JSON, ("set-cookie", "a=sk-hidden")]))
         target = "/v1/messages?key=sk-hidden&api_key=sk-hidden&beta=true"
+        key = "sk-ant-api03-elsewhere"
+        refusal = {"type": "error", "error": {"type": "authentication_error", "message": key}}
+        self.up.answers(answer(refusal, 401))
+        _, record = self.made(message(), f"/openai/v1/by/{key}")
+        self.assertEqual((record["path"], record["error"]), ("/openai/v1/by/***", "***"))
+        for said in (self.get("/api/requests").body, self.proxy.log.encode()):
+            self.assertNotIn(b"elsewhere", said)
+        self.up.answers(answer(MESSAGE, headers=[*JSON, ("set-cookie", "a=sk-hidden")]))
         reply, record = self.made(message(), target, **more)
         self.assertIn(["set-cookie", "a=sk-hidden"], [list(each) for each in reply.headers])
         base = f"/api/requests/{record['id']}"
