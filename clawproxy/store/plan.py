@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import chain
 from zlib import crc32
 
 from attrs import define, field, frozen
@@ -20,8 +21,11 @@ from clawproxy.store.entry import Prepared
 from clawproxy.store.lineage import OPEN, Lineages, Placement
 from clawproxy.store.segment import encode_exchange
 
-PROBES = 16
-"""Numbers in a row that are tried for an exchange whose own is taken."""
+ROW = 16
+"""An exchange's first choice among a millisecond's numbers is the first of so many."""
+WINDOW = 4 << columns.NUMBER_BITS
+"""Numbers, from a millisecond's first one, that are tried for an exchange whose own is taken: an import may
+bring thousands of one moment."""
 REMEMBERED_HASHES = 100_000
 """Parts whose ids are kept in memory."""
 REQUEST, UPSTREAM_REQUEST, DECODED_REQUEST = 0, 1, 2
@@ -29,7 +33,8 @@ REQUEST, UPSTREAM_REQUEST, DECODED_REQUEST = 0, 1, 2
 
 @frozen
 class Question:
-    """What to look up: exchanges by uid, numbers near which exchanges may lie, parts by hash."""
+    """What to look up: exchanges by uid, the first numbers of milliseconds in which exchanges may lie,
+    parts by hash."""
 
     uids: list[str]
     numbers: list[int]
@@ -50,7 +55,7 @@ class Answer:
     """What was found.
 
     :ivar exchanges: by uid.
-    :ivar numbers: those taken, of the :data:`PROBES` from each number asked for.
+    :ivar numbers: those taken, of the :data:`WINDOW` from each number asked for.
     :ivar parts: ids by hash.
     :ivar next_part: the first id that is free.
     """
@@ -139,7 +144,7 @@ class Planner:
         exchanges = [prepared.entry.exchange for prepared in batch]
         return Question(
             list({exchange.id: None for exchange in exchanges}),
-            [_number(prepared) for prepared in batch],
+            sorted({_moment(_number(prepared)) for prepared in batch}),
             list(hashes),
         )
 
@@ -252,15 +257,21 @@ def _digest(part: parts.Part) -> bytes:
 
 def _number(prepared: Prepared) -> int:
     exchange = prepared.entry.exchange
-    low = crc32(exchange.id.encode()) & (1 << columns.NUMBER_BITS) - PROBES
+    low = crc32(exchange.id.encode()) & (1 << columns.NUMBER_BITS) - ROW
     return (columns.milliseconds(exchange.started_at) or 0) << columns.NUMBER_BITS | low
 
 
+def _moment(number: int) -> int:
+    return number >> columns.NUMBER_BITS << columns.NUMBER_BITS
+
+
 def _free(number: int, taken: set[int]) -> int:
-    while number in taken:
-        number += 1
-    taken.add(number)
-    return number
+    first = _moment(number)
+    for found in chain(range(number, first + WINDOW), range(first, number)):
+        if found not in taken:
+            taken.add(found)
+            return found
+    raise ValueError(f"more than {WINDOW} exchanges of one moment")
 
 
 def _pack_ids(ids: Sequence[int]) -> bytes:

@@ -54,8 +54,11 @@ async def _answer(session: Session, question: Question) -> Answer:
         uid: Known(number, outcome != "running", bytes(indexed or b""))
         for uid, number, outcome, indexed in rows
     }
-    candidates = [number + at for number in question.numbers for at in range(plan.PROBES)]
-    rows = await session.rows("SELECT id FROM exchange WHERE id = ANY(%s::bigint[])", (candidates,))
+    rows = await session.rows(
+        "SELECT e.id FROM unnest(%s::bigint[]) AS m (first)"
+        " JOIN exchange e ON e.id >= m.first AND e.id < m.first + %s",
+        (question.numbers, plan.WINDOW),
+    )
     numbers = {number for (number,) in rows}
     hashes = [Binary(hash) for hash in question.hashes]
     rows = await session.rows("SELECT hash, id FROM part WHERE hash = ANY(%s::bytea[])", (hashes,))

@@ -45,7 +45,7 @@ def _answer(db: sqlite3.Connection, question: Question) -> Answer:
     numbers: set[int] = set()
     for number in question.numbers:
         rows = db.execute(
-            "SELECT id FROM exchange WHERE id >= ? AND id < ?", (number, number + plan.PROBES)
+            "SELECT id FROM exchange WHERE id >= ? AND id < ?", (number, number + plan.WINDOW)
         )
         numbers.update(id for (id,) in rows)
     found: dict[bytes, int] = {}

@@ -208,6 +208,22 @@ class Conformance:
                 continue
             raise AssertionError(f"{filter} {cursor} was taken")
 
+    async def test_many_of_one_moment(self: _Case) -> None:
+        """As an import brings them whose times are whole seconds: each has its place."""
+        for first in range(0, 1200, 200):
+            batch = [
+                stored(0, asking(f"number {number}"), id=f"n{number}")
+                for number in range(first, first + 200)
+            ]
+            self.assertEqual(await self.store.ingest(batch), 200)
+        page = await self.store.list(Filter(), limit=1200)
+        self.assertEqual(page.total, 1200)
+        self.assertEqual(len({item.exchange.id for item in page.items}), 1200)
+        for number in (0, 777, 1199):
+            self.assertEqual(
+                await self.store.body(f"n{number}", "request"), asking(f"number {number}")
+            )
+
     async def test_a_batch_may_come_twice(self: _Case) -> None:
         one = stored(1, asking("once"), message("twice"))
         self.assertEqual(await self.store.ingest([one]), 1)
