@@ -130,7 +130,8 @@ _SECRET_VALUE = re.compile(
     r"(?<=://)[^/?#\s@\"<>]+(?=@)"
     r"|(?:(?i:bearer|basic) +[A-Za-z0-9+/_=.~-]{8,})"
     r"|(?:sk|pk)-[A-Za-z0-9_-]{8,}"
-    r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"
+    # (Not behind a character of its own kind either: else a run of them is gone over from each place in it.)
+    r"|(?<![_-])eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]*"
     r")"
 )
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=?&;#\s\"<>]+)=[^&;#\s\"<>]+")
