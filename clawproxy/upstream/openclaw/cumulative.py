@@ -81,11 +81,14 @@ class CumulativeText:
             return self._repeat(whole)
         if replace:
             return self._correct(whole)
-        # Gateways before 2026.9 name no items: there a text that is all new begins a segment.
-        if renamed or (item is None and self._seen and whole == _complete(delta)):
+        if renamed:
             return self._begin(whole)
+        # An event that is told twice, or whose delta is the whole text, is growth all the same.
         if whole.startswith(self._seen):
             return self._grow(whole)
+        # Gateways before 2026.9 name no items: there a text that is all new begins a segment.
+        if item is None and whole == _complete(delta):
+            return self._begin(whole)
         return self._correct(whole)
 
     def _show(self, text: str) -> str:

@@ -47,6 +47,19 @@ class Growth(SynchronousTestCase):
         self.assertEqual(text.feed("haha", "ha"), "ha")
         self.assertEqual(text.feed("hahaha", "ha"), "ha")
 
+    def test_cumulative_deltas(self) -> None:
+        """Each event tells the whole text in both places."""
+        text = CumulativeText()
+        shown = [text.feed(words, words) for words in ("The", "The answer", "The answer is")]
+        self.assertEqual(shown, ["The", " answer", " is"])
+
+    def test_told_twice(self) -> None:
+        """The same event comes again, the first one too."""
+        text = CumulativeText()
+        shown = [text.feed(*e) for e in (("Hi", "Hi"), ("Hi", "Hi"), ("Hi you", " you"))]
+        self.assertEqual(shown, ["Hi", "", " you"])
+        self.assertEqual(text.feed("Hi you", " you"), "")
+
     def test_half_a_character(self) -> None:
         text = CumulativeText()
         self.assertEqual(text.feed("a\ud83d", "a\ud83d"), "a")
@@ -78,9 +91,10 @@ class Segments(SynchronousTestCase):
         self.assertEqual(text.feed("Tool", "Tool"), "\n\nTool")
 
     def test_unnamed_with_the_same_beginning(self) -> None:
+        """A text that goes on from what was told is no new segment, whatever its delta says."""
         text = CumulativeText()
         text.feed("I", "I")
-        self.assertEqual(text.feed("It works", "It works"), "\n\nIt works")
+        self.assertEqual(text.feed("It works", "It works"), "t works")
 
     def test_closed(self) -> None:
         text = CumulativeText()
