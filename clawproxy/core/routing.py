@@ -115,6 +115,8 @@ class Router:
     :param defaults: the default provider of each family; absent or ``None`` is answered 404.
     :param agents: the agents known of each OpenClaw provider; a provider that is absent here has
         not told them yet.
+    :param expected: each OpenClaw provider's configured default agent, which is one of its agents
+        as long as it has not told them.
     :raises ValueError: a rule or default names a provider that is not configured.
     """
 
@@ -122,6 +124,7 @@ class Router:
     providers: Mapping[str, ProviderKind]
     defaults: Mapping[Family, str | None]
     agents: Mapping[str, frozenset[str]] = field(factory=dict)
+    expected: Mapping[str, str] = field(factory=dict)
     _compiled: tuple[_Compiled, ...] = field(init=False)
     _openclaw: tuple[str, ...] = field(init=False)
     _demo: str | None = field(init=False)
@@ -146,7 +149,7 @@ class Router:
         :param agents: the OpenClaw providers' names, each with its agents' ids.
         """
         known = {name: frozenset(ids) for name, ids in agents.items()}
-        return Router(self.rules, self.providers, self.defaults, known)
+        return Router(self.rules, self.providers, self.defaults, known, self.expected)
 
     def route(self, dialect: DialectName | None, model: str, pinned: str | None = None) -> Decision:
         """Decide where a request goes.
@@ -253,7 +256,8 @@ class Router:
         if not self._openclaw:
             return None
         for name in self._openclaw:
-            if model in self.agents.get(name, ()):
+            known = self.agents.get(name)
+            if model in known if known is not None else model == self.expected.get(name):
                 return Target(name, model)
         if model == "openclaw":
             model = "openclaw/default"

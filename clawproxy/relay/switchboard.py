@@ -91,6 +91,11 @@ def wire(
             "anthropic": config.default_provider.anthropic,
             "openai": config.default_provider.openai,
         },
+        expected={
+            name: provider.default_agent
+            for name, provider in config.providers.items()
+            if isinstance(provider, OpenClawProviderConfig)
+        },
     )
     subagents = None
     if config.subagents.enable:

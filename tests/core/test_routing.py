@@ -241,6 +241,18 @@ class Agents(SynchronousTestCase):
         )
         self.assertEqual(made.route("anthropic", "main").provider, "anthropic")
 
+    def test_before_that_the_configured_agent_is_the_gateways(self) -> None:
+        """What is meant for the agent is not sent to a default provider while its gateway is
+        away."""
+        made = Router(RULES, self.providers, DEFAULTS, expected={"claw": "main"})
+        self.assertEqual(
+            made.route("openai_chat", "main"), Decision("claw", "main", reason="agent")
+        )
+        self.assertEqual(made.route("openai_chat", "dev").provider, "openai")
+        told = made.with_agents({"claw": ["dev"]})
+        self.assertEqual(told.route("openai_chat", "main").provider, "openai")
+        self.assertEqual(told.route("openai_chat", "dev").provider, "claw")
+
     def test_the_agent_decides_between_two_gateways(self) -> None:
         made = router(
             providers={**self.providers, "far": "openclaw"},
