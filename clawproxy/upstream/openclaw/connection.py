@@ -64,7 +64,8 @@ class GatewayListener(Interface):
         """Something happened, perhaps to another client of the gateway."""
 
     def gateway_lost(self, refusal: Refusal) -> None:
-        """The connection is gone; every pending request has failed."""
+        """The connection is gone and every pending request has failed; or there will be none any
+        more, as the refusal is terminal."""
 
 
 @define(eq=False)
@@ -367,11 +368,17 @@ class GatewayConnection(Service):
         try:
             happenings = attempt.session.receive(message)
         except FrameError as error:
-            refusal = Refusal(
-                Obstacle.REJECTED,
-                f"What answers there is not an OpenClaw Gateway ({error})",
-                "Check the provider's url",
-            )
+            if self.hello is None:
+                refusal = Refusal(
+                    Obstacle.REJECTED,
+                    f"What answers there is not an OpenClaw Gateway ({error})",
+                    "Check the provider's url",
+                )
+            else:
+                # It has shown that it is one: a new connection may be better.
+                refusal = Refusal(
+                    Obstacle.LOST, f"The gateway sent what nobody understands ({error})"
+                )
             self._end(attempt, refusal)
             return
         for happening in happenings:
@@ -472,7 +479,7 @@ class GatewayConnection(Service):
             self.log.error("no OpenClaw gateway: {refusal}", refusal=str(refusal))
         error = unreachable(refusal)
         self._pending.fail(error)
-        if was is not None:
+        if was is not None or refusal.terminal:
             self._listener.gateway_lost(refusal)
         self._dismiss(error)
 

@@ -392,7 +392,7 @@ class OpenClawProvider(Service):
 
     def gateway_lost(self, refusal: Refusal) -> None:
         """Fail what is lost, and keep what may be taken up again."""
-        final = self._going or refusal.going or not self.running
+        final = self._going or refusal.going or refusal.terminal or not self.running
         error = unreachable(refusal)
         for run in list(self._runs.values()):
             run.lost(error, final=final)

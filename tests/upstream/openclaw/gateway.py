@@ -282,11 +282,13 @@ class ObligingGateway(Gateway):
 
     :ivar hello: what the handshake grants.
     :ivar answers: payloads by method; a method that is not there is left to the test.
+    :ivar refusal: the error that the handshake is answered with instead.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.hello = hello()
+        self.refusal: JSONObject = {}
         agents = [{"id": "main", "name": "Main Agent"}, {"id": "dev", "name": "Dev Agent"}]
         self.answers: dict[str, Any] = {
             "agents.list": {"defaultId": "main", "agents": agents},
@@ -300,7 +302,10 @@ class ObligingGateway(Gateway):
     def requested(self, connection: Connection, frame: JSONObject) -> None:
         method = frame["method"]
         if method == "connect":
-            connection.answer(frame, self.hello)
+            if self.refusal:
+                connection.answer(frame, **self.refusal)
+            else:
+                connection.answer(frame, self.hello)
         elif method in self.answers:
             connection.answer(frame, self.answers[method])
 

@@ -160,6 +160,30 @@ class Losing(ProviderTestCase):
             self.clock.advance(2)
             self.assertEqual(self.sink.ends == [], alive)
 
+    def test_back_and_refusing(self) -> None:
+        """What comes back does not take this proxy any more: there is nothing to wait for."""
+        self.lose()
+        self.gateway.refusal = {
+            "code": "INVALID_REQUEST",
+            "message": "unauthorized: token mismatch",
+        }
+        self.clock.advance(1)
+        self.assertIn("token mismatch", self.sink.error.message)
+        self.assertEqual(self.provider.health()["runs"], 0)
+
+    def test_nonsense(self) -> None:
+        """One frame that nobody understands costs a connection, and neither run nor gateway."""
+        sink = self.begin().ask("hi", user="u")
+        request = self.gateway.runs()[0]
+        self.gateway.accepted(request)
+        self.gateway.last.text("{what")
+        self.assertFalse(self.provider.health()["connected"])
+        self.assertEqual(self.provider.health()["obstacle"], "lost")
+        self.clock.advance(1)
+        self.assertTrue(self.provider.health()["connected"])
+        self.gateway.tell(request, "assistant", text="one", delta="one")
+        self.assertEqual(sink.text, "one")
+
     def test_shutdown(self) -> None:
         """A gateway that says goodbye takes its runs along."""
         sink = self.begin().ask("hi")
