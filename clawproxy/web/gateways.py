@@ -39,7 +39,7 @@ class AgentSource:
         """
         agents = await self._gateway.models()
         return [
-            Model(model, self.name, agent.name or agent.id)
+            Model(model, self.name, agent.name or agent.id, self._gateway.since)
             for agent in agents
             for model in (agent.id, f"openclaw/{agent.id}")
         ]

@@ -66,6 +66,7 @@ class OpenClawProvider(Service):
     :param endpoint: where to connect, instead of where the config's URL leads.
     :param identity: this device, instead of the one in the config's file.
     :param clock: gives seconds since the epoch. :param rng: gives floats in [0, 1).
+    :ivar since: the second since the epoch from which its agents are offered.
     :ivar on_agents: called with the agents' ids whenever they become known or change, for the
         router.
     """
@@ -86,6 +87,7 @@ class OpenClawProvider(Service):
         self.name: str = config.name
         self._reactor = reactor
         self._clock = clock
+        self.since = int(clock())
         address = GatewayAddress.parse(config.url)
         self._device = identity or self._identity(config)
         self._connection = GatewayConnection(
