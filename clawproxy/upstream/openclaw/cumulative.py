@@ -60,6 +60,18 @@ class CumulativeText:
         wanted = text.strip()
         return any(wanted == past.strip() for past in (*self._past, self._segment))
 
+    def rest(self, text: str) -> str:
+        """Complete the open segment: a gateway leaves out events for a client that reads slowly.
+
+        :param text: the whole segment, as the gateway has it at the end.
+        :returns: what had not been told of it; nothing where it is another text.
+        """
+        told, whole = self._segment.lstrip(), text.lstrip()
+        if self._closed or not whole.startswith(told):
+            return ""
+        self._segment = self._seen = whole
+        return self._show(whole[len(told) :])
+
     def feed(
         self, text: str | None, delta: str = "", item: str | None = None, replace: bool = False
     ) -> str:

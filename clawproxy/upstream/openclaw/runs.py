@@ -314,9 +314,15 @@ class RunTranslator:
         if usage is None and untold and self._protocol < 4 and self._disguised(payloads[0], untold):
             return self._fail(failed(payloads[0]))
         events: list[Event] = []
-        if not self._answer.shown:
-            # Commands are answered without a model, and so without a single event.
-            events += self._say(SEPARATOR.join(map(scrub, untold)) or scrub(self._chat_text))
+        if self._answer.open:
+            for words in untold:
+                events += self._say(self._answer.rest(words))
+        elif untold:
+            # Not a word was told since the last tool, or at all: commands are answered without a
+            # model, and so without a single event.
+            events += self.note(SEPARATOR.join(map(scrub, untold)))
+        elif not self._answer.shown:
+            events += self._say(scrub(self._chat_text))
         return [*events, *self.complete(usage, text(meta, "stopReason"))]
 
     def _disguised(self, first: str, untold: list[str]) -> bool:

@@ -60,6 +60,16 @@ class Growth(SynchronousTestCase):
         self.assertEqual(shown, ["Hi", "", " you"])
         self.assertEqual(text.feed("Hi you", " you"), "")
 
+    def test_rest(self) -> None:
+        """The whole text at the end completes what was told, and says nothing twice."""
+        text = CumulativeText()
+        text.feed("\nHello wor", "\nHello wor")
+        self.assertEqual(text.rest("Something else"), "")
+        self.assertEqual(text.rest("Hello world."), "ld.")
+        self.assertEqual(text.rest("Hello world."), "")
+        text.close()
+        self.assertEqual(text.rest("Hello world. More"), "")
+
     def test_half_a_character(self) -> None:
         text = CumulativeText()
         self.assertEqual(text.feed("a\ud83d", "a\ud83d"), "a")

@@ -142,6 +142,25 @@ class Calls(ProviderTestCase):
         self.gateway.finished(request, "Done.")
         self.assertEqual(sink.text, "Let me.\n\nDone.")
 
+    def test_lost_events(self) -> None:
+        """A gateway that leaves out events for a slow client has the whole text at the end."""
+        sink = self.begin().ask("hi")
+        request = self.gateway.runs()[0]
+        self.gateway.accepted(request)
+        self.gateway.says(request, "Hello", " wor", item="a")
+        self.gateway.finished(request, "Hello world.")
+        self.assertEqual(sink.text, "Hello world.")
+        self.assertTrue(sink.done)
+
+    def test_all_lost_since_the_tool(self) -> None:
+        sink = self.begin().ask("hi")
+        request = self.gateway.runs()[0]
+        self.gateway.accepted(request)
+        self.gateway.says(request, "Let me.", item="a")
+        self.gateway.tell(request, "tool", phase="start", name="x", args={})
+        self.gateway.finished(request, "Let me.", "Done.")
+        self.assertEqual(sink.text, "Let me.\n\nDone.")
+
     def test_preamble(self) -> None:
         """Words and a tool's call at once: the words come as an item alone."""
         sink = self.begin().ask("hi")
