@@ -467,9 +467,12 @@ class GatewayConnection(Service):
         self._refusal = refusal
         if was is not None:
             self._since = self._clock()
+        soon = False
         if self.running and not refusal.terminal and refusal.obstacle is not Obstacle.PAIRING:
             delay = self._backoff.failed(self._reactor.seconds(), refusal.retry_after)
             self._arm(delay)
+            # A gateway that is there and says "shortly" is worth waiting for.
+            soon = refusal.obstacle is Obstacle.STARTING and delay <= PATIENCE
             self.log.info(
                 "no OpenClaw gateway: {refusal}; next attempt in {delay:.1f} s",
                 refusal=str(refusal),
@@ -481,7 +484,8 @@ class GatewayConnection(Service):
         self._pending.fail(error)
         if was is not None or refusal.terminal:
             self._listener.gateway_lost(refusal)
-        self._dismiss(error)
+        if not soon:
+            self._dismiss(error)
 
     def _dismiss(self, error: ProxyError) -> None:
         waiting, self._waiting = self._waiting, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clawproxy.core.errors import Kind, ProxyError
 from tests.upstream.openclaw.connecting import ConnectionTestCase, RefusingGateway
-from tests.upstream.openclaw.gateway import Connection, Gateway
+from tests.upstream.openclaw.gateway import Connection, Gateway, ObligingGateway
 
 
 class Refusals(ConnectionTestCase):
@@ -101,6 +101,30 @@ class Refusals(ConnectionTestCase):
         self.assertEqual(gateway.attempts, 1)
         self.clock.advance(0.2)
         self.assertEqual(gateway.attempts, 2)
+
+    def test_starting_with_a_caller(self) -> None:
+        """The caller waits for a gateway that is about to be there, and no longer than it may."""
+        gateway = ObligingGateway()
+        gateway.refusal = {"code": "UNAVAILABLE", "message": "starting", "retryAfterMs": 500}
+        connection = self.connect(gateway)
+        served, late = connection.ready(10), connection.ready(1)
+        self.clock.pump([0.5] * 2)
+        error = self.failure(late)
+        self.assertIs(error.kind, Kind.UPSTREAM_TIMEOUT)
+        self.assertIn("starting", error.message)
+        self.assertNoResult(served)
+        gateway.refusal = {}
+        self.clock.advance(0.5)
+        self.assertEqual(self.successResultOf(served).protocol, 4)
+
+    def test_starting_for_long(self) -> None:
+        """A caller does not wait for what is too far away."""
+        gateway = RefusingGateway(1013, code="UNAVAILABLE", message="later", retryAfterMs=20000)
+        connection = self.connect(gateway)
+        waiting = connection.ready(10)
+        self.clock.advance(1)
+        self.assertEqual(gateway.attempts, 2)
+        self.assertIn("later", self.failure(waiting).message)
 
     def test_closed_without_a_word(self) -> None:
         class Closing(Gateway):
