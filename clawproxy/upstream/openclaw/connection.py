@@ -496,4 +496,8 @@ class GatewayConnection(Service):
 def unreachable(refusal: Refusal | None) -> ProxyError:
     """Word a missing connection for a caller."""
     why = f": {refusal}" if refusal is not None else ""
-    return ProxyError(Kind.UPSTREAM_UNREACHABLE, f"the OpenClaw gateway is not connected{why}")
+    kind = Kind.UPSTREAM_UNREACHABLE
+    if refusal is not None and refusal.keyless:
+        # As with any other provider that has no key.
+        kind = Kind.AUTHENTICATION
+    return ProxyError(kind, f"the OpenClaw gateway is not connected{why}")

@@ -78,6 +78,7 @@ class Refusal:
     :ivar remedy: what to do about it; empty where waiting is all.
     :ivar retry_after: seconds that the gateway asks to wait.
     :ivar going: the gateway's process ends, and its runs with it.
+    :ivar keyless: it asks for a token, and none is configured.
     """
 
     obstacle: Obstacle
@@ -85,6 +86,7 @@ class Refusal:
     remedy: str = ""
     retry_after: float | None = None
     going: bool = False
+    keyless: bool = False
 
     @property
     def terminal(self) -> bool:
@@ -262,6 +264,7 @@ def read_refusal(error: GatewayError) -> Refusal:
             Obstacle.AUTHENTICATION,
             f"The gateway refuses this proxy: {error.message}",
             _AUTH_REMEDIES.get(code, _TOKEN_REMEDY),
+            keyless=code == "AUTH_TOKEN_MISSING" or "token missing" in words,
         )
     return Refusal(
         Obstacle.REJECTED,

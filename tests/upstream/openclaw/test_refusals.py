@@ -84,6 +84,16 @@ class Refusals(ConnectionTestCase):
         gateway = RefusingGateway(code="NOT_PAIRED", message="device identity required")
         self.assertIn("identity required", self.refused(gateway).message)
 
+    def test_no_token_configured(self) -> None:
+        """A provider without a key is answered 401, as one of any other kind is."""
+        words = "unauthorized: gateway token missing (provide gateway auth token)"
+        for details in ({"code": "AUTH_TOKEN_MISSING"}, {}):
+            error = self.refused(
+                RefusingGateway(code="INVALID_REQUEST", message=words, details=details)
+            )
+            self.assertIs(error.kind, Kind.AUTHENTICATION)
+            self.assertIn("Set the provider's token", error.message)
+
     def test_retry_after_a_new_configuration(self) -> None:
         gateway = RefusingGateway(code="INVALID_REQUEST", message="unauthorized: token")
         connection = self.connect(gateway)
