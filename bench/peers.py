@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -59,6 +60,11 @@ def free_port() -> int:
         return port
 
 
+def pinned(core: int | None) -> Callable[[], None] | None:
+    """What a child process does first, so that it stays on a core."""
+    return None if core is None else lambda: os.sched_setaffinity(0, {core})
+
+
 def resident(pid: int) -> int:
     """KiB of memory that process *pid* and all below it hold (the sum of their resident sets)."""
     total = 0
@@ -89,19 +95,19 @@ class Peer:
     command: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, folder: Path, core: int) -> None:
-        """Start it, all on one *core*, and wait until an answer comes through."""
+    def start(self, folder: Path, core: int | None) -> None:
+        """Start it, all on one *core* if one is named, and wait until an answer comes through."""
         folder.mkdir(parents=True, exist_ok=True)
         if self.command:
             log: IO[bytes]
-            with (folder / "log").open("wb") as log:
+            with (folder / "log").open("ab") as log:
                 self.process = subprocess.Popen(
                     self.command,
                     cwd=folder,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+                    preexec_fn=pinned(core),
                 )
         deadline = time.monotonic() + 30
         while True:

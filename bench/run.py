@@ -55,7 +55,7 @@ class Load:
         for name, value in json.loads(done.stdout).items():
             if isinstance(value, dict):
                 flat |= {f"{name}.{part}": figure for part, figure in value.items()}
-            else:
+            elif not isinstance(value, list):
                 flat[name] = value
         return flat
 

@@ -1,14 +1,22 @@
 /* sseload: callers that cost next to nothing, and read how old each event is when it arrives.
  *
  *     sseload -p PORT [-u PATH] [-c CALLERS] [-t SECONDS] [-w SECONDS] [-s] [-b BYTES] [-m MODEL] [-k KEY] [-r MICROSECONDS]
+ *             [-o FILE]
  *
  * CALLERS (1) keep-alive connections to 127.0.0.1:PORT each send POST PATH (/v1/messages) again and again, with a prompt of
  * BYTES (600), asking for a stream with -s, and read the whole answer. Connections are opened MICROSECONDS apart. What is
- * seen in the first -w SECONDS (0) counts nowhere, then -t SECONDS (4) are measured. One line of JSON comes out:
+ * seen in the first -w SECONDS (0) counts nowhere, then -t SECONDS (4) are measured.
  *
- *     answers, errors (connection lost within an answer), refused (status other than 200), events,
+ * With -o every answer goes into FILE as it came, so that somebody can hold a proxy's records against it: a line
+ * "ID whole|cut STATUS BEGUN ENDED LENGTH" (the answer's x-clawproxy-id or "-", CLOCK_MONOTONIC in nanoseconds), LENGTH bytes of
+ * body and a line feed. Callers then finish the answer at hand when the time is over, and a connection that is lost is not
+ * opened again; when none is left, it ends. One line of JSON comes out:
+ *
+ *     answers, errors (connection lost within an answer), refused (status other than 200), events (errors and refused
+ *     of the whole run with -o),
  *     answers_per_s, events_per_s, and, each as {"p50", "p99", "max"} in microseconds,
- *     total (request to end of answer), first (request to first byte of the body), age (an event, by ssegen's stamp).
+ *     total (request to end of answer), first (request to first byte of the body), age (an event, by ssegen's stamp);
+ *     age_p99_each_s: the age's p99 of each whole second.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -45,14 +53,20 @@ struct caller {
     size_t line_used;
     char carry[STAMP - 1]; /* the payload's last bytes: a stamp may be cut in two */
     size_t carried;
+    char id[64];
+    int status;
+    char *body; /* kept with -o only */
+    size_t body_used, body_size;
 };
 
-static struct histogram total, first, age;
+static struct histogram total, first, age, lately;
 static uint64_t answers, errors, refused, events;
 static bool counting;
 static char *request;
 static size_t request_length;
-static int poller;
+static int poller, living;
+static FILE *output;
+static bool over;
 static struct sockaddr_in address = {.sin_family = AF_INET};
 
 static uint64_t now(void)
@@ -110,11 +124,30 @@ static void push(struct caller *c)
         watch(c, EPOLL_CTL_MOD, c->waits = false);
 }
 
+static void leave(struct caller *c)
+{
+    close(c->fd);
+    c->fd = -1;
+    living--;
+}
+
+/* Write an answer down; nothing of one that had no head. */
+static void keep(struct caller *c, bool whole)
+{
+    if (!output || !c->status)
+        return;
+    fprintf(output, "%s %s %d %" PRIu64 " %" PRIu64 " %zu\n", *c->id ? c->id : "-", whole ? "whole" : "cut", c->status,
+            c->begun, now(), c->body_used);
+    fwrite(c->body, 1, c->body_used, output);
+    putc('\n', output);
+}
+
 static void ask(struct caller *c)
 {
     c->state = HEAD;
-    c->sent = c->line_used = c->carried = 0;
+    c->sent = c->line_used = c->carried = c->body_used = 0;
     c->body_seen = c->refused = c->waits = false;
+    c->status = *c->id = 0;
     c->begun = now();
     push(c);
 }
@@ -122,6 +155,7 @@ static void ask(struct caller *c)
 static void dial(struct caller *c)
 {
     int on = 1;
+    living++;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) {
         perror("sseload: connect");
@@ -135,17 +169,26 @@ static void dial(struct caller *c)
 
 static void lost(struct caller *c)
 {
-    errors += counting;
-    close(c->fd);
-    dial(c);
+    errors += counting || output;
+    if (output) {
+        keep(c, false);
+        leave(c);
+    } else {
+        leave(c);
+        dial(c);
+    }
 }
 
 static void answered(struct caller *c)
 {
     answers += counting;
-    refused += counting && c->refused;
+    refused += (counting || output) && c->refused;
     note(&total, now() - c->begun);
-    ask(c);
+    keep(c, true);
+    if (over)
+        leave(c);
+    else
+        ask(c);
 }
 
 /* Count the stamps that begin in the first *limit* bytes of data and are whole. */
@@ -162,6 +205,7 @@ static void stamps(const char *data, size_t length, size_t limit, uint64_t arriv
         if (i == STAMP) {
             events += counting;
             note(&age, arrived > sent ? arrived - sent : 0);
+            note(&lately, arrived > sent ? arrived - sent : 0);
         }
         at += i;
     }
@@ -172,6 +216,13 @@ static void payload(struct caller *c, const char *data, size_t length, uint64_t 
     if (!c->body_seen) {
         c->body_seen = true;
         note(&first, arrived - c->begun);
+    }
+    if (output) {
+        if (c->body_used + length > c->body_size
+            && !(c->body = realloc(c->body, c->body_size = (c->body_used + length) * 2)))
+            abort();
+        memcpy(c->body + c->body_used, data, length);
+        c->body_used += length;
     }
     char seam[2 * STAMP];
     size_t more = length < STAMP - 1 ? length : STAMP - 1, joined = c->carried + more;
@@ -190,8 +241,11 @@ static void payload(struct caller *c, const char *data, size_t length, uint64_t 
 /* What the head says of the body; false when the answer ends with it. */
 static bool headed(struct caller *c)
 {
-    c->refused = strncmp(c->line + 8, " 200", 4) != 0;
-    char *length = strcasestr(c->line, "\r\ncontent-length:");
+    c->status = atoi(c->line + 9);
+    c->refused = c->status != 200;
+    char *length = strcasestr(c->line, "\r\ncontent-length:"), *id = strcasestr(c->line, "\r\nx-clawproxy-id:");
+    if (id)
+        sscanf(id + 18, " %63[^\r\n ]", c->id);
     if (strcasestr(c->line, "\r\ntransfer-encoding:")) {
         c->state = CHUNK_SIZE;
         return true;
@@ -301,7 +355,7 @@ int main(int argc, char **argv)
     uint64_t ramp = 0;
     double seconds = 4, warm = 0;
     bool stream = false;
-    while ((option = getopt(argc, argv, "p:u:c:t:w:sb:m:k:r:")) != -1) {
+    while ((option = getopt(argc, argv, "p:u:c:t:w:sb:m:k:r:o:")) != -1) {
         switch (option) {
         case 'p': address.sin_port = htons((uint16_t)atoi(optarg)); break;
         case 'u': path = optarg; break;
@@ -312,13 +366,17 @@ int main(int argc, char **argv)
         case 'b': bytes = atoi(optarg); break;
         case 'm': model = optarg; break;
         case 'k': key = optarg; break;
+        case 'o':
+            if (!(output = fopen(optarg, "wb")))
+                return perror("sseload: -o"), 1;
+            break;
         case 'r': ramp = strtoull(optarg, NULL, 10) * 1000; break;
         default: address.sin_port = 0;
         }
     }
     if (!address.sin_port || count < 1 || bytes < 0)
         return fprintf(stderr, "usage: sseload -p PORT [-u PATH] [-c CALLERS] [-t SECONDS] [-w SECONDS] [-s] [-b BYTES]"
-                               " [-m MODEL] [-k KEY] [-r MICROSECONDS]\n"), 2;
+                               " [-m MODEL] [-k KEY] [-r MICROSECONDS] [-o FILE]\n"), 2;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -330,27 +388,47 @@ int main(int argc, char **argv)
     struct epoll_event ready[512];
     uint64_t begin = now(), counted = begin + (uint64_t)(warm * 1e9), end = counted + (uint64_t)(seconds * 1e9);
     int opened = 0;
-    for (uint64_t t; (t = now()) < end;) {
-        counting = t >= counted;
-        if (opened < count && t >= begin + (uint64_t)opened * ramp)
+    size_t seconds_seen = 0, seconds_most = (size_t)seconds + 2;
+    double *each = calloc(seconds_most, sizeof *each);
+    uint64_t second = counted + 1000000000u;
+    for (uint64_t t; (t = now()) < end || (output && living);) {
+        over = t >= end;
+        counting = t >= counted && !over;
+        if (output && opened == count && !living)
+            break;
+        if (t >= second && counting) {
+            if (seconds_seen < seconds_most)
+                each[seconds_seen++] = quantile(&lately, .99);
+            lately = (struct histogram){0};
+            second += 1000000000u;
+        }
+        if (opened < count && !over && t >= begin + (uint64_t)opened * ramp)
             dial(&callers[opened++]);
-        int wait = (int)((end - t) / 1000000);
-        int n = epoll_wait(poller, ready, 512, opened < count ? 0 : wait < 100 ? wait : 100);
+        uint64_t next = over ? t + 100000000u : opened < count ? begin + (uint64_t)opened * ramp : end, left = next > t ? next - t : 0;
+        struct timespec wait = {.tv_nsec = (long)(left < 100000000u ? left : 100000000u)};
+        int n = epoll_pwait2(poller, ready, 512, &wait, NULL);
         for (int i = 0; i < n; i++) {
             struct caller *c = ready[i].data.ptr;
             if (ready[i].events & EPOLLOUT)
                 push(c);
-            if (ready[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+            if (c->fd >= 0 && ready[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
                 readable(c);
         }
     }
-    double measured = (double)(now() - counted) / 1e9;
+    uint64_t ended = now() < end ? now() : end;
+    double measured = ended > counted ? (double)(ended - counted) / 1e9 : 1;
     printf("{\"answers\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"events\":%" PRIu64
            ",\"answers_per_s\":%.1f,\"events_per_s\":%.1f",
            answers, errors, refused, events, (double)answers / measured, (double)events / measured);
     print("total", &total);
     print("first", &first);
     print("age", &age);
+    printf(",\"age_p99_each_s\":[");
+    for (size_t i = 0; i < seconds_seen; i++)
+        printf("%s%.1f", i ? "," : "", each[i]);
+    putchar(']');
     printf("}\n");
+    if (output && fclose(output))
+        return perror("sseload: -o"), 1;
     return 0;
 }
