@@ -14,6 +14,7 @@ from psycopg2.extensions import parse_dsn
 
 _server: Any = None
 _reason = ""
+_where: Path | None = None
 
 
 def url() -> str:
@@ -37,7 +38,7 @@ def server() -> Any:
         except ImportError as error:
             _reason = f"no PostgreSQL server to test with: {error}"
             raise RuntimeError(_reason) from None
-        directory = Path(tempfile.mkdtemp(prefix="clawproxy-pg-"))
+        directory = Path(tempfile.mkdtemp(prefix="clawproxy-pg-", dir=_where))
         directory.chmod(0o755)
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         try:
@@ -74,6 +75,44 @@ def count(table: str) -> int:
 def kill() -> None:
     """Stop the server as a crash would: at once, every connection cut, nothing brought in order."""
     _control("-m", "immediate", "stop")
+
+
+def stop() -> None:
+    """Stop the server in good order, however many are connected."""
+    _control("-m", "fast", "-w", "stop")
+
+
+def answers() -> bool:
+    """Tell whether anybody can connect."""
+    try:
+        execute("SELECT 1")
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def pids() -> list[int]:
+    """Name the server's processes, those for its connections included."""
+    first = int((server().pgdata / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    return [first, *map(int, children)]
+
+
+def settle_in(directory: Path) -> None:
+    """Have the server's files in a directory; to be called before anything else."""
+    global _where
+    _where = directory
+
+
+def directory() -> Path:
+    """Say where the server's files are."""
+    return Path(server().pgdata).parent
+
+
+def remove() -> None:
+    """Stop the server for good."""
+    if _server is not None:
+        _server.cleanup()
 
 
 def restart() -> None:
