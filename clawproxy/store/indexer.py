@@ -46,6 +46,10 @@ ORPHANS_EVERY = 10.0
 """Seconds between two looks for what dead proxies left."""
 RETENTION_EVERY = 30.0
 STATUS_EVERY = 1.0
+PACE = 0.2
+"""Seconds of rest between two looks at the journal. The proxy nudges ten times a second while streams
+run, and most of what a look costs (waking up, a commit, a sync of the disk) does not depend on how
+much there is."""
 LEAVE_WITHIN = 8.0
 """Seconds that are spent on bringing in the rest once the proxy has gone."""
 _log = Logger()
@@ -99,13 +103,19 @@ class Indexer:
         self._indexing = indexing
         self._retention = retention
         self._ended = self._gone = False
+        self._nudged = self._resting = False
         self._wake: Deferred[None] | None = None
         self._said: object = None
         self._telling: IDelayedCall | None = None
         self.line = Line(self.nudge, self._end, self._lose)
 
     def nudge(self) -> None:
-        """Look at the journal now."""
+        """Look at the journal soon; at once, if that has not been done for :data:`PACE`."""
+        self._nudged = True
+        if not self._resting:
+            self._awake()
+
+    def _awake(self) -> None:
         if self._wake is not None:
             wake, self._wake = self._wake, None
             wake.callback(None)
@@ -113,19 +123,20 @@ class Indexer:
     def _end(self) -> None:
         self._ended = True
         self._reactor.callLater(LEAVE_WITHIN, self._indexing.leave)
+        self._awake()
 
     def _lose(self) -> None:
         if not self._gone:
             self._gone = True
             if not self._ended:
                 self._reactor.callLater(LEAVE_WITHIN, self._indexing.leave)
-            self.nudge()
+            self._awake()
 
     def leave(self) -> None:
         """Finish the batch at hand and end; the rest waits in its segments."""
         self._gone = True
         self._indexing.leave()
-        self.nudge()
+        self._awake()
 
     async def run(self) -> None:
         """Index until the proxy is gone and nothing of it is left to do."""
@@ -162,9 +173,18 @@ class Indexer:
         if self._gone or self._ended:
             await deferLater(self._reactor, 0.05)
             return
+        self._resting = True
+        await self._sleep(PACE)
+        self._resting = False
+        # What was nudged for while it worked or rested is still to be looked at.
+        if not (self._nudged or self._gone or self._ended):
+            await self._sleep(STATUS_EVERY)
+        self._nudged = False
+
+    async def _sleep(self, seconds: float) -> None:
         wake: Deferred[None] = Deferred()
         self._wake = wake
-        timer = self._reactor.callLater(STATUS_EVERY, self.nudge)
+        timer = self._reactor.callLater(seconds, self._awake)
         await wake
         if timer.active():
             timer.cancel()
