@@ -29,6 +29,10 @@ from clawproxy.store.segment import Pieces, SegmentError, Side
 
 BATCH = 200
 """Exchanges brought in by one transaction."""
+BREATHE_EVERY = 0.5
+"""Seconds of uninterrupted work after which timers, signals and standard input have their turn: a
+store that is a file never waits, and a long backlog would keep the process from telling how it fares
+and from leaving."""
 Recall = Callable[[Store, Exchange, bytes | None], Awaitable[None]]
 FIRST_DELAY = 0.2
 """Seconds until a store that did not take a batch is asked again."""
@@ -95,6 +99,7 @@ class Indexing:
         self._lock: instances.Lock | None = None
         self._work: tuple[Inbox, Assembly] | None = None
         self._since: float | None = None
+        self._breathed = 0.0
 
     def leave(self) -> None:
         """Stop waiting for a store that is away: whatever is not in stays in its segments."""
@@ -169,10 +174,13 @@ class Indexing:
                 continue
             for record in records:
                 assembly.take(record)
-                if assembly.ready >= BATCH and not await self._bring(assembly):
-                    return False
+                if assembly.ready >= BATCH:
+                    if not await self._bring(assembly):
+                        return False
+                    await self._breathe()
             if not await self._bring(assembly):
                 return False
+            await self._breathe()
             if between is not None:
                 await between()  # a large inheritance must not delay what happens now
             if records:
@@ -187,6 +195,15 @@ class Indexing:
             inbox.remove(rejected=self.progress.rejected > rejected)
             rejected = self.progress.rejected
         return False
+
+    async def _breathe(self) -> None:
+        now = self._reactor.seconds()
+        if now - self._breathed < BREATHE_EVERY:
+            return
+        if self._since is not None:
+            self.progress.behind = now - self._since
+        await deferLater(self._reactor, 0)
+        self._breathed = self._reactor.seconds()
 
     async def _interrupt(self, assembly: Assembly) -> bool:
         assembly.interrupt()

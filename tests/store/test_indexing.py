@@ -104,6 +104,38 @@ class IndexingCase(TestCase):
         return {item.exchange.id: item.exchange.outcome for item in page.items}
 
 
+class SlowStore(SQLiteStore):
+    """A store that takes a second for a batch, without ever giving the reactor a turn."""
+
+    clock: Clock
+    asked = 0
+
+    async def ingest(self, batch: Sequence[Prepared]) -> int:
+        self.asked += 1
+        self.clock.rightNow += 1.0
+        return await super().ingest(batch)
+
+
+class BacklogTests(IndexingCase):
+    async def test_a_long_backlog_lets_the_reactor_have_its_turn(self) -> None:
+        """Else the status says for as long as it takes what it was before, and nobody can end it."""
+        store = SlowStore(self.path)
+        store.clock = self.clock
+        await store.open()
+        self.addCleanup(store.close)
+        indexing = Indexing(self.clock, store, self.directory, "1-a")
+        for number in range(1, 6):
+            self.write(number, whole(number), SEAL)
+        behind: list[float] = []
+        self.clock.callLater(1.5, lambda: behind.append(indexing.progress.behind))
+        self.clock.callLater(2.5, indexing.leave)
+        done = ensureDeferred(indexing.own())
+        self.clock.advance(0)
+        self.assertFalse(await done)
+        self.assertEqual(store.asked, 3)
+        self.assertGreater(behind[0], 0)
+
+
 class GrowingTests(IndexingCase):
     async def test_a_growing_segment_is_read_as_it_grows(self) -> None:
         path = self.write(1)
