@@ -43,6 +43,7 @@ def server() -> Any:
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         try:
             _server = get_server(directory / "data", cleanup_mode="stop")
+            atexit.register(remove)  # what is registered last comes first
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
             _reason = f"PostgreSQL does not start here: {error}"
             raise RuntimeError(_reason) from None
@@ -110,9 +111,12 @@ def directory() -> Path:
 
 
 def remove() -> None:
-    """Stop the server for good."""
-    if _server is not None:
-        _server.cleanup()
+    """Stop the server for good, if it runs.
+
+    The library that started it does not know those that :func:`restart` has started since.
+    """
+    if _server is not None and (Path(_server.pgdata) / "postmaster.pid").exists():
+        kill()
 
 
 def restart() -> None:

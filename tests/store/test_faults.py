@@ -1,5 +1,9 @@
 """Streams go on, unharmed and unslowed, whatever the store does meanwhile; and every record is
-there afterwards."""
+there afterwards.
+
+The faults last a second or two; with ``CLAWPROXY_TEST_FULL=1`` as long as they do in real life (a
+lock of 30 s, inserts of 5 s). ``bench/storefaults.py`` does the same to a whole proxy and measures how
+old events get."""
 
 from __future__ import annotations
 
@@ -17,18 +21,21 @@ from clawproxy.store.postgres import PostgresStore
 from clawproxy.store.protocol import Filter, Store, StoreUnavailable
 from clawproxy.store.service import RecordingService
 from tests.store import server
+from tests.store.length import length
 from tests.store.logs import captured
 from tests.store.recording import ServiceCase, Streams, answer, pause, until
 from tests.store.samples import exchange
 
 COUNT = 100
-SECONDS = 1.5
+SECONDS = length(1.5, 40.0)
 PATIENCE = 0.25
 """The longest that one call of the recorder may take, with an indexer and a database on the same
 two cores."""
 
 
 class FaultCase(ServiceCase):
+    timeout = length(120, 400)  # trial's word for the seconds a test may take
+
     async def survive(
         self, service: RecordingService, store: Store, fault: Callable[[], Awaitable[None]]
     ) -> None:
@@ -48,7 +55,7 @@ class FaultCase(ServiceCase):
                 except StoreUnavailable:
                     return False
 
-            self.assertTrue(await until(there, 30), service.state)
+            self.assertTrue(await until(there, length(30, 120)), service.state)
             await service.stop()
         for number in range(COUNT):
             id = exchange(number).id
@@ -67,7 +74,7 @@ class SQLiteFaultTests(FaultCase):
         async def lock() -> None:
             holder = sqlite3.connect(self.path, isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
-            await pause(2.0)
+            await pause(length(2.0, 30.0))
             holder.execute("COMMIT")
             holder.close()
 
@@ -87,7 +94,24 @@ class SQLiteFaultTests(FaultCase):
                 return "full" in str(service.state and service.state.indexer.get("error"))
 
             self.assertTrue(await until(waiting))
+            await pause(length(0.0, 30.0))
             subprocess.run(["mount", "-o", "remount,size=64m", str(mounted)], check=True)
+
+        await self.survive(service, store, fill)
+
+    async def test_whole_disk_full(self) -> None:
+        """The database and its journal lie on one disk, as they do by default, and it is full."""
+        mounted = self.tmpfs("64m")
+        self.path, self.journal = mounted / "records.db", mounted / "records.journal"
+        service = await self.started(url=f"sqlite:{self.path}", journal_directory=str(self.journal))
+        store = await self.opened()
+        blocker = mounted / "blocker"
+
+        async def fill() -> None:
+            self.fill(blocker)
+            await pause(length(1.5, 30.0))
+            self.assertIsNotNone(service.state and service.state.journal.failure)
+            blocker.unlink()
 
         await self.survive(service, store, fill)
 
@@ -100,7 +124,7 @@ class SQLiteFaultTests(FaultCase):
 
         async def fill() -> None:
             self.fill(blocker)
-            await pause(1.5)
+            await pause(length(1.5, 30.0))
             self.assertIsNotNone(service.state and service.state.journal.failure)
             subprocess.run(["mount", "-o", "remount,size=64m", str(self.journal)], check=True)
             blocker.unlink()
@@ -145,22 +169,33 @@ class PostgresFaultTests(FaultCase):
 
         async def kill() -> None:
             server.kill()
-            await pause(1.0)
+            await pause(length(1.0, 30.0))
             server.restart()
 
         await self.survive(service, store, kill)
+
+    async def test_restarted_in_good_order(self) -> None:
+        service, store = await self.begin()
+
+        async def again() -> None:
+            for _ in range(length(1, 10)):
+                server.stop()
+                server.restart()
+                await pause(length(0.5, 2.0))
+
+        await self.survive(service, store, again)
 
     async def test_hanging(self) -> None:
         service, store = await self.begin()
         server.execute(
             "CREATE FUNCTION clawproxy.slow() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;"
+            f" $$ BEGIN PERFORM pg_sleep({length(0.7, 5.0)}); RETURN NULL; END $$;"
             " CREATE TRIGGER slow BEFORE INSERT ON clawproxy.record"
             " FOR EACH STATEMENT EXECUTE FUNCTION clawproxy.slow()"
         )
 
         async def hang() -> None:
-            await pause(2.0)
+            await pause(length(2.0, 30.0))
             server.execute("DROP TRIGGER slow ON clawproxy.record")
 
         await self.survive(service, store, hang)
@@ -169,7 +204,7 @@ class PostgresFaultTests(FaultCase):
         service, store = await self.begin()
 
         async def cut() -> None:
-            for _ in range(10):
+            for _ in range(length(10, 200)):
                 server.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"

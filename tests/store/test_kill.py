@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 from clawproxy.store.protocol import Filter
+from tests.store.length import length
 from tests.store.logs import captured
 from tests.store.recording import ServiceCase, until
 from tests.store.samples import message
@@ -52,7 +53,7 @@ class KillTests(ServiceCase):
         root = Path(__file__).parent.parent.parent
         script = self.home / "killed.py"
         script.write_text(textwrap.dedent(KILLED))
-        rounds = 3
+        rounds = length(3, 20)
         for turn in range(rounds):
             command = [
                 sys.executable,
