@@ -67,6 +67,20 @@ class Records:
             raise LookupError(f"{path}: {answer.status} {body[:200]!r}")
         return body
 
+    def body(self, id: str, which: str) -> bytes:
+        """A body's exact bytes; none where there is none."""
+        try:
+            return self.get(f"/api/requests/{id}/{which}")
+        except LookupError:
+            return b""
+
+    def final(self, id: str) -> bool:
+        """Whether an exchange is there, and over."""
+        try:
+            return bool(json.loads(self.get(f"/api/requests/{id}"))["outcome"] != "running")
+        except LookupError:
+            return False
+
     def listed(self) -> Iterator[dict[str, Any]]:
         """Every record, newest first."""
         cursor = ""
@@ -128,12 +142,12 @@ def compare(
             result.missing.append(answer.id)
             continue
         result.found += 1
-        recorded = records.get(f"/api/requests/{answer.id}/response")
+        recorded = records.body(answer.id, "response")
         if outcome != "ok":
             result.different.append(f"{answer.id} is {outcome}")
         elif recorded != answer.body:
             result.different.append(f"{answer.id}: {len(recorded)} of {len(answer.body)} bytes")
-        elif records.get(f"/api/requests/{answer.id}/request") != request:
+        elif records.body(answer.id, "request") != request:
             result.different.append(f"{answer.id}: another request")
         else:
             result.rebuilt += 1

@@ -4,6 +4,7 @@ undoes it."""
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import sqlite3
@@ -12,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tests.store import server
+from answers import Records
+
+from tests.store import server as server
 
 HANG = 5.0
 """Seconds that a hanging PostgreSQL takes for an insert."""
@@ -28,11 +31,15 @@ class Place:
 
     :ivar disk: a small disk of its own, which can be filled; ``None`` where none could be mounted.
     :ivar pid: the proxy's process.
+    :ivar port: where it listens.
+    :ivar lateness: seconds from the end of an answer until ``/api/`` had it as final.
     """
 
     folder: Path
     disk: Path | None = None
     pid: int = 0
+    port: int = 0
+    lateness: list[float] = field(default_factory=list)
 
     @property
     def database(self) -> Path:
@@ -46,6 +53,28 @@ Calamity = Callable[[Place, float], None]
 def nothing(place: Place, seconds: float) -> None:
     """Recording as it is on a good day: what a fault is to be compared with, too."""
     time.sleep(seconds)
+
+
+def looked_up(place: Place, seconds: float) -> None:
+    """Nothing happens, and somebody asks a short question each half second and looks for its record."""
+    records = Records(place.port)
+    caller = http.client.HTTPConnection("127.0.0.1", place.port, timeout=60)
+    question = (
+        b'{"model":"claude-bench","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}'
+    )
+    headers = {"content-type": "application/json", "authorization": "Bearer sk-bench"}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        caller.request("POST", "/v1/messages", question, headers)
+        answer = caller.getresponse()
+        answer.read()
+        ended = time.monotonic()
+        while not records.final(answer.getheader("x-clawproxy-id") or ""):
+            if time.monotonic() > ended + 30:
+                break
+            time.sleep(0.05)
+        place.lateness.append(time.monotonic() - ended)
+        time.sleep(max(0.0, ended + 0.5 - time.monotonic()))
 
 
 def locked(place: Place, seconds: float) -> None:
@@ -159,6 +188,7 @@ class Fault:
 FAULTS = {
     "sqlite": (
         Fault("no fault", nothing),
+        Fault("each record looked up", looked_up),
         Fault("locked", locked),
         Fault("database's disk full", full, "database"),
         Fault("whole disk full", full, "both"),
@@ -166,6 +196,7 @@ FAULTS = {
     ),
     "postgresql": (
         Fault("no fault", nothing),
+        Fault("each record looked up", looked_up),
         Fault("killed", killed),
         Fault("restarted three times", restarted),
         Fault("hanging 5 s an insert", hanging),

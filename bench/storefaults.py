@@ -1,17 +1,17 @@
 """Lets everything happen to the store that can, at full length, while 100 streams run through a
 recording proxy.
 
-``python bench/storefaults.py`` starts two proxies as an operator would, one that records and one with
-``storage.url: none``, an upstream whose streams have 20 events a second each, and 100 callers for each. For
-each fault the load runs through the proxy that does not record, then through both while the fault
-happens, and through the first alone again. Then every answer that a caller got from the recording one is
+``python bench/storefaults.py`` starts three proxies as an operator would, one that records and two with
+``storage.url: none``, an upstream whose streams have 20 events a second each, and 100 callers a proxy. For
+each fault the load runs through the two that do not record, then through one of them and the one that does
+while the fault happens, and through the first two again. Then every answer that a caller got from the recording one is
 looked up under ``/api/``, and its bytes, and its request's, are held against what the caller got and sent.
 
 Printed is how old events were when they arrived (by the upstream's stamp; the 99th percentile of each
 second, of these the median, which one hiccup of the machine does not change): of the recording proxy,
-of the other one beside it in the same seconds, of the other one alone, and the ratios. Where the machine is
-not quiet, only the ratio to what ran beside says anything. The exit code is 0 when no stream failed and
-every record was there, whole and in its place.
+of the plain one beside it in the same seconds, of the plain ones before and after, and the ratios. Where
+the machine is not quiet, only the ratio to what ran beside says anything. The exit code is 0 when no stream
+failed and every record was there, whole and in its place.
 
 ``--kill 20`` is another test: the proxy is killed (``kill -9``) and started again so often under that
 load, see ``storekill.py``.
@@ -75,10 +75,11 @@ class Outcome:
     fault: str
     recording: Ages
     beside: Ages
-    alone: Ages
+    apart: Ages
     records: Comparison
     late: float
     wrong: list[str] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -151,7 +152,7 @@ def ages(load: subprocess.Popen[str]) -> Ages:
 
 
 def between(first: Ages, second: Ages) -> Ages:
-    """What two runs of the same proxy come to."""
+    """What two runs come to."""
     return Ages(
         first.streams + second.streams,
         first.failed + second.failed,
@@ -182,38 +183,47 @@ def place(equipment: Equipment, store: str, fault: Fault) -> Iterator[tuple[Plac
         yield found, [f"storage.url={url}", f"storage.journal={journal}"]
 
 
-def endure(equipment: Equipment, plain: Peer, store: str, fault: Fault, seconds: float) -> Outcome:
+def without(equipment: Equipment, plain: list[Peer], seconds: float, folder: Path) -> Ages:
+    """Run the load where nothing is recorded."""
+    loads = [equipment.load(peer, seconds, folder / peer.name) for peer in plain]
+    return between(*(ages(load) for load in loads))
+
+
+def endure(
+    equipment: Equipment, plain: list[Peer], store: str, fault: Fault, seconds: float
+) -> Outcome:
     """Go through one fault, and look what is left."""
     with place(equipment, store, fault) as (found, settings):
         folder = found.folder
         peer = equipment.proxy("recording", free_port(), folder, *settings)
         assert peer.process is not None
-        found.pid = peer.process.pid
+        found.pid, found.port = peer.process.pid, peer.port
         try:
             time.sleep(2)
             half = (LEAD + seconds + TRAIL) / 2
-            before = ages(equipment.load(plain, half, folder / "before"))
+            before = without(equipment, plain, half, folder)
             load = equipment.load(peer, LEAD + seconds + TRAIL, folder / "answers")
-            other = equipment.load(plain, LEAD + seconds + TRAIL, folder / "beside")
+            other = equipment.load(plain[0], LEAD + seconds + TRAIL, folder / "beside")
             time.sleep(WARM + LEAD)
             fault.happen(found, seconds)
             during, beside = ages(load), ages(other)
-            after = ages(equipment.load(plain, half, folder / "after"))
+            after = without(equipment, plain, half, folder)
             answers = read(folder / "answers")
             records = Records(peer.port)
             outcomes, late = records.settle({answer.id for answer in answers}, SETTLE)
             compared = compare(records, outcomes, answers, equipment.request())
-            health = json.loads(records.get("/health"))
+            metrics = records.get("/metrics")
         finally:
             peer.stop()
-        alone = between(before, after)
-        outcome = Outcome(store, fault.name, during, beside, alone, compared, late)
-        outcome.wrong = aftermath(found, settings, peer, outcome, health)
+        apart = between(before, after)
+        outcome = Outcome(store, fault.name, during, beside, apart, compared, late)
+        outcome.lateness = found.lateness
+        outcome.wrong = aftermath(found, settings, peer, outcome, metrics)
         return outcome
 
 
 def aftermath(
-    place: Place, settings: list[str], peer: Peer, outcome: Outcome, health: dict[str, object]
+    place: Place, settings: list[str], peer: Peer, outcome: Outcome, metrics: bytes
 ) -> list[str]:
     """Say what is not as it should be once all is over."""
     assert peer.process is not None
@@ -230,11 +240,8 @@ def aftermath(
     journal = Path(settings[1].partition("=")[2])
     if left := [path.name for path in journal.iterdir()]:
         wrong.append(f"the journal still holds {left}")
-    recording = health.get("recording")
-    if isinstance(recording, dict) and (
-        recording.get("dropped") or recording.get("dropped_pieces")
-    ):
-        wrong.append(f"dropped: {recording}")
+    if b"clawproxy_recorder_dropped 0" not in metrics or b"_dropped_pieces 0" not in metrics:
+        wrong.append("something was dropped")
     if outcome.store == "sqlite":
         with contextlib.closing(sqlite3.connect(place.database)) as db:
             [(verdict,)] = db.execute("PRAGMA integrity_check").fetchall()[:1]
@@ -247,7 +254,7 @@ def aftermath(
 
 
 HEAD = (
-    "store       fault                      streams failed   p99 ms  beside  ratio   alone  ratio"
+    "store       fault                      streams failed   p99 ms  beside  ratio   apart  ratio"
     "  all p99  beside   worst  beside  records  found rebuilt  late"
 )
 
@@ -255,11 +262,11 @@ HEAD = (
 def line(outcome: Outcome) -> str:
     """Lay an outcome out."""
     during, beside, records = outcome.recording, outcome.beside, outcome.records
-    alone = outcome.alone.typical
+    apart = outcome.apart.typical
     return (
         f"{outcome.store:11} {outcome.fault:26} {during.streams:7} {during.failed:6}"
         f" {during.typical:8.2f} {beside.typical:7.2f} {during.typical / beside.typical:5.2f}x"
-        f" {alone:7.2f} {during.typical / alone:5.2f}x {during.p99:8.2f} {beside.p99:7.2f}"
+        f" {apart:7.2f} {during.typical / apart:5.2f}x {during.p99:8.2f} {beside.p99:7.2f}"
         f" {during.worst:7.0f} {beside.worst:7.0f}"
         f" {records.expected:8} {records.found:6} {records.rebuilt:7} {outcome.late:4.1f}s"
     )
@@ -320,14 +327,21 @@ def main(arguments: list[str]) -> int:
             for store in options.stores.split(","):
                 wrong += kill_again_and_again(equipment, store, options.kill)
             return 1 if wrong else 0
-        plain = equipment.proxy("plain", free_port(), folder / "plain", "storage.url=none")
-        stack.callback(plain.stop)
+        plain = []
+        for name in ("first", "second"):
+            plain.append(equipment.proxy(name, free_port(), folder / name, "storage.url=none"))
+            stack.callback(plain[-1].stop)
         print(HEAD, flush=True)
         for store in options.stores.split(","):
             for fault in FAULTS[store]:
                 if any(word in fault.name for word in options.faults.split(",")):
                     outcome = endure(equipment, plain, store, fault, options.seconds)
                     print(line(outcome), flush=True)
+                    if late := sorted(outcome.lateness):
+                        print(
+                            f"{len(late)} records were in /api/ after {statistics.median(late):.2f} s"
+                            f" (median), {late[-1]:.2f} s (longest)"
+                        )
                     for each in outcome.wrong:
                         print("WRONG:", each, flush=True)
                     wrong += len(outcome.wrong)

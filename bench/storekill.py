@@ -126,7 +126,7 @@ def judge(
 ) -> None:
     """Hold one answer against its record."""
     outcome = outcomes.get(answer.id)
-    recorded = records.get(f"/api/requests/{answer.id}/response") if outcome else b""
+    recorded = records.body(answer.id, "response") if outcome else b""
     intact = outcome == "ok" and recorded == answer.body
     if answer.whole and answer.ended < killed_at - GRACE:
         tally.finished += 1
