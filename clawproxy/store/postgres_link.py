@@ -18,6 +18,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 from txpostgres import txpostgres  # type: ignore[import-untyped]
 
+from clawproxy.store.postgres_socket import WatchedConnection
 from clawproxy.store.protocol import StoreUnavailable
 
 T = TypeVar("T")
@@ -38,26 +39,13 @@ SCHEMA = "clawproxy"
 _PASSING = ("08", "40", "53", "55", "57", "58", "XX", "25")
 
 
-class _Connection(txpostgres.Connection):  # type: ignore[misc]
-    """A connection that takes its death while idle without a traceback: the next use notices."""
-
-    def doRead(self) -> None:
-        try:
-            super().doRead()
-        except psycopg2.Error:
-            self.close()
-
-    def continuePolling(self, swallowErrors: bool = True) -> None:
-        super().continuePolling(swallowErrors=True)
-
-
 class Session:
     """Statements on a connection, one after the other.
 
     :param link: what the connection is of.
     """
 
-    def __init__(self, link: Link, connection: _Connection) -> None:
+    def __init__(self, link: Link, connection: WatchedConnection) -> None:
         self._link = link
         self._connection = connection
 
@@ -111,7 +99,7 @@ class Link:
         self._url = url
         self._prepared = prepared
         self._lock = DeferredLock()
-        self._connection: _Connection | None = None
+        self._connection: WatchedConnection | None = None
         self.where = _where(url)
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
@@ -174,8 +162,8 @@ class Link:
             connection = await self._connect()
         return await work(Session(self, connection))
 
-    async def _connect(self) -> _Connection:
-        connection = _Connection(self._reactor)
+    async def _connect(self) -> WatchedConnection:
+        connection = WatchedConnection(self._reactor)
         self._connection = connection
         await self.timed(connection.connect(self._url), CONNECT_TIMEOUT)
         session = Session(self, connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import cast
 
 import psycopg2
@@ -17,10 +18,11 @@ from twisted.trial.unittest import SkipTest, TestCase
 from clawproxy.store import postgres_delete, postgres_link
 from clawproxy.store.postgres import PostgresStore
 from clawproxy.store.postgres_ingest import CHANNEL
-from clawproxy.store.postgres_link import Link
+from clawproxy.store.postgres_link import Link, Session
 from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
 from tests.store import server
 from tests.store.conformance import Conformance
+from tests.store.length import length
 from tests.store.samples import asking, long_session, stored
 
 
@@ -91,6 +93,43 @@ class PostgresTests(PostgresCase):
         holder.rollback()
         self.assertEqual(await self.store.ingest(batch), 5)
         self.assertEqual((await self.store.list(Filter())).total, 5)
+
+    async def test_cut_at_any_moment(self) -> None:
+        """Whenever the server drops a connection, it is a connection that is gone, and never an error of what
+        was to be stored; and the reactor has nothing to complain of."""
+        killer = psycopg2.connect(self.url)
+        self.addCleanup(killer.close)
+        killer.autocommit = True
+        cursor = killer.cursor()
+        link = Link(reactor, self.url)
+        self.addCleanup(link.close)
+        rng = random.Random(1)
+
+        def cut() -> None:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+        async def work(session: Session) -> None:
+            await session.rows("SELECT length(%s)", ("x" * 300_000,))
+            await session.rows("SELECT pg_sleep(0.002)")
+            await session.do("SELECT pg_notify('nobody', '')")
+
+        end = time.monotonic() + length(3.0, 60.0)
+        unavailable = 0
+        while time.monotonic() < end:
+            cutting = reactor.callLater(rng.random() * 0.02, cut)
+            try:
+                await link.transaction(work)
+            except StoreUnavailable:
+                unavailable += 1
+            if rng.random() < 0.5:
+                await deferLater(reactor, 0.02)  # cut while nothing happens on it
+            elif cutting.active():
+                cutting.cancel()
+        self.assertGreater(unavailable, 5)
+        self.assertEqual(await link.query(lambda session: session.rows("SELECT 1")), [(1,)])
 
     async def test_nobody_there(self) -> None:
         store = PostgresStore("postgresql://nobody:secret@127.0.0.1:1/none", reactor)
