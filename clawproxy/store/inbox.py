@@ -25,6 +25,7 @@ class Inbox:
     :param instance: whose segments.
 
     :ivar damaged: bytes that were no whole record though nothing followed them any more.
+    :ivar spoiled: something in the segment at hand could not be brought in, now or at an earlier look.
     """
 
     _log = Logger()
@@ -32,6 +33,7 @@ class Inbox:
     def __init__(self, directory: Path, instance: str) -> None:
         self.instance = instance
         self.damaged = 0
+        self.spoiled = False
         self._directory = directory
         self._number = 0
         self._path: Path | None = None
@@ -133,6 +135,7 @@ class Inbox:
         else:
             self._path.unlink()
         self._path = None
+        self.spoiled = False
 
     def reject(self, error: SegmentError) -> None:
         """Put aside a segment that cannot be read at all."""

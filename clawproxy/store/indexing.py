@@ -164,7 +164,6 @@ class Indexing:
         dead: bool,
         between: Callable[[], Awaitable[bool]] | None = None,
     ) -> bool:
-        rejected = self.progress.rejected
         while not self._leaving:
             over = inbox.finished(dead)
             try:
@@ -175,10 +174,10 @@ class Indexing:
             for record in records:
                 assembly.take(record)
                 if assembly.ready >= BATCH:
-                    if not await self._bring(assembly):
+                    if not await self._bring(assembly, inbox):
                         return False
                     await self._breathe()
-            if not await self._bring(assembly):
+            if not await self._bring(assembly, inbox):
                 return False
             await self._breathe()
             if between is not None:
@@ -192,8 +191,7 @@ class Indexing:
             pieces = assembly.spill(inbox.number)
             if pieces and not await self._persist(partial(self._store.keep_partial, pieces)):
                 return False
-            inbox.remove(rejected=self.progress.rejected > rejected)
-            rejected = self.progress.rejected
+            inbox.remove(rejected=inbox.spoiled)
         return False
 
     async def _breathe(self) -> None:
@@ -222,8 +220,12 @@ class Indexing:
             return False
         return await self._ingest(left)
 
-    async def _bring(self, assembly: Assembly) -> bool:
-        return await self._ingest(assembly.batch())
+    async def _bring(self, assembly: Assembly, inbox: Inbox | None = None) -> bool:
+        before = self.progress.rejected
+        done = await self._ingest(assembly.batch())
+        if inbox is not None and self.progress.rejected > before:
+            inbox.spoiled = True
+        return done
 
     async def _ingest(self, work: list[Work]) -> bool:
         if not work:

@@ -104,6 +104,26 @@ class IndexingCase(TestCase):
         return {item.exchange.id: item.exchange.outcome for item in page.items}
 
 
+class SpoiledTests(IndexingCase):
+    async def test_a_growing_segment_is_kept_for_what_was_rejected_early(self) -> None:
+        """It is sealed long after the look at which something in it could not be stored."""
+        self.store.poison = "id000001"
+        with captured():
+            path = self.write(1, whole(1))
+            await self.indexing.own()
+            self.write(1, whole(2))
+            await self.indexing.own()
+            self.write(1, SEAL)
+            await self.indexing.own()
+        self.assertFalse(path.exists())
+        self.assertTrue(path.with_suffix(".rejected").exists())
+        self.write(2, whole(3), SEAL)
+        await self.indexing.own()
+        self.assertEqual(await self.outcomes(), {"id000002": "ok", "id000003": "ok"})
+        self.assertEqual(len(list(self.directory.glob("*.rejected"))), 1)
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+
+
 class SlowStore(SQLiteStore):
     """A store that takes a second for a batch, without ever giving the reactor a turn."""
 
