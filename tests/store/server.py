@@ -117,6 +117,7 @@ def remove() -> None:
     """
     if _server is not None and (Path(_server.pgdata) / "postmaster.pid").exists():
         kill()
+        _server.cleanup_mode = None  # it has nothing left to stop
 
 
 def restart() -> None:
