@@ -6,9 +6,9 @@ list appends, per exchange one JSON encoding and one CRC; everything else (parsi
 compression, the database) is the indexer's, in another process, from the segments that
 :mod:`clawproxy.store.writer` writes.
 
-Memory and disk are bounded. Past :data:`MEMORY_LIMIT` waiting for the disk, or ``budget`` bytes of
-segments waiting for the indexer, new exchanges are not recorded and pieces of running ones are left
-out; both are counted and logged once a minute. Nothing here ever raises into a stream.
+Memory and disk are bounded. Past ``budget`` bytes of segments waiting for the indexer, new exchanges
+are not recorded; past :data:`MEMORY_LIMIT` waiting for the disk, pieces of running ones are left out,
+too. Both are counted and logged once a minute. Nothing here ever raises into a stream.
 """
 
 from __future__ import annotations
