@@ -3,7 +3,7 @@
 1. :func:`request_headers` gives what of a caller's head goes upstream, without any credential of
    it; which credential goes with it is :mod:`clawproxy.core.keys`' decision.
 2. :func:`response_headers` gives what of an upstream's head goes to the caller; :func:`stamp` adds
-   what the proxy itself has to say.
+   what the proxy itself has to say, and :func:`disarm` what keeps browsers from running it.
 3. :func:`credentials` reads what a caller presented; :func:`mask_headers`, :func:`mask_query` and
    :func:`mask_text` make a head fit for records and logs.
 
@@ -91,6 +91,12 @@ _NOT_UPSTREAM = (
 _TRANSLATED = frozenset(
     {b"user-agent", b"accept-language", b"traceparent", b"tracestate", REQUEST_ID_HEADER}
 )
+
+# What no browser runs. Of two types, or a list of them, browsers take the last.
+_INERT = re.compile(
+    rb"(?:application/json|text/event-stream)(?:[ ]*;[ ]*charset=[\w-]{1,20})?\Z", re.IGNORECASE
+)
+_DISARMED = ((b"content-security-policy", b"sandbox"), (b"x-content-type-options", b"nosniff"))
 
 # What describes the bytes of a body that the caller does not get as they were.
 _OF_THE_BODY = frozenset(
@@ -209,6 +215,25 @@ def response_headers(
     """
     dropped = _NOT_DOWNSTREAM_CHANGED if changed else _NOT_DOWNSTREAM
     return _without(headers, dropped, b"access-control-" if cors else None)
+
+
+def disarm(
+    headers: list[tuple[bytes, bytes]], raw: Headers, first: Mapping[bytes, bytes]
+) -> list[tuple[bytes, bytes]]:
+    """Add what keeps a browser from running an upstream's answer in our origin, which is the dashboard's.
+
+    A provider's page, opened there, could read every record. A policy of the upstream's own stays: of two
+    a browser obeys both.
+
+    :param headers: what of the answer's head goes to the caller.
+    :param raw: the whole head.
+    :param first: each of its headers' first value by its name in lower case.
+    """
+    if _INERT.match(first.get(b"content-type", b"")) and (
+        len(first) == len(raw) or sum(name.lower() == b"content-type" for name, _ in raw) == 1
+    ):
+        return headers
+    return [*headers, *_DISARMED]
 
 
 def stamp(

@@ -96,6 +96,7 @@ class Passage:
     def _open(self) -> None:
         forward, answer = self._forward, self._answer
         headers = heads.response_headers(answer.raw_headers, cors=bool(forward.wiring.cors))
+        headers = heads.disarm(headers, answer.raw_headers, answer.first)
         forward.send_head(
             answer.code, answer.phrase, headers, stream=self._stream, first=answer.first
         )

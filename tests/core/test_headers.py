@@ -179,6 +179,27 @@ class ResponseHeaders(SynchronousTestCase):
         self.assertIn((b"cache-control", b"no-cache"), stamped)
         self.assertNotIn((b"X-Accel-Buffering", b"yes"), stamped)
 
+    def test_a_browser_runs_nothing_of_an_upstreams(self) -> None:
+        """What is not plainly JSON or a stream is shown in an origin of its own, if at all."""
+        for head in (
+            [(b"Content-Type", b"application/json")],
+            [(b"content-type", b"Application/JSON; charset=utf-8"), (b"A", b"1"), (b"a", b"2")],
+            [(b"Content-Type", b"text/event-stream;charset=utf-8")],
+        ):
+            self.assertEqual(headers.disarm(head, head, headers.firsts(head)), head)
+        for head in (
+            [],
+            [(b"Content-Type", b"text/html")],
+            [(b"Content-Type", b"image/svg+xml"), (b"Content-Security-Policy", b"default-src *")],
+            [(b"Content-Type", b"application/json, text/html")],
+            [(b"Content-Type", b"text/event-stream;x"), (b"A", b"1")],
+            [(b"Content-Type", b"application/json"), (b"content-type", b"text/html")],
+        ):
+            found = headers.disarm(head, head, headers.firsts(head))
+            self.assertEqual(found[: len(head)], head)
+            self.assertIn((b"content-security-policy", b"sandbox"), found)
+            self.assertIn((b"x-content-type-options", b"nosniff"), found)
+
     def test_a_plain_answer_gets_ids_only(self) -> None:
         stamped = headers.stamp(
             [(b"x-request-id", b"other")], own_id="own", request_id="r", stream=False

@@ -52,6 +52,17 @@ class VerbatimTests(SynchronousTestCase):
         self.assertEqual([each.outcome for each in self.proxy.exchanges], ["ok"])
         self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
 
+    def test_an_upstreams_page_is_no_page_of_the_dashboards_origin(self) -> None:
+        self.caller.post("/v1/files", b"x", {"authorization": "Bearer k"})
+        page = b"<script src=/v1/files/g/content></script>"
+        self.proxy.upstream().write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page)
+            + page
+        )
+        head, _, body = self.caller.read().partition(b"\r\n\r\n")
+        self.assertIn(b"\r\ncontent-security-policy: sandbox\r\n", head)
+        self.assertEqual(body, page)
+
     def test_head_and_first_piece_of_one_read_leave_together(self) -> None:
         self.caller.post("/v1/messages", ASK)
         self.proxy.upstream().write(STREAM_HEAD + chunk(b"a") + chunk(b"b") + b"0\r\n\r\n")
