@@ -33,6 +33,8 @@ RATIO = 64
 STEP = 256
 """Bytes that each piece and each member counts as besides its own: there are bombs of empty ones, too."""
 
+_SLICE = 8 * 1024
+
 Reason = Literal["unknown", "undecodable", "too_large"]
 
 
@@ -86,6 +88,11 @@ class _Zlib:
         return zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        # What follows a member is copied with each: the rest of a whole body would be too much.
+        for start in range(0, len(data), _SLICE):
+            yield from self._feed(data[start : start + _SLICE])
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         while data and not self._done:
             if self._inflate is None:
                 data, self._held = self._held + data, b""

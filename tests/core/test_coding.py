@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from collections.abc import Callable
 
@@ -70,6 +71,15 @@ class CodingTests(SynchronousTestCase):
         self.assertEqual(
             decode(frame(b"one ") + skipped + frame(b"two"), "zstd", LIMIT), b"one two"
         )
+
+    def test_many_members(self) -> None:
+        """Twenty bytes are a gzip member and nine a zstd frame: a body full of them costs no minutes."""
+        self.assertEqual(decode(gzip.compress(b"") * 10_000, "gzip", LIMIT), b"")
+        members = gzip.compress(b"") * 1_000_000
+        started = time.monotonic()
+        self.fails("too_large", members, "gzip")
+        self.fails("too_large", zstandard.compress(b"") * 1_000_000, "zstd")
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_unknown(self) -> None:
         """An unknown coding is named; too many are refused."""
