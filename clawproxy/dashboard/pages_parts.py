@@ -113,7 +113,8 @@ def command(x: Exchange, body: bytes, origin: str) -> str:
     if x.method != "POST":
         lines.append(f"-X {quoted(x.method)}")
     if body:
-        lines.append(f"--data-binary {quoted(body.decode('utf-8', 'replace'))}")
+        # Not --data-binary: it would send the file that a text with an @ in front names.
+        lines.append(f"--data-raw {quoted(body.decode('utf-8', 'replace'))}")
     return " \\\n  ".join(lines) + "\n"
 
 

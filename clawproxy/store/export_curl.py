@@ -40,7 +40,8 @@ def command(one: Recorded) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if len(body) <= LONGEST and "\0" not in text:
-        return _lines([*words, "--data-binary", quote(text)]) + "\n"
+        # Not --data-binary: it would send the file that a text with an @ in front names.
+        return _lines([*words, "--data-raw", quote(text)]) + "\n"
     lines = "\n".join(textwrap.wrap(base64.b64encode(body).decode(), 120))
     piped = _lines([*words, "--data-binary", "@-"])
     return f"base64 --decode <<'END' | {piped}\n{lines}\nEND\n"

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from msgspec import structs
 
 from clawproxy.core.record import Exchange, Usage
+from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
 from tests.dashboard import stories
 from tests.dashboard.pagecase import NOW, Document, PagesCase
@@ -271,10 +272,12 @@ class PartCase(PagesCase):
         answer = self.get(f"requests/{x.id}/curl", "origin=http://localhost:9")
         words = shlex.split(answer.body.decode())
         self.assertEqual(words[:3], ["curl", "-N", "http://localhost:9/v1/messages"])
-        body = words[words.index("--data-binary") + 1]
+        body = words[words.index("--data-raw") + 1]
         self.assertEqual(json.loads(body)["messages"][0]["content"], 'It\'s "quoted" $HOME `x` \\n')
         self.assertIn("""-H 'x-api-key: '"$ANTHROPIC_API_KEY\"""", answer.body.decode())
         self.assertEqual(self.get(f"requests/{x.id}/curl", "origin=$(rm)").status, 400)
+        # curl itself takes an @ in front for a file that is to be sent.
+        self.assertIn("--data-raw '@/etc/passwd'", command(x, b"@/etc/passwd", "http://h"))
 
     def test_curl_of_hostile_headers(self) -> None:
         """A header that was made to break out of its quotes does not."""
@@ -283,10 +286,10 @@ class PartCase(PagesCase):
             {"model": "m"}, [], request_headers=[(name, "*** `id` $(id)"), ("y", "'; id '")]
         )
         self.keep(self.teller.told)
-        command = self.get(f"requests/{x.id}/curl").body.decode()
-        self.assertEqual(shlex.split(command)[0], "curl")
-        self.assertIn(f"{name}: $ANTHROPIC_API_KEY", shlex.split(command))
-        self.assertIn("y: '; id '", shlex.split(command))
+        told = self.get(f"requests/{x.id}/curl").body.decode()
+        self.assertEqual(shlex.split(told)[0], "curl")
+        self.assertIn(f"{name}: $ANTHROPIC_API_KEY", shlex.split(told))
+        self.assertIn("y: '; id '", shlex.split(told))
 
     def test_har(self) -> None:
         """A HAR file holds both sides and their times."""

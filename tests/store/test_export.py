@@ -293,7 +293,8 @@ class Commands(ExportCase):
             if id == "empty":
                 self.assertIn("GET", arguments)
                 continue
-            data = arguments[arguments.index("--data-binary") + 1]
+            option = "--data-raw" if "--data-raw" in arguments else "--data-binary"
+            data = arguments[arguments.index(option) + 1]
             self.assertEqual(bytes.fromhex(piped) if data == "@-" else data.encode(), body, id)
             if id == "large":
                 self.assertIn("Cookie: mine", arguments)
@@ -310,9 +311,15 @@ class Commands(ExportCase):
         )
         await self.store.ingest([prepare(Entry(made, "1-a", True, body), body)])
         words = shlex.split((await self.written("curl", "id000001")).decode().replace("\\\n", " "))
-        self.assertEqual(words[words.index("--data-binary") + 1], body.decode())
+        self.assertEqual(words[words.index("--data-raw") + 1], body.decode())
         self.assertIn("x: $(id)'", words)
         self.assertIn("http://a;b/v1/m'x", words)
+        # curl itself takes an @ in front for a file that is to be sent.
+        body = b"@/etc/passwd"
+        made = exchange(2, request_bytes=1, path="/v1/messages")
+        await self.store.ingest([prepare(Entry(made, "1-a", True, body), body)])
+        words = shlex.split((await self.written("curl", "id000002")).decode().replace("\\\n", " "))
+        self.assertEqual(words[words.index("--data-raw") + 1], "@/etc/passwd")
 
     async def test_nothing_there(self) -> None:
         """An unknown exchange is said to be none."""
