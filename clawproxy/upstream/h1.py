@@ -473,7 +473,8 @@ class H1Connection(Protocol):
 
     def on_status(self, phrase: bytes) -> None:
         """Take the reason phrase."""
-        self._phrase += phrase
+        if not self._head_complete:
+            self._phrase += phrase
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header as it stands; trailers of a chunked body are dropped."""
@@ -482,8 +483,9 @@ class H1Connection(Protocol):
 
     def on_headers_complete(self) -> None:
         """Know the status."""
-        self._status = self._parser.get_status_code()  # type: ignore[union-attr]
-        self._head_complete = True
+        if not self._head_complete:
+            self._status = self._parser.get_status_code()  # type: ignore[union-attr]
+            self._head_complete = True
 
     def on_body(self, data: bytes) -> None:
         """Take a run of body bytes."""

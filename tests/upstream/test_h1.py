@@ -386,6 +386,17 @@ class FaultTests(ConnectionCase):
         self.assertEqual((reader.body, reader.failure.phase), (b"abcde", "body"))
         self.assertTrue(self.transport.aborted)
 
+    def test_second_answer_changes_nothing_of_the_first(self) -> None:
+        asking = self.ask()
+        self.connection.dataReceived(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+            b"HTTP/1.1 418 Teapot\r\nX-Two: 2\r\nContent-Length: 3\r\n\r\nbad"
+        )
+        response, reader = self.read(asking)
+        self.assertEqual((response.code, response.phrase, reader.body), (200, b"OK", b"ok"))
+        self.assertEqual([name for name, _ in response.raw_headers], [b"Content-Length"])
+        self.assertEqual(self.idle, [])
+
     def test_unasked_switch_of_protocols(self) -> None:
         asking = self.ask()
         self.connection.dataReceived(
