@@ -11,6 +11,7 @@ Nothing here does I/O; :class:`~clawproxy.dashboard.gate.Gate` puts the rules to
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -20,7 +21,11 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 §9.2.1)."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_FORWARDED_BY = ("forwarded", "x-forwarded-for", "x-real-ip")
+_FORWARDED_BY = (
+    *("forwarded", "x-forwarded-for", "x-real-ip", "x-original-forwarded-for"),
+    *("x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip", "fly-client-ip"),
+)
+_LOCAL_NAME = re.compile(r"(?:[a-z0-9-]+\.)*localhost")
 
 
 @frozen
@@ -138,7 +143,10 @@ def is_loopback_host(authority: str | None) -> bool:
     if split is None:
         return False
     name = split[0]
-    return name == "localhost" or name.endswith(".localhost") or is_loopback_address(name)
+    if _LOCAL_NAME.fullmatch(name):
+        return True
+    # A zone ("%lo") is for addresses; in a name, anything could stand behind the mark.
+    return "%" not in name and is_loopback_address(name)
 
 
 def from_loopback(facts: Facts) -> Refusal | None:
@@ -158,13 +166,14 @@ def from_loopback(facts: Facts) -> Refusal | None:
             f"found a caller at {facts.address}, without a password only one on a loopback address is"
             f" let in; {hint}",
         )
-    for words in facts.forwarded:
-        if not all(is_loopback_address(address) for address in _addresses(words)):
-            return Refusal(
-                403,
-                "found a caller behind another proxy, without a password only one on a loopback"
-                f" address is let in; {hint}",
-            )
+    others = [address for words in facts.forwarded for address in _addresses(words)]
+    for_others = facts.forwarded_host is not None and not is_loopback_host(facts.forwarded_host)
+    if for_others or not all(map(is_loopback_address, others)):
+        return Refusal(
+            403,
+            "found a caller behind another proxy, without a password only one on a loopback"
+            f" address is let in; {hint}",
+        )
     if not is_loopback_host(facts.host):
         found = repr(facts.host[:100]) if facts.host is not None else "none"
         return Refusal(

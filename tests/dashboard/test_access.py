@@ -59,6 +59,11 @@ class Loopback(SynchronousTestCase):
             "[::2]",
             "[::1",
             "localhost:x",
+            "127.0.0.1%.evil.example",
+            "[::1%.evil.example]",
+            ".localhost",
+            "evil.example\\.localhost",
+            "evil.example/.localhost",
             "",
         ):
             self.assertFalse(is_loopback_host(host), host)
@@ -88,6 +93,8 @@ class Loopback(SynchronousTestCase):
             self.assertIsNotNone(from_loopback(facts(forwarded=(words,))), words)
         for words in ("127.0.0.1", "for=127.0.0.1;host=localhost", "::1", 'for="[::1]:80"'):
             self.assertIsNone(from_loopback(facts(forwarded=(words,))), words)
+        self.assertIsNotNone(from_loopback(facts(forwarded_host="proxy.example")))
+        self.assertIsNone(from_loopback(facts(forwarded_host="localhost:3000")))
 
 
 class CrossSite(SynchronousTestCase):
