@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from clawproxy.testing import MemoryCaller, MemoryProxy, MemoryUpstream
 from tests.web.test_site import SiteCase
@@ -101,6 +102,13 @@ class PathTests(V1Case):
         ):
             line = self.upstream_line("POST", target, ASK)
             self.assertEqual(line, f"POST {expected} HTTP/1.1".encode(), target)
+
+    def test_as_many_slashes_as_a_head_has_room_for(self) -> None:
+        started = time.monotonic()
+        self.assertEqual(self.ask("GET", "/" * 120_000).status, 302)
+        line = self.upstream_line("POST", "/" * 100_000 + "v1/messages", ASK)
+        self.assertEqual(line, b"POST /v1/messages HTTP/1.1")
+        self.assertLess(time.monotonic() - started, 0.5)
 
     def test_other_spellings_of_paths_that_are_understood(self) -> None:
         for target in (
