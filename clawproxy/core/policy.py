@@ -152,8 +152,9 @@ def backoff(nth: int, chance: float) -> float:
     return wait * (1.0 - BACKOFF_JITTER * chance)
 
 
+# Nothing is tried twice, since an upstream's header may be long.
 # float() alone would also take "1_0", "nan" and digits of other scripts.
-_NUMBER = re.compile(rb"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)\s*\Z")
+_NUMBER = re.compile(rb"\s*+([+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?)\s*\Z")
 
 
 def _number(text: bytes | None) -> float | None:

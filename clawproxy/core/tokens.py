@@ -35,7 +35,7 @@ TOOLS_ANTHROPIC = 346
 """Tokens of the system prompt that the API adds when there are tools (``tool_choice`` ``auto``)."""
 
 _WARM = "Warm-up: foo_bar(1234)\n\n  Ünï 漢字 x'll 😀\t"
-_DATA_URL = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.ASCII)
+_DATA_URL = re.compile(r"data:([^,]*+),")
 
 # Members that are not shown to the model as text, or are counted in another way.
 _NOT_TEXT = frozenset(
@@ -225,7 +225,11 @@ class _Counter:
 
     def _image_url(self, url: object, detail: object) -> None:
         size = None
-        if isinstance(url, str) and (match := _DATA_URL.match(url)) and match[2]:
+        if (
+            isinstance(url, str)
+            and (match := _DATA_URL.match(url))
+            and match[1].endswith(";base64")
+        ):
             size = image_size_of_base64(url[match.end() : match.end() + 400_000])
         self._image(size, detail)
 

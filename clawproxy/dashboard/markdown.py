@@ -43,7 +43,7 @@ _ATTRIBUTES = {
     "td": {"class"},
 }
 _SCHEMES = {"http", "https", "mailto"}
-_MARKS = re.compile(r"[\\*_`#\[\]<>|~&!-]|^\s*\d+[.)]|^ {4}|^\t|^=|^\+", re.MULTILINE)
+_MARKS = re.compile(r"[\\*_`#\[\]<>|~&!-]|^[ \t]*+\d+[.)]|^ {4}|^\t|^=|^\+", re.MULTILINE)
 """What Markdown is made of; text without any of it is just paragraphs."""
 
 

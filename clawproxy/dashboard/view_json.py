@@ -21,9 +21,9 @@ _ASIDE = re.compile(
     r"<(system-reminder|ide_opened_file|ide_selection|local-command-stdout|local-command-caveat"
     r"|command-name|command-message|command-args|environment_context|user_instructions"
     r"|permissions instructions|bash-input|bash-stdout|bash-stderr|task-notification)"
-    r"[^<>]{0,200}>(.*?)</\1>\s*",
-    re.DOTALL,
+    r"[^<>]{0,200}>"
 )
+_SPACE = re.compile(r"\s*+")
 _THINK = re.compile(r"\s*<think(?:ing)?>(.*?)(?:</think(?:ing)?>\s*|\Z)", re.DOTALL)
 
 
@@ -167,6 +167,26 @@ def image_of(url: object, pointer: str, alt: str = "") -> Image:
     )
 
 
+def _asides(content: str) -> Iterator[tuple[str, int, int, int, int]]:
+    """Find what a client's program put in: its name, its start, its inside's start and end, and its own end.
+
+    A name that is closed nowhere further on is not looked for again: a text full of beginnings would be read
+    to its end for each.
+    """
+    at = 0
+    unclosed: set[str] = set()
+    while match := _ASIDE.search(content, at):
+        name, at = match[1], match.end()
+        closed = -1 if name in unclosed else content.find(f"</{name}>", at)
+        if closed < 0:
+            unclosed.add(name)
+            continue
+        space = _SPACE.match(content, closed + len(name) + 3)
+        end = space.end() if space else len(content)
+        yield name, match.start(), at, closed, end
+        at = end
+
+
 def texts(content: str, pointer: str, breakpoint: str = "") -> Iterator[Part]:
     """Cut a user's text where a client's program put words of its own into it.
 
@@ -175,13 +195,13 @@ def texts(content: str, pointer: str, breakpoint: str = "") -> Iterator[Part]:
     found: list[Part] = []
     at = 0
     if "<" in content:
-        for match in _ASIDE.finditer(content):
-            before = content[at : match.start()]
+        for name, start, inner, inner_end, end in _asides(content):
+            before = content[at:start]
             if before.strip():
                 found.append(Text(text=before, pointer=pointer, weight=len(before)))
-            body = match[2].strip("\n")
-            found.append(Aside(name=match[1], text=body, pointer=pointer, weight=len(match[0])))
-            at = match.end()
+            body = content[inner:inner_end].strip("\n")
+            found.append(Aside(name=name, text=body, pointer=pointer, weight=end - start))
+            at = end
     rest = content[at:]
     if rest.strip() or not found:
         found.append(Text(text=rest, pointer=pointer, weight=len(rest)))

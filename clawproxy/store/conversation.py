@@ -42,7 +42,8 @@ _CALLS = frozenset(
 _ROLES = {"user": "user", "assistant": "assistant", "model": "assistant", "tool": "tool"}
 _ROLES |= {"function": "tool", "system": "system", "developer": "system"}
 # What clients put in and take out again between turns.
-_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+_REMINDER_END = "</system-reminder>"
+_REMINDER = re.compile(f"<system-reminder>.*?{_REMINDER_END}", re.DOTALL)
 _VOLATILE = frozenset({"cache_control", "id", "status", "citations", "annotations", "logprobs"})
 
 
@@ -206,6 +207,15 @@ def _bare(value: object) -> object:
     return value
 
 
+def _without_reminders(text: str) -> str:
+    """Leave reminders out. Behind the last end of one no beginning is looked for: each would be read on to the
+    text's end, in vain."""
+    closed = text.rfind(_REMINDER_END) + len(_REMINDER_END)
+    if closed < len(_REMINDER_END):
+        return text
+    return _REMINDER.sub(" ", text[:closed]) + text[closed:]
+
+
 def _merged(parts: Iterable[object]) -> list[object]:
     """Join texts that stand side by side, without reminders and with single spaces."""
     found: list[object] = []
@@ -213,7 +223,7 @@ def _merged(parts: Iterable[object]) -> list[object]:
         if not isinstance(part, str):
             found.append(part)
             continue
-        text = " ".join(_REMINDER.sub(" ", part).split())
+        text = " ".join(_without_reminders(part).split())
         if not text:
             continue
         if found and isinstance(found[-1], str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from email.utils import formatdate
 
 from hypothesis import example, given, settings
@@ -126,6 +127,12 @@ class RetryAfter(SynchronousTestCase):
     def test_what_is_no_number_counts_as_absent(self) -> None:
         for text in ("", "-1", "nan", "inf", "1_0", "0x10", "7s", "1,5", "\xb2", "--1"):
             self.assertIsNone(self.read(retry_after=text), text)
+
+    def test_many_digits(self) -> None:
+        started = time.monotonic()
+        self.assertIsNone(self.read(retry_after="1" * 100_000 + "x"))
+        self.assertEqual(self.read(retry_after="1" * 100_000), math.inf)
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_milliseconds_come_first(self) -> None:
         self.assertEqual(self.read(retry_after="7", Retry_After_Ms="350"), 0.35)

@@ -205,6 +205,16 @@ class EstimateTests(SynchronousTestCase):
         deep = b'{"messages":[' + b'{"content":[' * 400 + b"]}" * 400 + b"]}"
         self.assertRaises(JSONError, estimate, "anthropic", deep)
 
+    def test_data_url_without_end(self) -> None:
+        """One that never gets to its data is read once, and not once for each of its characters."""
+        url = "data:" + "a" * 100_000
+        part = {"type": "image_url", "image_url": {"url": url}}
+        file = {"type": "file", "file": {"file_data": url}}
+        body = json.dumps({"messages": [{"role": "user", "content": [part, file]}]}).encode()
+        started = time.monotonic()
+        estimate("openai_chat", body)
+        self.assertLess(time.monotonic() - started, 5)
+
     JUNK = st.recursive(
         st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=4)),
         lambda inner: st.one_of(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -113,6 +114,20 @@ class AnthropicCase(SynchronousTestCase):
         self.assertEqual(
             (aside.name, aside.text, words.text), ("system-reminder", "be brief", "What now?")
         )
+
+    def test_reminders_without_end(self) -> None:
+        """Beginnings that are never ended are text, and cost no minutes; one that is ended is found among them."""
+        said = (
+            "<bash-input>" * 20_000
+            + "<bash-stdout>\nout</bash-stdout> \n"
+            + "<bash-input>" * 20_000
+        )
+        started = time.monotonic()
+        before, aside, after = anthropic({"role": "user", "content": said}).messages[0].parts
+        self.assertLess(time.monotonic() - started, 5)
+        assert isinstance(aside, Aside)
+        self.assertEqual((aside.name, aside.text), ("bash-stdout", "out"))
+        self.assertEqual(before.weight + aside.weight + after.weight, len(said))
 
     def test_blocks(self) -> None:
         """Each kind of block is what it is; an unknown one is shown as it is."""

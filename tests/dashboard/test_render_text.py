@@ -100,6 +100,12 @@ class MarkdownCase(SynchronousTestCase):
         """HTML is shown and not passed on."""
         self.assertIn("&lt;script&gt;", markdown("<script>x</script>"))
 
+    def test_many_empty_lines(self) -> None:
+        """They are looked at once each."""
+        started = time.monotonic()
+        markdown("\n" * 39_000)
+        self.assertLess(time.monotonic() - started, 3)
+
     def test_code(self) -> None:
         """Code has its language's colours."""
         found = markdown("```python\ndef f(): pass\n```")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -63,6 +64,16 @@ class SameMessage(SynchronousTestCase):
                 ],
             },
         )
+
+    def test_reminders_without_end(self) -> None:
+        """Beginnings that are never ended are text, and cost no minutes."""
+        many = "<system-reminder>" * 20_000
+        started = time.monotonic()
+        self.same(
+            {"role": "user", "content": f"a<system-reminder>x</system-reminder>{many}"},
+            {"role": "user", "content": f"a {many}"},
+        )
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_thinking_does_not_count(self) -> None:
         """It may be dropped from a history."""
