@@ -9,6 +9,7 @@ would be a fault, strictness never is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -22,6 +23,9 @@ _LINES = re.compile(rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n", r
 
 # Framing, and what changes how the connection goes on, is not for here.
 _NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(rb"/[!-~]*+|\*")
 
 _LOWER: dict[bytes, bytes] = {}
 _MOST_NAMES = 4096
@@ -84,6 +88,24 @@ def parse(data: bytes, most_bytes: int, most_headers: int) -> Head | None:
     if not length.isdigit() or len(length) > 18:
         return None
     return Head(request[1], request[2], request[3], lines, first, int(length), end + 4)
+
+
+def forwardable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether an HTTP/2 head can be written as an HTTP/1 one that everybody reads alike.
+
+    HTTP/2 itself lets a method or path hold spaces, with which a request line would name another path than
+    the one that was looked at.
+
+    :param headers: names and values, those of the pseudo-headers among them.
+    """
+    pseudo: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name.startswith(b":"):
+            pseudo[name] = value
+        elif len(name) > MAX_NAME or not _TOKEN.fullmatch(name):
+            return False
+    method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    return _TOKEN.fullmatch(method) is not None and _TARGET.fullmatch(target) is not None
 
 
 def _lower(name: bytes) -> bytes | None:

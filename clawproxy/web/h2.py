@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from h2.errors import ErrorCodes
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
+from clawproxy.core.requesthead import forwardable
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
@@ -126,6 +128,14 @@ class ProxyH2Connection(H2Connection):
         super()._requestDone(streamID)
         if self.site.drain.draining and self.idle and self._stillProducing:
             self.loseConnection()
+
+    def _requestReceived(self, event: Any) -> None:
+        if forwardable(event.headers):
+            super()._requestReceived(event)
+        else:
+            # A malformed request is a stream's error and no connection's (RFC 9113 §8.1.1).
+            self.conn.reset_stream(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+            self._tryToWriteControlData()
 
     # An answer may be complete before its request is: what still comes of that one is not wanted.
 

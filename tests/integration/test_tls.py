@@ -222,6 +222,25 @@ class CallerTests(TLSCase):
         )
         self.assertEqual({each.body for each in self.upstream.requests}, {ASK})
 
+    async def test_request_that_http_1_could_not_say(self) -> None:
+        """It ends its own stream, reaches nobody, and leaves the connection to the others."""
+        await self.start()
+        self.upstream.script(event_stream(b"data: 1\n\n"))
+        caller = await self.h2()
+        caller.connection.config.validate_outbound_headers = False
+        wrong = [
+            caller.ask("GET /admin?", "/v1/files"),
+            caller.ask("POST", "/v1/messages HTTP/1.0 x", ASK),
+            caller.ask("GET", "/v1/files\tx"),
+            caller.ask("GET", "v1/files"),
+            caller.ask("GET", "/v1/files", b"", ("x(y)", "1")),
+            caller.ask("GET", "/v1/files", b"", ("x" * 300, "1")),
+        ]
+        right = caller.ask("POST", "/v1/messages", ASK)
+        await caller.until(lambda: right.ended and all(stream.reset for stream in wrong))
+        self.assertEqual(right.headers[":status"], "200")
+        self.assertEqual([each.target for each in self.upstream.requests], ["/v1/messages"])
+
     async def test_cancelled_stream(self) -> None:
         await self.start()
         self.upstream.script([Send(STREAM_HEAD + chunk(b"data: 1\n\n")), Hang()])
