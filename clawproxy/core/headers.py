@@ -329,10 +329,16 @@ def credentials(headers: Headers) -> tuple[Credential, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=2048)
-def _shown(name: bytes) -> tuple[str, bool]:
+_MOST_REMEMBERED = 256
+"""Bytes of a name whose treatment is remembered: an upstream may send thousands of long ones."""
+
+
+def _treated(name: bytes) -> tuple[str, bool]:
     text = name.decode("latin-1")
     return text, _SECRET_NAME.search(text) is not None
+
+
+_shown = lru_cache(maxsize=2048)(_treated)
 
 
 def mask_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
@@ -344,7 +350,8 @@ def mask_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]
     """
     shown = []
     for line in headers:
-        name, secret = _shown(line[0])
+        known = len(line[0]) <= _MOST_REMEMBERED
+        name, secret = _shown(line[0]) if known else _treated(line[0])
         shown.append((name, MASK if secret else line[1].decode("latin-1")))
     # Heads are long and nearly always harmless: all values are looked through at once.
     together = "\n".join([text for _, text in shown])

@@ -302,6 +302,13 @@ class Masking(SynchronousTestCase):
             [(name.decode(), content.decode("latin-1")) for name, content in head],
         )
 
+    def test_long_names_are_not_remembered(self) -> None:
+        """An upstream could fill the memory with them."""
+        before = headers._shown.cache_info().currsize
+        name = b"x-" + b"n" * 100_000 + b"-token"
+        self.assertEqual(headers.mask_headers([(name, b"hush")]), [(name.decode(), "***")])
+        self.assertEqual(headers._shown.cache_info().currsize, before)
+
     def test_a_key_in_a_location(self) -> None:
         self.assertEqual(
             headers.mask_headers([(b"Location", b"https://h/p?api_key=hush&a=b")]),
