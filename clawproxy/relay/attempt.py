@@ -196,8 +196,14 @@ class Attempt:
             marks = provider.config.cache_prompts
             if marks or (marks is None and provider.is_vendor):
                 turn = with_cache(turn)
-        body = dialect.build_request(
-            turn, model=target.model, stream=turn.stream or demoted, api_version=version
+        body = await offload(
+            self.forward.board.reactor,
+            len(self.inbound.decoded),
+            dialect.build_request,
+            turn,
+            model=target.model,
+            stream=turn.stream or demoted,
+            api_version=version,
         )
         ask = Ask("POST", dialect.path.encode(), self.headers(provider, translated=True), body)
         self._record(provider, ask.headers, body)

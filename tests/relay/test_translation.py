@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.relay import translation
+from clawproxy.relay import attempt, translation
 from clawproxy.relay.translation import is_stream
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from tests.relay.test_ways import STREAM_HEAD, ask, chunk
@@ -29,6 +31,24 @@ def head(kind: bytes, length: int) -> bytes:
     """The head of an answer of that content type."""
     named = b"Content-Type: %s\r\n" % kind if kind else b""
     return b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (named, length)
+
+
+class LargeTests(SynchronousTestCase):
+    """The reactor does not stand still for one caller's prompt."""
+
+    def test_reading_and_writing_of_a_prompt_are_offered_to_a_thread(self) -> None:
+        offered = []
+
+        async def offload(
+            reactor: Any, size: int, work: Callable[..., Any], *a: Any, **k: Any
+        ) -> Any:
+            offered.append((work.__name__, size))
+            return work(*a, **k)
+
+        self.patch(attempt, "offload", offload)
+        ask(MemoryProxy(*KEYS).caller(), "gpt-x", stream=True)
+        self.assertEqual([name for name, _ in offered], ["turn_of", "build_request"])
+        self.assertEqual(len({size for _, size in offered}), 1)
 
 
 class FormTests(SynchronousTestCase):

@@ -113,11 +113,23 @@ def _holds_itself(schema: Any) -> bool:
         if isinstance(schema, dict) and isinstance(schema.get(place), dict)
         for name, inner in schema[place].items()
     }
-    leads = {name: set(_references(inner, top=name == "#")) for name, inner in named.items()}
-    while leaves := [name for name, others in leads.items() if not others & leads.keys()]:
-        for name in leaves:
-            del leads[name]
-    return bool(leads)
+    leads: dict[str, int] = {}
+    led_to: dict[str, list[str]] = {}
+    for name, inner in named.items():
+        others = set(_references(inner, top=name == "#")) & named.keys()
+        leads[name] = len(others)
+        for other in others:
+            led_to.setdefault(other, []).append(name)
+    # Each is taken away once it leads nowhere any more; what is left then leads in a circle, or to one.
+    leaves = [name for name, count in leads.items() if not count]
+    taken = 0
+    while leaves:
+        taken += 1
+        for name in led_to.get(leaves.pop(), ()):
+            leads[name] -= 1
+            if not leads[name]:
+                leaves.append(name)
+    return taken < len(named)
 
 
 def _references(node: Any, *, top: bool = False) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from unittest import TestCase
 
@@ -117,6 +118,17 @@ class ClosedTests(TestCase):
                 rewritten(schema)
         nothing: dict[str, Any] = {"type": "object", "properties": {}}
         self.assertEqual(rewritten(nothing), nothing | {"additionalProperties": False})
+
+    def test_long_chain_of_definitions(self) -> None:
+        """It is gone through once, and not once for each of its links."""
+        links = {f"{n}": {"$ref": f"#/$defs/{n + 1}"} for n in range(20_000)}
+        chain: dict[str, Any] = {"$ref": "#/$defs/0", "$defs": links | {"20000": {"type": "null"}}}
+        started = time.monotonic()
+        rewritten(chain)
+        links["20000"] = {"$ref": "#/$defs/19999"}
+        with self.assertRaises(Unfit):
+            rewritten({"$ref": "#/$defs/0", "$defs": links})
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_schemas_that_hold_themselves(self) -> None:
         """By themselves, by each other, from the top; a definition that is used twice is none."""
