@@ -64,6 +64,9 @@ class V1Resource(Resource):
         if _wants_websocket(request):
             words = "WebSockets are not spoken here; use HTTP with stream: true"
             self.refuse(request, path, ProxyError(Kind.UPGRADE_REQUIRED, words))
+        elif not known and climbs(path):
+            words = "the path's .. lead out of the API"
+            self.refuse(request, path, ProxyError(Kind.INVALID_REQUEST, words))
         elif endpoint is not None and request.method != b"POST":
             words = f"{path} takes POST, not {request.method.decode('latin-1')[:40]}"
             allow = (("Allow", "POST, OPTIONS"),)
@@ -120,6 +123,27 @@ def plain_path(path: str) -> str:
     if "//" not in path and "%" not in path and not path.endswith("/"):
         return path
     return "/" + "/".join(filter(None, unquote(path, "latin-1").split("/")))
+
+
+def climbs(path: str) -> bool:
+    """Tell whether a path's ``..`` lead out of ``/v1``, in the reading that leads furthest.
+
+    Many a server follows them, and the operator's key would go where no caller was meant to get with it.
+
+    :param path: from ``/v1`` on.
+    """
+    if ".." not in path and "%" not in path:
+        return False
+    depth = 0
+    for part in path.split("/")[2:]:
+        # Some read an escaped slash or a backslash as a slash, and nothing behind a semicolon.
+        pieces = unquote(part, "latin-1").replace("\\", "/").split("/")
+        names = [piece.partition(";")[0] for piece in pieces]
+        ups = names.count("..")
+        depth += -ups if ups else not {"", "."}.issuperset(names)
+        if depth < 0:
+            return True
+    return False
 
 
 def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyError) -> None:

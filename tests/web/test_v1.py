@@ -103,6 +103,31 @@ class PathTests(V1Case):
             line = self.upstream_line("POST", target, ASK)
             self.assertEqual(line, f"POST {expected} HTTP/1.1".encode(), target)
 
+    def test_paths_that_lead_upwards(self) -> None:
+        for target in (
+            "/v1/../admin",
+            "/v1/files/../../admin?x",
+            "/v1/%2e%2E/admin",
+            "/v1/..%2fadmin",
+            "/v1/..\\admin",
+            "/v1/..;/admin",
+            "/openai/v1/../admin",
+            "/v1/files//../../admin",
+            "/v1/a%2Fb/../../admin",
+            "/v1/a/%2e/..%2f../admin",
+        ):
+            reply = self.ask("GET", target)
+            self.assertEqual(reply.status, 400, target)
+            self.assertIn("..", json.loads(reply.body)["error"]["message"])
+        for target in (
+            "/v1/files/a..b",
+            "/v1/files/...",
+            "/v1/files/x?a=../b",
+            "/v1/files/../x/y/../..",
+        ):
+            line = self.upstream_line("GET", target, b"")
+            self.assertEqual(line, f"GET {target} HTTP/1.1".encode(), target)
+
     def test_as_many_slashes_as_a_head_has_room_for(self) -> None:
         started = time.monotonic()
         self.assertEqual(self.ask("GET", "/" * 120_000).status, 302)
