@@ -38,6 +38,7 @@ from clawproxy.core.pricing import PriceTable
 from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.indexing import Indexing
 from clawproxy.store.opening import URL_VARIABLE, open_store
+from clawproxy.store.priority import make_way
 from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
 from clawproxy.store.retention import Retention
 from clawproxy.store.supervisor import detach
@@ -224,11 +225,6 @@ class LineObserver:
         self._line.say(log=level.name, text=text)
 
 
-def lower_priority() -> None:
-    """Make way for every process that has anything to do; some of the processor is left to it all the same."""
-    os.nice(19)
-
-
 def arguments(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m clawproxy.store.indexer", description=__doc__)
@@ -257,7 +253,7 @@ def main(reactor: Any, argv: list[str]) -> None:
     """Run the process until it is no longer needed."""
     detach()
     options = arguments(argv)
-    lower_priority()
+    make_way()
     store = open_store(options.store, reactor)
     enrichment = Enrichment(prices_of(options.prices))
     indexing = Indexing(

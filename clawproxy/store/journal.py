@@ -37,6 +37,8 @@ CYCLE = 0.25
 """Seconds in which every running exchange has its turn once there are more than one slice of them."""
 MIN_TICK = 0.005
 """Seconds between two slices at the least."""
+HAND_OVER = 32 << 10
+"""Bytes for which the thread is woken before :data:`FLUSH_INTERVAL` is over."""
 BUFFER_LIMIT = 256 << 10
 """Bytes of one stream's pieces kept until the next flush; more are framed at once."""
 ANSWER_LIMIT = 64 << 20
@@ -259,7 +261,8 @@ class Journal:
             turns = min(-(-running // SLICE), round(CYCLE / MIN_TICK))
         self._frame(-(-running // turns))
         now = self._reactor.seconds()
-        if turns == 1 or now - self._handed_at >= FLUSH_INTERVAL:
+        # Little at a time: the thread that writes it may have to share the reactor's processor.
+        if turns == 1 or self._size >= HAND_OVER or now - self._handed_at >= FLUSH_INTERVAL:
             self._handed_at = now
             self._hand_over()
         if self._open or self._refusing:

@@ -112,7 +112,7 @@ class JournalTests(TestCase):
 
     async def test_a_thousand_streams_have_their_turns_and_never_all_at_once(self) -> None:
         clock = Clock()
-        clock.callFromThread = lambda call: call()  # type: ignore[attr-defined]
+        clock.callFromThread = reactor.callFromThread  # type: ignore[attr-defined]
         journal = self.journal(reactor=clock)
         running = [journal.begin(Exchange(f"x{n}"), b"") for n in range(1000)]
         framed: list[int] = []
