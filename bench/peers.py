@@ -86,6 +86,18 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def busy(pid: int) -> float:
+    """Seconds of processor time that process *pid* and all below it have taken."""
+    total = 0
+    for process in tree(pid):
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:  # it ended meanwhile
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class Peer:
     """A running proxy; ``port`` is the upstream's own where there is none."""
@@ -136,6 +148,15 @@ class Peer:
             return connection.getresponse().status == 200
         finally:
             connection.close()
+
+    def settle(self, most: float = 120.0) -> None:
+        """Wait until it has nothing left to do: what is recorded is indexed afterwards, on the others' core."""
+        deadline = time.monotonic() + most
+        while self.process is not None and time.monotonic() < deadline:
+            before = busy(self.process.pid)
+            time.sleep(0.5)
+            if busy(self.process.pid) - before < 0.02:
+                return
 
     def memory(self) -> int:
         """KiB resident, 0 where there is no proxy."""

@@ -190,6 +190,7 @@ def main(arguments: list[str]) -> int:
                         print(f"round {turn + 1}: {measure.__name__}, {peer.name}", file=sys.stderr)
                         for name, value in measure(load, peer).items():
                             results[peer.name][name].append(value)
+                        peer.settle()
         finally:
             for peer in started:
                 peer.stop()

@@ -52,6 +52,24 @@ class ProxyChannel(http.HTTPChannel):
     :ivar refused: what still comes is dropped.
     """
 
+    # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
+    __slots__ = (
+        "_closing",
+        "_host",
+        "_idle_clock",
+        "_idle_until",
+        "_lingering",
+        "_out",
+        "_peer",
+        "_stall",
+        "_stalled",
+        "_watch",
+        "corked",
+        "opened",
+        "refused",
+        "used",
+    )
+
     totalHeadersSize = MAX_HEAD
     MAX_LENGTH = MAX_HEAD
     _log = Logger()
