@@ -27,7 +27,7 @@ from clawproxy.dashboard.gate import Gate
 from clawproxy.dashboard.login import LOGIN, Login, login_target, refused_page, send_page
 from clawproxy.dashboard.process import ReaderAway, ReaderProcess
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.response import H1Response
 
 Local = Callable[[Any, str], Awaitable[None]]
 """Answers a request in this process. It is given the request and what stands behind the path it is known by; it raises

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from clawproxy.store.opening import URL_VARIABLE
 from clawproxy.store.supervisor import Supervisor
 from clawproxy.upstream.agent import OutgoingRequest, StreamClient, UpstreamAgent
-from clawproxy.upstream.h1 import H1Response, RawHeaders
 from clawproxy.upstream.pool import Origin
+from clawproxy.upstream.response import H1Response, RawHeaders
 
 READY_WITHIN = 10.0
 """Seconds that a request waits for a reader that is being started."""

@@ -28,7 +28,7 @@ from clawproxy.dashboard.status import expect
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.response import H1Response
 
 # RFC 9110 §5.1 and §5.5.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

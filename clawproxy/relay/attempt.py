@@ -34,9 +34,9 @@ from clawproxy.relay.tokens import count_tokens
 from clawproxy.relay.translation import Translation, turn_of
 from clawproxy.relay.turns import TurnAnswer
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import H1Response
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.provider import Ask, RawHeaders
+from clawproxy.upstream.response import H1Response
 
 if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward

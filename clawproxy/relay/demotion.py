@@ -16,7 +16,7 @@ from clawproxy.core.errors import ProxyError
 from clawproxy.core.jsonedit import edit, peek
 from clawproxy.core.policy import transient
 from clawproxy.relay.pump import Decoded, Pump
-from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.response import H1Response
 
 if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward

@@ -33,7 +33,7 @@ from clawproxy.relay.offload import offload
 from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import Phase, UpstreamFailure
-from clawproxy.web.site import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest, RawHeaders
 from clawproxy.web.stall import CallerStalled
 
 CLIENT_GONE = 499

@@ -15,7 +15,7 @@ from clawproxy.core.tap import BodyTap, StreamTap
 from clawproxy.relay import accesslog
 from clawproxy.relay.pump import Decoded, Pump
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.response import H1Response
 
 if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward

@@ -18,7 +18,7 @@ from clawproxy.core.policy import FirstEvent, Held, transient
 from clawproxy.relay import accesslog
 from clawproxy.relay.pump import MOST_KEPT, Decoded, Pump, Whole
 from clawproxy.relay.speaker import Speaker, unusable
-from clawproxy.upstream.h1 import H1Response
+from clawproxy.upstream.response import H1Response
 
 if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward

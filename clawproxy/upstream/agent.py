@@ -35,8 +35,9 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import H1Connection, H1Response, RawHeaders
+from clawproxy.upstream.h1 import H1Connection
 from clawproxy.upstream.pool import Origin, Pool
+from clawproxy.upstream.response import H1Response, RawHeaders
 from clawproxy.upstream.tls import NameChecking
 
 ATTEMPT_DELAY = 0.1
@@ -179,7 +180,7 @@ class UpstreamAgent:
         """Send a request as :class:`~twisted.web.iweb.IAgent` says.
 
         :param headers: used only where the body producer is not an :class:`OutgoingRequest`.
-        :return: fires with an :class:`~clawproxy.upstream.h1.H1Response`.
+        :return: fires with an :class:`~clawproxy.upstream.response.H1Response`.
         """
         if not isinstance(bodyProducer, OutgoingRequest):
             raise TypeError(f"expected an OutgoingRequest as body producer, found {bodyProducer!r}")

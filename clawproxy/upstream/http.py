@@ -11,8 +11,8 @@ from clawproxy.config.model import HTTPProviderConfig
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.traits import reasons
 from clawproxy.upstream.agent import OutgoingRequest, StreamClient, UpstreamAgent
-from clawproxy.upstream.h1 import H1Response
 from clawproxy.upstream.provider import Ask
+from clawproxy.upstream.response import H1Response
 
 VENDORS = frozenset({"api.anthropic.com", "api.openai.com"})
 """The hosts of the dialects' own vendors."""

@@ -28,7 +28,8 @@ from clawproxy.sending import send
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
-    from clawproxy.web.site import ProxyRequest, ProxySite
+    from clawproxy.web.request import ProxyRequest
+    from clawproxy.web.site import ProxySite
 
 MAX_HEAD = 131_072
 """Bytes of a caller's request line and headers; OpenAI's header budget is 64 KiB."""

@@ -12,7 +12,7 @@ from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.openclaw.provider import OpenClawProvider
 from clawproxy.upstream.providers import Providers
 from clawproxy.web.local import answer_with
-from clawproxy.web.site import ProxyRequest
+from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import refuse_method
 
 PATH = "/v1/tools"

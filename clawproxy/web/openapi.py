@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.web.cors import Cors
 from clawproxy.web.operations import refuse_method
-from clawproxy.web.site import ProxyRequest
+from clawproxy.web.request import ProxyRequest
 
 _TYPES = {"json": b"application/json", "yaml": b"application/yaml"}  # RFC 9512
 

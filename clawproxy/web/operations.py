@@ -13,7 +13,7 @@ from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.drain import Drain
 from clawproxy.metrics.collector import CONTENT_TYPE, Collector
-from clawproxy.web.site import ProxyRequest
+from clawproxy.web.request import ProxyRequest
 
 Report = Callable[[], Mapping[str, object]]
 """Gives what a part of the program has to say of its health, under names of its own."""

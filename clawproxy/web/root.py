@@ -11,7 +11,7 @@ from twisted.web.resource import IResource, Resource
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.web.operations import refuse_method
-from clawproxy.web.site import ProxyRequest
+from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import Local, V1Resource, refuse
 
 

@@ -18,7 +18,7 @@ from clawproxy.core.errors import Kind, ProxyError, render
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.inbound import ENDPOINTS, dialect_of
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.web.site import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest, RawHeaders
 
 _PHRASES = {431: b"Request Header Fields Too Large", 426: b"Upgrade Required"}
 """Those of our own statuses that Twisted has no words for."""

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from clawproxy.core.record import Exchange
 from clawproxy.store import instance as instances
 from clawproxy.store import journal as journals
-from clawproxy.store import segment, writer
+from clawproxy.store import journal_recording, segment, writer
 from clawproxy.store.journal import Journal
 from tests.store.logs import captured
 
@@ -160,7 +160,7 @@ class JournalTests(TestCase):
     async def test_large_pieces_are_framed_at_once(self) -> None:
         journal = self.journal()
         recording = journal.begin(Exchange("x"), b"")
-        big = os.urandom(journals.BUFFER_LIMIT + 1)
+        big = os.urandom(journal_recording.BUFFER_LIMIT + 1)
         recording.sent(big, 1)
         self.assertGreater(journal.state.queued_bytes, len(big))
         recording.end()
@@ -171,8 +171,8 @@ class JournalTests(TestCase):
         self.assertEqual(journal.state.queued_bytes, 0)
 
     async def test_an_answer_past_the_limit_is_cut_and_flagged(self) -> None:
-        self.patch(journals, "ANSWER_LIMIT", 1000)
-        self.patch(journals, "BUFFER_LIMIT", 100)
+        self.patch(journal_recording, "ANSWER_LIMIT", 1000)
+        self.patch(journal_recording, "BUFFER_LIMIT", 100)
         journal = self.journal()
         recording = journal.begin(Exchange("x"), b"")
         for at in range(20):

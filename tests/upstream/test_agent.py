@@ -23,8 +23,8 @@ from clawproxy.upstream.agent import (
     UpstreamAgent,
 )
 from clawproxy.upstream.failure import UpstreamFailure, connect_failure
-from clawproxy.upstream.h1 import H1Response
 from clawproxy.upstream.pool import IDLE_KEPT, Origin
+from clawproxy.upstream.response import H1Response
 
 URL = b"http://127.0.0.1:1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
 
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import MAX_HEAD, SMALL, H1Connection, H1Response
+from clawproxy.upstream.h1 import MAX_HEAD, SMALL, H1Connection
+from clawproxy.upstream.response import H1Response
 
 
 class Transport(StringTransport):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from clawproxy.web.local import answer_with
-from clawproxy.web.site import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest, RawHeaders
 from tests.wire import replies
 
 

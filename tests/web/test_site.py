@@ -13,7 +13,7 @@ from twisted.web.http_headers import _nameEncoder
 from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from clawproxy.web.channel import LINGER, LINGER_MOST, MAX_HEAD
-from clawproxy.web.site import ProxyRequest
+from clawproxy.web.request import ProxyRequest
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
 

@@ -1,0 +1,330 @@
+"""A caller's request: :class:`ProxyRequest` is Twisted's, with this program's limits and counting.
+
+It keeps the body in memory up to ``max_body`` and answers 413 beyond, counts as in flight from its complete head
+to its end, and writes heads as the upstream spelled them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.http import NO_BODY_CODES, RESPONSES
+from twisted.web.http_headers import Headers
+
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.headers import ID_HEADER, firsts
+from clawproxy.web.channel import ProxyChannel
+
+if TYPE_CHECKING:
+    from clawproxy.web.site import ProxySite
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class ProxyRequest(server.Request):
+    """A caller's request.
+
+    :ivar started: when its head was complete, seconds on the reactor's clock.
+    :ivar counted: whether it counts as in flight.
+    :ivar caller_gone: is called when the caller's connection is lost before the answer's end; as
+        :meth:`notifyFinish` does, without a Deferred for each request.
+    """
+
+    # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
+    __slots__ = (
+        "_bodyless",
+        "_first",
+        "_headers",
+        "_lines",
+        "_received",
+        "caller_gone",
+        "counted",
+        "refused",
+        "started",
+    )
+
+    defaultContentType = None
+    _log = Logger()
+    channel: Any
+    site: ProxySite
+    content: Any
+
+    def __init__(self, channel: Any, queued: Any = False, *_: Any, **__: Any) -> None:
+        # All that Twisted's own three constructors set (a test compares), at a third of what they cost.
+        self.notifications = []
+        self.channel = channel
+        self.client, self.host = channel.getPeer(), channel.getHost()
+        self._headers: Headers | None = None
+        self._lines: RawHeaders | None = None
+        self._first: dict[bytes, bytes] | None = None
+        self.responseHeaders = Headers()
+        self.received_cookies = {}
+        self.cookies = []
+        self.transport = channel.transport
+        self.queued = queued
+        self._parsePOSTFormSubmission = False
+        self._adapterCache: dict[object, object] = {}
+        self.site = channel.site
+        self.started = 0.0
+        self.counted = False
+        self.refused = False
+        self.caller_gone: Callable[[Failure], object] | None = None
+        self._received = 0
+        self._bodyless = False
+
+    # Reading.
+
+    @property
+    def lines(self) -> RawHeaders:
+        """The head's lines in their order; where Twisted read the head, those of one name together."""
+        if self._lines is None:
+            self._lines = [
+                (name, value)
+                for name, values in self.requestHeaders.getAllRawHeaders()
+                for value in values
+            ]
+        return self._lines
+
+    @lines.setter
+    def lines(self, lines: RawHeaders) -> None:
+        self._lines, self._headers = lines, None
+
+    @property
+    def first(self) -> dict[bytes, bytes]:
+        """Each header's first value by its name in lower case."""
+        if self._first is None:
+            self._first = firsts(self.lines)
+        return self._first
+
+    @first.setter
+    def first(self, first: dict[bytes, bytes]) -> None:
+        self._first = first
+
+    @property
+    def requestHeaders(self) -> Headers:
+        """The head as Twisted knows it, made of :attr:`lines` when somebody asks."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers()
+            for name, value in self._lines or ():
+                headers.addRawHeader(name, value)
+        return headers
+
+    @requestHeaders.setter
+    def requestHeaders(self, headers: Headers) -> None:
+        self._headers, self._lines, self._first = headers, None, None
+
+    def gotLength(self, length: int | None) -> None:
+        """The head is complete: count it, and refuse a body that announces itself too large."""
+        self.started = self.site.reactor.seconds()
+        self.content = BytesIO()
+        if not self.counted and self.site.counts(getattr(self.channel, "path", None) or self.uri):
+            self.counted = True
+            self.site.drain.enter()
+        if length is not None and length > self.site.max_body:
+            if isinstance(self.channel, ProxyChannel):
+                self._too_large()
+            else:
+                # An HTTP/2 stream can be answered only after its head has been dealt with.
+                self._received = length
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a run of body bytes, and refuse the body once it is too large."""
+        if self.refused:
+            return
+        self._received += len(data)
+        if self._received > self.site.max_body:
+            self._too_large()
+        else:
+            self.content.write(data)
+
+    def _too_large(self) -> None:
+        limit = self.site.max_body
+        words = f"the request body exceeds the limit of {limit} bytes (server.max_body)"
+        self.refuse(ProxyError(Kind.TOO_LARGE, words))
+
+    def refuse(self, error: ProxyError) -> None:
+        """Answer a request that was not read to its end, and read no more of it than has to be."""
+        channel = self.channel
+        self.refused = True
+        self.content = BytesIO()
+        if isinstance(channel, ProxyChannel):
+            self.uri = getattr(channel, "_path", b"/")
+            self.method = getattr(channel, "_command", b"GET")
+            self.clientproto = b"HTTP/1.1"
+            channel.linger()
+        else:
+            self.uri, self.method, self.clientproto = channel.path, channel.command, b"HTTP/2"
+        self.path = self.uri.partition(b"?")[0]
+        self.site.refuse(self, error)
+
+    @property
+    def body(self) -> bytes:
+        """The whole request body as it came."""
+        content: BytesIO = self.content
+        return content.getvalue()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The body is complete too."""
+        if not self.refused:
+            self.method, self.uri, self.clientproto = command, path, version
+            self.path = path.partition(b"?")[0]
+            self.process()
+
+    def process(self) -> None:
+        """Find the resource and let it answer; no header is set yet, the upstream's go out."""
+        try:
+            if self.path.startswith(b"/v1/"):
+                self.site.api.render(self)
+                return
+            self.prepath = []
+            self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+            self.render(self.site.getResourceFor(self))
+        except Exception:  # noqa: BLE001 - as Twisted does: a bug in a resource becomes a 500
+            self.processingFailed(Failure())
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Log a bug in a resource, and tell the caller no more than that there is one."""
+        self._log.failure("bug: a request to {path} failed", reason, path=self.path)
+        if self.startedWriting:
+            self.break_off()
+        elif not self.gone:
+            self.site.refuse(self, ProxyError(Kind.INTERNAL, "the proxy failed; its log says more"))
+        return reason
+
+    @property
+    def caller(self) -> str:
+        """The caller's address, as records show it."""
+        host = getattr(self.client, "host", None)
+        return str(host) if host is not None else "unix"
+
+    # Writing.
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller's connection is no more, or the answer is complete."""
+        return bool(self._disconnected or self.finished)
+
+    def send_head(
+        self, status: int, reason: bytes, headers: RawHeaders, *, stamped: bool = False
+    ) -> None:
+        """Write status and headers as they are given, with the framing that the caller understands.
+
+        :param headers: end-to-end headers; a ``Content-Length`` among them is kept.
+        :param stamped: an exchange has put its id among them; what none has gets one here.
+        """
+        if self._disconnected:
+            return
+        self.code, self.code_message = status, reason
+        if not stamped and not any(name.lower() == ID_HEADER for name, _ in headers):
+            headers = [*headers, *self.site.stamp(self)]
+        if self.site.drain.draining:
+            headers = [*headers, (b"Connection", b"close")]
+            self.channel.persistent = 0
+        if not isinstance(self.channel, ProxyChannel):
+            for name, value in headers:
+                if name.lower() != b"connection":
+                    self.responseHeaders.addRawHeader(name, value)
+            self.write(b"")
+            return
+        bodyless = self.method == b"HEAD" or status in NO_BODY_CODES
+        sized = False
+        lines = [b"%s %d %s" % (self.clientproto, status, reason)]
+        for name, value in headers:
+            if name.lower() == b"content-length":
+                sized = True
+            lines.append(name + b": " + value)
+        if self.clientproto != b"HTTP/1.1":
+            self.channel.persistent = 0
+        elif not sized and not bodyless:
+            lines.append(b"Transfer-Encoding: chunked")
+            self.chunked = 1
+        if (
+            not self.channel.persistent
+            and self.clientproto == b"HTTP/1.1"
+            and not self.site.drain.draining
+        ):
+            lines.append(b"Connection: close")
+        lines.append(b"\r\n")
+        self.startedWriting = 1
+        self._bodyless = bodyless
+        self.channel.write(b"\r\n".join(lines))
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the body; before the first, see to a drain's ``Connection: close``."""
+        if self.startedWriting and not self.finished:
+            if not data or self._disconnected or self._bodyless:
+                return
+            if self.chunked:
+                self.channel.write(b"%x\r\n%b\r\n" % (len(data), data))
+            else:
+                self.channel.write(data)
+            return
+        if self.site.drain.draining and not self._disconnected:
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            self.channel.persistent = 0
+        super().write(data)
+
+    def finish(self) -> None:
+        """End the answer."""
+        if self._disconnected or self.finished or not self.startedWriting:
+            super().finish()
+        else:
+            if self.chunked:
+                self.channel.write(b"0\r\n\r\n")
+            self.finished = 1
+            self._cleanup()
+        self._uncount()
+
+    def cork(self) -> None:
+        """Keep what is written until :meth:`flush`, so that one turn's pieces leave as one packet."""
+        if not self._disconnected:
+            self.channel.corked = True
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if not self._disconnected and not self.finished and isinstance(self.channel, ProxyChannel):
+            self.channel.flush()
+
+    def uncork(self) -> None:
+        """Send what was kept and keep nothing from now on."""
+        if not self._disconnected and not self.finished:
+            self.channel.corked = False
+            self.flush()
+
+    def break_off(self) -> None:
+        """End an answer so that nobody takes it for whole: close without the final chunk."""
+        if self._disconnected or self.finished:
+            return
+        channel = self.channel
+        if isinstance(channel, ProxyChannel):
+            channel.loseConnection()
+        else:
+            channel._conn.break_off(channel.streamID)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The caller is gone."""
+        super().connectionLost(reason)
+        self._uncount()
+        if self.caller_gone is not None:
+            self.caller_gone(reason)
+
+    def _uncount(self) -> None:
+        if self.counted:
+            self.counted = False
+            self.site.drain.leave()
+
+    def answer_json(self, status: int, value: object, headers: RawHeaders | None = None) -> None:
+        """Answer with a small JSON document of the proxy's own."""
+        body = value if isinstance(value, bytes) else msgspec.json.encode(value)
+        lines = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
+        self.send_head(status, RESPONSES.get(status, b"Status"), lines + (headers or []))
+        self.write(body)
+        self.finish()
