@@ -134,6 +134,11 @@ class StreamTap:
         # for one, so that its first frame is read whatever it holds: it names the model.
         self._open: bytes | None = b""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the dialect's own end of an answer has come, and no error."""
+        return self._facts.ended and self._facts.error is None
+
     def feed(self, data: bytes) -> None:
         """Take the next piece, cut anywhere."""
         if self._open is None and data.endswith(_BLANK):
@@ -205,6 +210,11 @@ class BodyTap:
     def __init__(self, dialect: DialectName | None, limit: int = MAX_BODY) -> None:
         self._facts = Facts(dialect)
         self._ends = _Ends(limit)
+
+    @property
+    def ended(self) -> bool:
+        """Tell of no end: a document ends with its body."""
+        return False
 
     def feed(self, data: bytes) -> None:
         """Take the next piece, cut anywhere."""

@@ -63,6 +63,7 @@ class Forward:
     :param pinned: the provider named by the path.
     :ivar exchange: what is known, as the record will show it.
     :ivar account: gives the usage that the answer under way has told of so far.
+    :ivar told: tells whether the stream under way has come to its dialect's own end already.
     :ivar quoted: the error is in the upstream's words, which may repeat what it was asked.
     :ivar word_error: gives the bytes that tell an error in the stream under way; ``None`` where no
         byte may be added, as in a coded body.
@@ -135,6 +136,7 @@ class Forward:
         self._task: Deferred[None] | None = None
         self._closed = False
         self.account: Callable[[], Usage | None] | None = None
+        self.told: Callable[[], bool] = bool
         self.word_error: Callable[[ProxyError], bytes] | None = self._event_of
 
     # Beginning.
@@ -325,6 +327,11 @@ class Forward:
             return
         waiting = self.state is State.WAITING
         self.state = State.DONE
+        if self.is_stream and self.told():
+            # Many clients hang up at the dialect's last event, before the upstream has ended its body.
+            self._stop()
+            self.close("ok")
+            return
         self._record()
         self.exchange.error = (
             str(reason.value) if reason.check(CallerStalled) else "the caller went away"

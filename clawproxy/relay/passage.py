@@ -40,6 +40,7 @@ class Passage:
         dialect = forward.exchange.upstream_dialect
         self._tap = StreamTap(dialect) if self._stream else BodyTap(dialect)
         forward.account = lambda: self._tap.close().usage
+        forward.told = lambda: self._tap.ended
         self._gate = FirstEvent() if more and self._stream and answer.code == 200 else None
         self._held: list[bytes] = []
         self._failover: ProxyError | None = None

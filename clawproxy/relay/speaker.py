@@ -43,6 +43,7 @@ class Speaker:
         assert forward.dialect is not None
         self._forward = forward
         forward.account = self._account
+        forward.told = lambda: self._stopped and self.failed is None
         self._turn = turn
         self._dialect = DIALECTS[forward.dialect]
         self._words = {

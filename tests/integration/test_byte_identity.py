@@ -27,7 +27,12 @@ RECORDED = sorted((Path(__file__).parents[1] / "data").rglob("*.sse"))
 QUICK = settings(
     deadline=None,
     max_examples=60,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        # The same tests run once more with recording on, as another class's.
+        HealthCheck.differing_executors,
+    ],
 )
 PATHS = {
     "/v1/messages": ASK,

@@ -172,6 +172,33 @@ class FailureTests(SynchronousTestCase):
             last = self.proxy.exchanges[-1]
             self.assertEqual((last.outcome, last.status), ("client_gone", 499))
 
+    def test_caller_that_leaves_with_the_last_event_has_had_its_answer(self) -> None:
+        """The upstream may end its body a packet later than its stream."""
+        stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+        start = (
+            b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
+            b'"role":"assistant","content":[],"model":"claude-x","usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+            b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},'
+            b'"usage":{"output_tokens":5}}\n\n'
+        )
+        proxy = MemoryProxy("providers.anthropic.api_key=k")
+        for path in ("/v1/messages", "/v1/chat/completions"):
+            asked = ASK.replace(b"[]", b'[{"role":"user","content":"hi"}]')
+            for last, outcome in ((b"", "client_gone"), (stop, "ok")):
+                caller = proxy.caller()
+                caller.post(path, asked, {"x-clawproxy-provider": "anthropic"})
+                upstream = proxy.upstream()
+                upstream.write(STREAM_HEAD + chunk(start + last))
+                caller.leave()
+                self.assertTrue(upstream.aborted)
+                self.assertEqual(proxy.assembly.drain.in_flight, 0)
+                exchange = proxy.exchanges[-1]
+                self.assertEqual(exchange.outcome, outcome, path)
+                self.assertEqual(exchange.status, 200 if last else 499)
+                usage = exchange.usage
+                assert usage is not None
+                self.assertEqual((usage.output_tokens, usage.complete), (5, bool(last)))
+
     def test_bad_bodies(self) -> None:
         for body, code in (
             (b"", "invalid_json"),
