@@ -38,6 +38,9 @@ CYCLE = 0.25
 """Seconds in which every running exchange has its turn once there are more than one slice of them."""
 MIN_TICK = 0.005
 """Seconds between two slices at the least."""
+BATCH = 128 << 10
+"""Bytes that are passed on to the thread at once: writing ten times as many keeps a processor that it shares with
+the reactor for milliseconds."""
 HAND_OVER = 32 << 10
 """Bytes for which the thread is woken before :data:`FLUSH_INTERVAL` is over."""
 MEMORY_LIMIT = 64 << 20
@@ -224,6 +227,8 @@ class Journal:
             self._chunks += (segment.frame(kind, payload), payload)
         else:
             self._chunks.append((kind, chunks))
+        if self._size >= BATCH:
+            self._pass_on()
         return True
 
     def ended(self, recording: JournalRecording, kept: bool) -> None:
@@ -278,14 +283,17 @@ class Journal:
 
     def _hand_over(self) -> None:
         if self._chunks:
-            self._writer.put(Batch(self._chunks, self._size, self._ended))
-            self._chunks, self._size, self._ended = [], 0, 0
+            self._pass_on()
         self._refusing = self._over_budget or self._writer.queued > MEMORY_LIMIT
         now = self._reactor.seconds()
         drops = self._dropped + self._writer.dropped + self._dropped_pieces
         if drops > self._dropped_logged and now - self._logged_at >= DROPS_LOGGED_EVERY:
             self._logged_at = now
             self._log_drops()
+
+    def _pass_on(self) -> None:
+        self._writer.put(Batch(self._chunks, self._size, self._ended))
+        self._chunks, self._size, self._ended = [], 0, 0
 
     def _log_drops(self) -> None:
         state = self.state
