@@ -136,6 +136,8 @@ def questions(store: Store, count: int) -> dict[str, Callable[[], Awaitable[Any]
         "search, a frequent word": lambda: store.list(Filter(text="word2")),
         "search, two words": lambda: store.list(Filter(text="word7 word100")),
         "search, a beginning": lambda: store.list(Filter(text="kingf*")),
+        "search, a phrase": lambda: store.list(Filter(text='"word7 word2"')),
+        "search, all words": lambda: store.list(Filter(text="word*")),
         "search with a model": lambda: store.list(Filter(text="word2", model=MODELS[1])),
         "one exchange": lambda: store.get(f"cp_bench{count // 2:09d}"),
         "conversations": lambda: conversation_list.page(store, Filter()),

@@ -3,6 +3,9 @@
 Most blobs are short (a message, the headers of an exchange, a brief stream) and of one of a few
 shapes. Compression that starts from a dictionary of those shapes halves them. The dictionary is
 part of the file format: a changed one gets a new number and the old one stays readable.
+
+What says the same as another blob that is read with it anyway (an answer as it came, beside the finished message
+that was read out of it) is compressed with that other one behind the dictionary.
 """
 
 from __future__ import annotations
@@ -14,15 +17,13 @@ import zstandard
 RAW = b"\x00"
 PLAIN = b"\x01"
 DICTIONARY_1 = b"\x02"
+ALIKE_1 = b"\x03"
 
 LEVEL = 3
 """Higher levels gain 3 % on dialogue and cost twice the time."""
 _DICTIONARY_LIMIT = 64 << 10  # larger blobs carry their own shapes
-
-
-def _load(name: str) -> zstandard.ZstdCompressionDict:
-    data = resources.files("clawproxy.store").joinpath(name).read_bytes()
-    return zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+_ALIKE_LIMIT = 256 << 10
+"""Bytes of another blob that are used: a compressor has to be prepared for each."""
 
 
 class Packer:
@@ -32,26 +33,39 @@ class Packer:
     """
 
     def __init__(self, level: int = LEVEL) -> None:
-        dictionary = _load("dictionary_1.txt")
+        self._level = level
+        self._dictionary = (
+            resources.files("clawproxy.store").joinpath("dictionary_1.txt").read_bytes()
+        )
+        dictionary = zstandard.ZstdCompressionDict(
+            self._dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT
+        )
         self._plain = zstandard.ZstdCompressor(level=level)
         self._unplain = zstandard.ZstdDecompressor()
         self._short = zstandard.ZstdCompressor(level=level, dict_data=dictionary)
         self._unshort = zstandard.ZstdDecompressor(dict_data=dictionary)
 
-    def pack(self, data: bytes) -> bytes:
-        """Give the blob to keep."""
+    def pack(self, data: bytes, alike: bytes | None = None) -> bytes:
+        """Give the blob to keep.
+
+        :param alike: what says much the same; it is needed again for :meth:`unpack`.
+        """
         if len(data) < 32:
             return RAW + data
-        if len(data) <= _DICTIONARY_LIMIT:
+        if alike:
+            compressor = zstandard.ZstdCompressor(self._level, self._with(alike))
+            packed = ALIKE_1 + compressor.compress(data)
+        elif len(data) <= _DICTIONARY_LIMIT:
             packed = DICTIONARY_1 + self._short.compress(data)
         else:
             packed = PLAIN + self._plain.compress(data)
         return packed if len(packed) <= len(data) else RAW + data
 
-    def unpack(self, blob: bytes) -> bytes:
+    def unpack(self, blob: bytes, alike: bytes | None = None) -> bytes:
         """Give back what was packed.
 
-        :raises ValueError: for a blob that this version cannot read.
+        :param alike: the same as when it was packed.
+        :raises ValueError: for a blob that this version cannot read, or not without ``alike``.
         """
         kind, data = blob[:1], blob[1:]
         if kind == DICTIONARY_1:
@@ -60,4 +74,13 @@ class Packer:
             return self._unplain.decompress(data)
         if kind == RAW:
             return data
+        if kind == ALIKE_1:
+            if not alike:
+                raise ValueError("stored blob can only be read beside another, which is missing")
+            return zstandard.ZstdDecompressor(self._with(alike)).decompress(data)
         raise ValueError(f"stored blob of unknown kind {kind!r}")
+
+    def _with(self, alike: bytes) -> zstandard.ZstdCompressionDict:
+        return zstandard.ZstdCompressionDict(
+            self._dictionary + alike[:_ALIKE_LIMIT], dict_type=zstandard.DICT_TYPE_RAWCONTENT
+        )

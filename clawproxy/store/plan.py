@@ -220,7 +220,7 @@ class Planner:
         if indexed or prepared.finished:
             plan.documents.append((number, indexed, prepared.finished))
         for side, blob in prepared.answers.items():
-            plan.answers.append((number, side, self._packer.pack(blob)))
+            plan.answers.append((number, side, self._packer.pack(blob, prepared.finished)))
         plan.tools += [(columns.clean(name), number) for name in dict.fromkeys(prepared.tools)]
 
 

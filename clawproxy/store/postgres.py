@@ -22,11 +22,13 @@ from clawproxy.store.plan import Planner
 from clawproxy.store.postgres_delete import delete_exchanges, measure, rewrite
 from clawproxy.store.postgres_ingest import ingest
 from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session
-from clawproxy.store.postgres_rows import insert, parts, tsquery
+from clawproxy.store.postgres_rows import insert, parts, search
 from clawproxy.store.segment import Pieces, Side, decode_exchange
 
 WRITER = 0x636C6177  # "claw"
 """The advisory lock of whoever writes."""
+MIGRATION_TIMEOUT = 3600.0
+"""Seconds that one step of the schema may take. Records wait in the journal meanwhile."""
 
 
 class PostgresStore:
@@ -56,7 +58,7 @@ class PostgresStore:
         else:
             [(version,)] = await session.rows(f"SELECT number FROM {SCHEMA}.version")
         for step in pending("postgres", version, self._link.where):
-            await session.do(step.sql)
+            await session.do(step.sql, within=MIGRATION_TIMEOUT)
             await session.do(f"UPDATE {SCHEMA}.version SET number = {step.number}")
 
     async def close(self) -> None:
@@ -138,21 +140,23 @@ class PostgresStore:
         where = query.where(filter, "%s")
         source, key = _source(filter, where)
         before = query.cursor_number(cursor)
+        # A search finds all there is before it can tell which is newest: it is asked once, not twice.
+        counted = "(SELECT count(*) FROM found)" if count and filter.text is not None else "-1"
+        bound, bounds = ("WHERE id < %s", (before,)) if before is not None else ("", ())
 
         async def work(session: Session) -> p.Page:
-            total = await self._count(session, filter, source, where) if count else -1
-            if before is not None:
-                where.conditions.append(f"{key} < %s")
-                where.parameters.append(before)
             rows = await session.rows(
-                f"WITH page AS MATERIALIZED (SELECT {key} AS id FROM {source}"
-                f" WHERE {where.sql} ORDER BY {key} DESC LIMIT %s)"
-                f" SELECT {reading.LISTED} FROM page JOIN exchange e ON e.id = page.id"
+                f"WITH found AS (SELECT {key} AS id FROM {source} WHERE {where.sql}),"
+                f" page AS MATERIALIZED (SELECT id FROM found {bound} ORDER BY id DESC LIMIT %s)"
+                f" SELECT {counted}, {reading.LISTED} FROM page JOIN exchange e ON e.id = page.id"
                 " JOIN record r ON r.exchange = e.id ORDER BY e.id DESC",
-                (*where.parameters, limit + 1),
+                (*where.parameters, *bounds, limit + 1),
             )
-            items = [reading.stored(row, self._packer) for row in rows[:limit]]
+            items = [reading.stored(row[1:], self._packer) for row in rows[:limit]]
             more = len(rows) > limit and items
+            total = rows[0][0] if rows else -1
+            if count and total < 0:
+                total = await self._count(session, filter, source, where)
             return p.Page(items, str(items[-1].number) if more else None, total)
 
         return await self._link.query(work)
@@ -242,11 +246,12 @@ class PostgresStore:
 
     async def _pieces(self, session: Session, stored: p.Stored, side: Side) -> Pieces | None:
         rows = await session.rows(
-            "SELECT pieces FROM answer WHERE exchange = %s AND side = %s",
+            "SELECT pieces, message FROM answer LEFT JOIN finished USING (exchange)"
+            " WHERE exchange = %s AND side = %s",
             (stored.number, int(side)),
         )
         if rows:
-            return pieces.decode(self._packer.unpack(bytes(rows[0][0])))
+            return reading.answer(rows[0], self._packer)
         return (await self._partials(session, stored.exchange.id)).get(side)
 
     async def rows(self, sql: str, parameters: Sequence[object] = ()) -> Sequence[Row]:
@@ -303,9 +308,9 @@ def _source(filter: p.Filter, where: query.Where, deleting: bool = False) -> tup
                 "EXISTS (SELECT 1 FROM tool WHERE name = %s AND exchange = s.exchange)"
             )
             where.parameters.append(filter.tool)
-        where.conditions.insert(0, "s.words @@ to_tsquery('simple', %s)")
-        where.parameters.insert(0, tsquery(filter.text))
-        return "search s" + " JOIN exchange e ON e.id = s.exchange" * needed, "s.exchange"
+        found, parameters = search(filter.text)
+        where.parameters[:0] = parameters
+        return f"({found}) s" + " JOIN exchange e ON e.id = s.exchange" * needed, "s.exchange"
     if filter.tool is not None:
         where.conditions.insert(0, "t.name = %s")
         where.parameters.insert(0, filter.tool)

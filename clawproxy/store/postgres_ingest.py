@@ -145,14 +145,13 @@ async def _index(session: Session, packer: Packer, made: Plan) -> None:
         words = plain(text.document([contents[id] for id in ids], finished))
         if words:
             rows.append((number, words))
-    for some in (rows[at : at + 100] for at in range(0, len(rows), 100)):
-        numbers, documents = zip(*some, strict=True)
-        await session.do(
-            "INSERT INTO search (exchange, words)"
-            " SELECT d.exchange, to_tsvector('simple', d.words)"
-            " FROM unnest(%s::bigint[], %s::text[]) AS d (exchange, words) ON CONFLICT DO NOTHING",
-            (list(numbers), list(documents)),
-        )
+    await insert(
+        session,
+        "INSERT INTO search (exchange, text)",
+        ("bigint", "text"),
+        rows,
+        "ON CONFLICT DO NOTHING",
+    )
 
 
 async def _notify(session: Session, batch: Sequence[Prepared]) -> None:

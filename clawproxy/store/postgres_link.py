@@ -75,7 +75,10 @@ class Session:
         await self.do(
             f"SET search_path = {SCHEMA};"
             f" SET statement_timeout = {int(STATEMENT_TIMEOUT * 1000)};"
-            " SET standard_conforming_strings = on; SET client_encoding = 'UTF8'"
+            " SET standard_conforming_strings = on; SET client_encoding = 'UTF8';"
+            # Costs are overstated on purpose (schema 002): no reason to compile a statement. And a search over
+            # millions of rows is to remember rows, not pages of which each row would be looked through.
+            " SET jit = off; SET work_mem = '32MB'"
         )
 
 

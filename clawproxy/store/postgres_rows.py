@@ -82,22 +82,34 @@ def plain(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Leave accents out, as SQLite's index does: whoever looks for a cafe finds the café."""
+    """Leave case and accents out, as SQLite's index does: whoever looks for a cafe finds the Café."""
+    text = text.lower()
     if text.isascii():
         return text
     return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))
 
 
-def tsquery(text: str) -> str:
-    """Give a search in ``to_tsquery``'s language.
+def search(text: str) -> tuple[str, list[object]]:
+    """Give a query for the exchanges that have all words and phrases of a search.
 
+    The index finds what has the words, in whatever order; rows that may have a phrase are looked through for it.
+    Nothing is to be moved into this query or out of it (``OFFSET 0``): only the index is never slow.
+
+    :returns: the query, whose one column is ``exchange``, and its parameters.
     :raises ValueError: if there is nothing to search for.
     """
-    found = []
+    words: list[str] = []
+    conditions, parameters = ["words_of(text) @@ to_tsquery('simple', %s)"], []
     for phrase, prefix in query.phrases(text):
-        words = _WORDS.findall(folded(phrase))
-        if words:
-            found.append(" <-> ".join(words) + ":*" * prefix)
-    if not found:
+        found = _WORDS.findall(folded(phrase))
+        if not found:
+            continue
+        words += found
+        words[-1] += ":*" * prefix
+        if len(found) > 1:
+            conditions.append("strpos(' ' || text || ' ', %s) > 0")
+            parameters.append(f" {' '.join(found)}{'' if prefix else ' '}")
+    if not words:
         raise ValueError(f"nothing to search for in {text[:40]!r}")
-    return " & ".join(f"({phrase})" for phrase in found)
+    sql = f"SELECT exchange FROM search WHERE {' AND '.join(conditions)} OFFSET 0"
+    return sql, [" & ".join(words), *parameters]

@@ -79,6 +79,13 @@ def rebuilt(glue: Sequence[bytes], ids: Sequence[int], contents: Mapping[int, by
     return parts.join(glue, [contents[id] for id in ids])
 
 
+def answer(row: tuple[bytes, bytes | None], packer: Packer) -> Pieces:
+    """Read an answer from its row in ``answer`` and the message in ``finished``, beside which it was packed."""
+    packed, message = row
+    alike = packer.unpack(bytes(message)) if message is not None else None
+    return pieces.decode(packer.unpack(bytes(packed), alike))
+
+
 def merged(rows: Iterable[tuple[int, bytes]], packer: Packer) -> dict[Side, Pieces]:
     """Join the pieces of several segments, each row a side and a packed blob."""
     found: dict[Side, list[Pieces]] = {}

@@ -358,10 +358,12 @@ class SQLiteStore:
 
     def _pieces(self, db: sqlite3.Connection, stored: p.Stored, side: Side) -> Pieces | None:
         row = db.execute(
-            "SELECT pieces FROM answer WHERE exchange = ? AND side = ?", (stored.number, side)
+            "SELECT pieces, message FROM answer LEFT JOIN finished USING (exchange)"
+            " WHERE exchange = ? AND side = ?",
+            (stored.number, side),
         ).fetchone()
         if row is not None:
-            return pieces.decode(self._packer.unpack(row[0]))
+            return reading.answer(row, self._packer)
         rows = db.execute(
             "SELECT side, pieces FROM partial WHERE uid = ? ORDER BY segment",
             (stored.exchange.id,),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import accumulate
+from pydoc_data.topics import topics
 from typing import Any
 
 from clawproxy.core.record import Client, Exchange, Usage
@@ -12,6 +14,7 @@ from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.preparation import prepare
 from clawproxy.store.protocol import Store
 from clawproxy.store.segment import Pieces
+from tests.integration import answers
 
 EPOCH = 1_790_000_000.0
 
@@ -81,21 +84,31 @@ def stored(number: int, request: bytes = b"{}", answer: bytes = b"{}", **fields:
 
 
 async def long_session(store: Store) -> bytes:
-    """Record 200 turns whose history reaches 1 MB, 100 MB of bodies together; gives the last body."""
+    """Record 200 turns whose history reaches 1 MB, 100 MB of bodies together; gives the last body.
+
+    What is said is prose, Python's own help, and the answers come word by word, at some distance.
+    """
     rng = random.Random(2)
-    words = [
-        "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(3000)
-    ]
+    prose = " ".join(topics.values())
+    prose += prose
     history: list[str] = []
+    at = 0
     for turn in range(200):
-        history.append(" ".join(rng.choices(words, k=430)))
-        answer = " ".join(rng.choices(words, k=320))
+        question, answer = prose[at : at + 2400], prose[at + 2400 : at + 4500]
+        at += 4500
+        history.append(question)
         body = asking(*history, system="You are helpful. " * 100)
-        stream = b"".join(
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
-            b'"delta":{"type":"text_delta","text":' + json.dumps(f"{word} ").encode() + b"}}\n\n"
-            for word in answer.split()
+        frames = answers.anthropic_frames([answers.text(answer)])
+        times = tuple(accumulate(rng.expovariate(1 / 20) for _ in frames))
+        made = exchange(
+            turn,
+            request_bytes=len(body),
+            response_headers=list(answers.STREAM),
+            stream=True,
         )
-        await store.ingest([stored(turn, body, stream)])
+        entry = Entry(made, "1-a", True, body, None, Pieces(times, tuple(frames)))
+        prepared = prepare(entry, body)
+        assert prepared.finished is not None
+        await store.ingest([prepared])
         history.append(answer)
     return body

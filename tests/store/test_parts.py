@@ -101,13 +101,40 @@ class BlobTests(SynchronousTestCase):
         self.assertEqual(varint.unpack(data + b"\xff", len(numbers)), (numbers, len(data)))
         self.assertEqual([varint.unzigzag(varint.zigzag(n)) for n in signed], signed)
 
-    @settings(deadline=None, max_examples=100)
-    @given(st.lists(st.tuples(st.integers(0, 10**8), st.binary(max_size=200)), max_size=9))
+    @settings(deadline=None, max_examples=300)
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 10**8),
+                st.binary(max_size=200)
+                | st.builds(
+                    lambda frame, words: frame % words,
+                    st.sampled_from((b"a%sb", b"aaa%sbbb", b"ab%s", b"%sab", b"a%sa")),
+                    st.text("ab", max_size=4).map(str.encode),
+                ),
+            ),
+            max_size=20,
+        )
+    )
     def test_pieces(self, rows: list[tuple[int, bytes]]) -> None:
         given = Pieces(tuple(t / 100 for t, _ in rows), tuple(d for _, d in rows))
-        blob = pieces.encode(given)
+        self.assertEqual(pieces.decode(pieces.encode(given)), given)
+
+    def test_pieces_of_the_first_layout(self) -> None:
+        given = Pieces((1.0, 1.5, 1.25), (b"one", b"", b"three"))
+        steps = [varint.zigzag(step) for step in (100, 50, -25)]
+        blob = varint.pack([3]) + varint.pack(steps) + varint.pack([3, 0, 5]) + b"onethree"
         self.assertEqual(pieces.decode(blob), given)
-        self.assertEqual(pieces.body(blob), given.body)
+        self.assertEqual(pieces.decode(b"\0"), Pieces())
+
+    def test_alike_pieces_take_little(self) -> None:
+        """The frame around each word is told once, whatever came before the words."""
+        frame = b'data: {"id":"msg_0123456789","delta":{"text":"%s"}}\n\n'
+        words = "".join(f"word{number} " for number in range(300)).encode()
+        texts = [words[at : at + 7] for at in range(0, len(words), 7)]
+        data = (b"event: start\n\n", b"data: 1\n\n", *(frame % text for text in texts))
+        blob = pieces.encode(Pieces(tuple(map(float, range(len(data)))), data))
+        self.assertLess(len(blob), len(words) + 6 * len(data) + 400)
 
     @settings(deadline=None, max_examples=100)
     @given(st.binary(max_size=300), st.integers(1, 400))
@@ -116,6 +143,19 @@ class BlobTests(SynchronousTestCase):
         blob = packer.pack(data * times)
         self.assertLessEqual(len(blob), len(data) * times + 1)
         self.assertEqual(packer.unpack(blob), data * times)
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.binary(max_size=300), st.binary(max_size=300), st.integers(1, 400))
+    def test_packed_beside_another(self, data: bytes, alike: bytes, times: int) -> None:
+        blob = Packer().pack(data * times, alike)
+        self.assertEqual(Packer().unpack(blob, alike), data * times)
+
+    def test_the_same_again_takes_little(self) -> None:
+        said = b'{"text":"%s"}' % b" ".join(b"word%d" % number for number in range(200))
+        packer = Packer()
+        blob = packer.pack(b"answer: " + said, said)
+        self.assertLess(len(blob), 50)
+        self.assertRaises(ValueError, packer.unpack, blob)
 
     def test_unknown_blob(self) -> None:
         self.assertRaises(ValueError, Packer().unpack, b"\x77abc")
