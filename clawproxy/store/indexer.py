@@ -104,7 +104,7 @@ class Indexer:
         self._indexing = indexing
         self._retention = retention
         self._ended = self._gone = False
-        self._nudged = self._resting = False
+        self._nudged = self._resting = self._quiet = False
         self._wake: Deferred[None] | None = None
         self._said: object = None
         self._telling: IDelayedCall | None = None
@@ -144,6 +144,7 @@ class Indexer:
         self._say()
         await self._indexing.open()
         orphans_at = retention_at = self._reactor.seconds()
+        tidied = 0
         while True:
             done = await self._indexing.own(self._ended)
             if self._ended and (done or self._indexing.leaving):
@@ -154,7 +155,11 @@ class Indexer:
             if now >= orphans_at:
                 await self._indexing.orphans()
                 orphans_at = now + ORPHANS_EVERY
-            if now >= retention_at and self._indexing.progress.error is None:
+            progress = self._indexing.progress
+            # Once it is quiet, what a burst left (the database's own log) need not wait its turn.
+            due = now >= retention_at or (self._quiet and tidied != progress.stored)
+            if due and progress.error is None:
+                tidied = progress.stored
                 more = await self._retain()
                 retention_at = now + (0.0 if more else RETENTION_EVERY)
             await self._pause()
@@ -177,9 +182,11 @@ class Indexer:
         self._resting = True
         await self._sleep(PACE)
         self._resting = False
+        self._quiet = False
         # What was nudged for while it worked or rested is still to be looked at.
         if not (self._nudged or self._gone or self._ended):
             await self._sleep(STATUS_EVERY)
+            self._quiet = not self._nudged
         self._nudged = False
 
     async def _sleep(self, seconds: float) -> None:

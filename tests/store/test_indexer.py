@@ -42,7 +42,11 @@ class Looking:
 class Resting:
     """A retention and a store with nothing to do."""
 
+    def __init__(self) -> None:
+        self.steps = 0
+
     async def step(self, store: object, now: float) -> bool:
+        self.steps += 1
         return False
 
     async def close(self) -> None:
@@ -53,11 +57,12 @@ class PaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.indexing = Looking()
+        self.retention = Resting()
         self.indexer = Indexer(
             self.clock,
             cast(Store, Resting()),
             cast(Indexing, self.indexing),
-            cast(Retention, Resting()),
+            cast(Retention, self.retention),
         )
         self.running: Deferred[None] = ensureDeferred(self.indexer.run())
 
@@ -95,3 +100,16 @@ class PaceTests(SynchronousTestCase):
     def test_nor_does_the_proxy_s_death(self) -> None:
         self.indexer.line.connectionLost()
         self.assertEqual(self.successResultOf(self.running), None)
+
+    def test_it_tidies_when_it_is_quiet_after_work(self) -> None:
+        """Once, and not while more comes."""
+        self.assertEqual(self.retention.steps, 1)
+        self.indexing.progress.stored = 5
+        for _ in range(20):
+            self.indexer.nudge()
+            self.clock.advance(PACE)
+        self.assertEqual(self.retention.steps, 1)
+        self.clock.pump([0.1] * int(20 * (PACE + STATUS_EVERY) + 1))
+        self.assertEqual(self.retention.steps, 2)
+        self.clock.pump([0.1] * int(10 * (PACE + STATUS_EVERY)))
+        self.assertEqual(self.retention.steps, 2)
