@@ -24,6 +24,7 @@ from clawproxy.store.assembly import Assembly, Work
 from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.inbox import Inbox
 from clawproxy.store.preparation import Enrich, bare, prepare
+from clawproxy.store.priority import give_way
 from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
 from clawproxy.store.segment import Pieces, SegmentError, Side
 
@@ -238,6 +239,7 @@ class Indexing:
             if not await self._persist(partial(self._complete, one)):
                 return False
             prepared.append(self._prepare(one))
+            give_way()
         if not await self._persist(lambda: self._attempt(prepared)):
             return False
         self.progress.state = "idle"

@@ -19,6 +19,7 @@ from clawproxy.store import columns, parts, text, varint
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.lineage import OPEN, Lineages, Placement
+from clawproxy.store.priority import give_way
 from clawproxy.store.segment import encode_exchange
 
 ROW = 16
@@ -175,6 +176,7 @@ class Planner:
                 if which in (REQUEST, DECODED_REQUEST):
                     indexed += [part for part in chosen if part not in indexed]
             self._finish(plan, number, prepared, indexed)
+            give_way()
             known[uid] = Known(number, prepared.entry.final, _pack_ids(indexed))
         while len(self._ids) > REMEMBERED_HASHES:
             self._ids.popitem(last=False)

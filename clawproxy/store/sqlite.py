@@ -25,6 +25,7 @@ from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.migration import pending, statements
 from clawproxy.store.plan import Planner
+from clawproxy.store.priority import give_way
 from clawproxy.store.segment import Pieces, Side, decode_exchange
 from clawproxy.store.sqlite_delete import delete_exchanges, merge_words
 from clawproxy.store.sqlite_ingest import ingest
@@ -40,6 +41,8 @@ OLDEST_SQLITE = (3, 35, 0)
 CHECKPOINT_PAGES = 64
 """Pages (of 8 KiB) in the write-ahead log after which it is brought into the file: it counts as
 disk, too."""
+GIVE_WAY_EVERY = 1000
+"""Steps of SQLite's machine, some 0.1 ms, after which others may go first."""
 OPENINGS = 6
 """Times that a locked file is tried again while it is opened."""
 SHRINK_PAGES = 500
@@ -121,6 +124,8 @@ class SQLiteStore:
         db.execute("PRAGMA journal_size_limit = 0")
         db.execute("PRAGMA cache_size = -16000")
         db.execute("PRAGMA temp_store = MEMORY")
+        if self._run is at_once:  # in a process that does nothing else
+            db.set_progress_handler(give_way, GIVE_WAY_EVERY)
         (version,) = db.execute("PRAGMA user_version").fetchone()
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if version == 0 and tables:

@@ -9,6 +9,7 @@ from clawproxy.store import columns, plan, text
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.plan import Answer, Known, Plan, Planner, Question
+from clawproxy.store.priority import give_way
 from clawproxy.store.sqlite_rows import chunks, marks, parts
 
 _EXCHANGE = (
@@ -83,3 +84,4 @@ def _index(db: sqlite3.Connection, packer: Packer, made: Plan) -> None:
         words = text.document([contents[id] for id in ids], finished)
         if words:
             db.execute("INSERT INTO search (rowid, text) VALUES (?, ?)", (number, words))
+        give_way()

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from clawproxy.store import priority
+from clawproxy.store import plan, priority, sqlite, sqlite_ingest
+from clawproxy.store.sqlite import SQLiteStore
+from tests.store.samples import asking, stored
 
 _CHILD = """
 import os, sys
@@ -43,3 +46,18 @@ class MakeWayTests(SynchronousTestCase):
 
     def test_a_machine_without_the_call_is_none_the_worse(self) -> None:
         self.assertEqual(self.lowered("elsewhere")[1], f"19 {os.SCHED_OTHER}")
+
+
+class GiveWayTests(SynchronousTestCase):
+    def test_between_the_steps_of_a_batch(self) -> None:
+        """A batch is many milliseconds; the processor is offered within each."""
+        offered = []
+        for module in (sqlite, sqlite_ingest, plan):
+            self.patch(module, "give_way", lambda: offered.append(1))
+        store = SQLiteStore(self.mktemp())
+        self.successResultOf(ensureDeferred(store.open()))
+        self.addCleanup(store.close)
+        offered.clear()
+        batch = [stored(number, asking(f"question {number}")) for number in range(50)]
+        self.successResultOf(ensureDeferred(store.ingest(batch)))
+        self.assertGreater(len(offered), 2 * len(batch))
