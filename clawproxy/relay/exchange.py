@@ -385,6 +385,9 @@ class Forward:
         for observer in self.board.observers:
             observer.finished(exchange)
         self.board.access_log(exchange)
+        # What refers to this in a circle is not freed before the next collection, which stops every stream.
+        self.request.caller_gone = self.account = self.word_error = None
+        self.told = bool
 
 
 def _text(first: dict[bytes, bytes], name: bytes) -> str | None:
