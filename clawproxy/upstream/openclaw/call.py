@@ -38,8 +38,8 @@ from clawproxy.upstream.openclaw.approvals import (
 )
 from clawproxy.upstream.openclaw.conversation import Conversation
 from clawproxy.upstream.openclaw.cumulative import SEPARATOR
-from clawproxy.upstream.openclaw.dispatch import GatewayRun
 from clawproxy.upstream.openclaw.errand import Errand
+from clawproxy.upstream.openclaw.gateway_run import GatewayRun
 from clawproxy.upstream.openclaw.runs import Outcome
 from clawproxy.upstream.provider import CallContext, EventSink
 

@@ -1,14 +1,13 @@
 """The one connection to a gateway: a service that keeps it, asks through it, and says why it is not
 there.
 
-1. :meth:`GatewayConnection.startService` connects; a loss or failure arms the one timer
-   (:mod:`.backoff`).
-2. :meth:`GatewayConnection.ready` waits for the connection on behalf of a caller and pulls the
-   timer forward.
+1. :meth:`GatewayConnection.startService` connects (:mod:`.attempt`); a loss or failure arms the one
+   timer (:mod:`.backoff`).
+2. :meth:`GatewayConnection.ready` waits for the connection on behalf of a caller
+   (:mod:`.waiting`) and pulls the timer forward.
 3. :meth:`GatewayConnection.request` asks one thing; :meth:`GatewayConnection.open` asks what is
    answered more than once. What is pending when the connection is lost fails at once.
-4. Ticks are watched: a gateway that is silent for two of its intervals is given up.
-5. A refusal that only a changed configuration can cure ends all attempts until
+4. A refusal that only a changed configuration can cure ends all attempts until
    :meth:`GatewayConnection.retry`.
 """
 
@@ -18,33 +17,23 @@ import random
 import time
 from collections.abc import Callable
 from typing import Protocol as Interface
-from typing import cast
 
-from attrs import define
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.upstream.failure import connect_failure
 from clawproxy.upstream.openclaw.address import GatewayAddress, GatewayState
+from clawproxy.upstream.openclaw.attempt import Attempt
 from clawproxy.upstream.openclaw.backoff import Backoff
-from clawproxy.upstream.openclaw.frames import JSON, Event, FrameError, Response
-from clawproxy.upstream.openclaw.handshake import (
-    Credentials,
-    Hello,
-    Obstacle,
-    Refusal,
-    read_close,
-    read_rejection,
-)
+from clawproxy.upstream.openclaw.faults import unreachable
+from clawproxy.upstream.openclaw.frames import JSON, Event, Response
+from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Obstacle, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.pending import PendingRequests
-from clawproxy.upstream.openclaw.session import Connected, GatewaySession, Refused, Say
-from clawproxy.upstream.openclaw.websocket import Ending, WebSocketClient
+from clawproxy.upstream.openclaw.session import GatewaySession
+from clawproxy.upstream.openclaw.waiting import Waiters
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that a gateway may take to answer a request that is no run."""
@@ -66,30 +55,6 @@ class GatewayListener(Interface):
     def gateway_lost(self, refusal: Refusal) -> None:
         """The connection is gone and every pending request has failed; or there will be none any
         more, as the refusal is terminal."""
-
-
-@define(eq=False)
-class _Attempt:
-    """One try, from its begin to the loss of what came of it; what an older one says is ignored."""
-
-    owner: GatewayConnection
-    session: GatewaySession
-    started: float
-    socket: WebSocketClient | None = None
-    connecting: Deferred[WebSocketClient] | None = None
-    timer: IDelayedCall | None = None
-    refusal: Refusal | None = None
-    over: bool = False
-
-    def opened(self, socket: WebSocketClient) -> None:
-        """The upgrade succeeded; the gateway speaks first."""
-        self.socket = socket
-
-    def received(self, message: str) -> None:
-        self.owner._received(self, message)
-
-    def closed(self, ending: Ending) -> None:
-        self.owner._closed(self, ending)
 
 
 class GatewayConnection(Service):
@@ -127,15 +92,13 @@ class GatewayConnection(Service):
         self._listener = listener
         self._clock = clock
         self._backoff = Backoff(rng)
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._timer: IDelayedCall | None = None
-        self._watch: IDelayedCall | None = None
         self._pending = PendingRequests(reactor)
-        self._waiting: list[Deferred[Hello]] = []
+        self._waiters = Waiters(reactor, self._late)
         self._refusal: Refusal | None = None
         self._since = clock()
         self._attempts = 0
-        self._heard = 0.0
         self.hello: Hello | None = None
 
     # --- the service's life
@@ -149,8 +112,8 @@ class GatewayConnection(Service):
         self._disarm()
         refusal = Refusal(Obstacle.LOST, "The proxy is stopping", going=True)
         if self._attempt is not None:
-            self._end(self._attempt, refusal, 1001, "going away")
-        self._dismiss(unreachable(refusal))
+            self._attempt.end(refusal, 1001, "going away")
+        self._waiters.dismiss(unreachable(refusal))
 
     def retry(self) -> None:
         """Forget a refusal and connect again at once: the configuration was read anew."""
@@ -192,40 +155,14 @@ class GatewayConnection(Service):
             none.
         """
         if self.hello is not None:
-            done: Deferred[Hello] = Deferred()
-            done.callback(self.hello)
-            return done
-        waiting: Deferred[Hello] = Deferred(self._given_up)
+            return succeed(self.hello)
         problem = self._hurry()
-        if problem is not None:
-            waiting.errback(Failure(problem))
-            return waiting
-        self._waiting.append(waiting)
-        late = self._reactor.callLater(timeout, self._too_late, waiting)
+        return fail(problem) if problem is not None else self._waiters.wait(timeout)
 
-        def release(result: Hello | Failure) -> Hello | Failure:
-            if late.active():
-                late.cancel()
-            return result
-
-        waiting.addBoth(release)
-        return waiting
-
-    def _given_up(self, waiting: Deferred[Hello]) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-
-    def _too_late(self, waiting: Deferred[Hello]) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-            why = f": {self._refusal}" if self._refusal else ""
-            waiting.errback(
-                Failure(
-                    ProxyError(
-                        Kind.UPSTREAM_TIMEOUT, f"the OpenClaw gateway did not connect in time{why}"
-                    )
-                )
-            )
+    def _late(self) -> ProxyError:
+        why = f": {self._refusal}" if self._refusal else ""
+        words = f"the OpenClaw gateway did not connect in time{why}"
+        return ProxyError(Kind.UPSTREAM_TIMEOUT, words)
 
     def _hurry(self) -> ProxyError | None:
         """Have the next attempt as early as it may be; or say why no caller should wait for it."""
@@ -284,11 +221,11 @@ class GatewayConnection(Service):
         :raises ProxyError: not connected, or the request is too long for the gateway.
         """
         attempt = self._attempt
-        if attempt is None or attempt.socket is None or self.hello is None:
+        if attempt is None or not attempt.connected:
             raise unreachable(self._refusal)
         request_id, text = attempt.session.request(method, params)
         forget = self._pending.add(request_id, method, respond, fail, repeats, timeout)
-        attempt.socket.send(text)
+        attempt.send(text)
         return forget
 
     # --- connecting
@@ -308,106 +245,24 @@ class GatewayConnection(Service):
             return
         self._backoff.attempted(self._reactor.seconds())
         self._attempts += 1
-        attempt = _Attempt(
-            self,
-            GatewaySession(
-                identity=self._identity,
-                credentials=self._credentials,
-                device_token=self._identity.token(self._url),
-                now_ms=lambda: int(self._clock() * 1000),
-            ),
-            self._reactor.seconds(),
+        session = GatewaySession(
+            identity=self._identity,
+            credentials=self._credentials,
+            device_token=self._identity.token(self._url),
+            now_ms=lambda: int(self._clock() * 1000),
         )
+        attempt = Attempt(self._reactor, self._address, session, self, self._connect_timeout)
         self._attempt = attempt
-        attempt.timer = self._reactor.callLater(self._connect_timeout, self._slow, attempt)
-        address = self._address
-        factory = Factory.forProtocol(
-            lambda: WebSocketClient(address.authority, address.target, attempt)
-        )
-        factory.noisy = False
-        connecting = cast("Deferred[WebSocketClient]", self._endpoint.connect(factory))
-        attempt.connecting = connecting
-        connecting.addCallbacks(
-            self._made, self._unmade, callbackArgs=(attempt,), errbackArgs=(attempt,)
-        )
+        attempt.begin(self._endpoint)
 
-    def _made(self, socket: WebSocketClient, attempt: _Attempt) -> None:
-        attempt.connecting = None
-        if attempt.over:
-            socket.abort()
-            return
-        attempt.socket = socket
+    # --- what becomes of an attempt
 
-    def _unmade(self, failure: Failure, attempt: _Attempt) -> None:
-        attempt.connecting = None
-        if not attempt.over:
-            why = connect_failure(failure, self._address.host, self._address.port).message
-            self._end(
-                attempt,
-                Refusal(
-                    Obstacle.UNREACHABLE,
-                    f"{why[:1].upper()}{why[1:]}",
-                    "Start the gateway, or correct the provider's url",
-                ),
-            )
-
-    def _slow(self, attempt: _Attempt) -> None:
-        attempt.timer = None
-        refusal = Refusal(
-            Obstacle.UNREACHABLE,
-            f"The gateway at {self._address.authority} did not complete the handshake in "
-            f"{self._connect_timeout:g} s",
-            "See whether something else listens there",
-        )
-        self._end(attempt, refusal)
-
-    def _received(self, attempt: _Attempt, message: str) -> None:
-        if attempt.over:
-            return
-        self._heard = self._reactor.seconds()
-        try:
-            happenings = attempt.session.receive(message)
-        except FrameError as error:
-            if self.hello is None:
-                refusal = Refusal(
-                    Obstacle.REJECTED,
-                    f"What answers there is not an OpenClaw Gateway ({error})",
-                    "Check the provider's url",
-                )
-            else:
-                # It has shown that it is one: a new connection may be better.
-                refusal = Refusal(
-                    Obstacle.LOST, f"The gateway sent what nobody understands ({error})"
-                )
-            self._end(attempt, refusal)
-            return
-        for happening in happenings:
-            if attempt.over:
-                return
-            match happening:
-                case Event():
-                    self._listener.gateway_event(happening)
-                case Response():
-                    self._pending.respond(happening)
-                case Say(text):
-                    if attempt.socket is not None:
-                        attempt.socket.send(text)
-                case Connected(hello):
-                    self._connected(attempt, hello)
-                case Refused(refusal):
-                    # The close that follows says less than this.
-                    self._end(attempt, refusal)
-
-    def _connected(self, attempt: _Attempt, hello: Hello) -> None:
-        if attempt.timer is not None and attempt.timer.active():
-            attempt.timer.cancel()
-        attempt.timer = None
+    def attempt_connected(self, hello: Hello) -> None:
+        """Use what the attempt has brought."""
         self.hello = hello
         self._refusal = None
         self._since = self._clock()
         self._backoff.succeeded()
-        self._heard = self._reactor.seconds()
-        self._watch = self._reactor.callLater(hello.tick_interval, self._look, attempt)
         self.log.info(
             "connected to the OpenClaw gateway {version} at {authority}, protocol {protocol}",
             version=hello.version,
@@ -420,50 +275,19 @@ class GatewayConnection(Service):
             except IdentityError as error:
                 self.log.warn("the device token is not kept: {error}", error=str(error))
         self._listener.gateway_connected(hello)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(hello)
+        self._waiters.welcome(hello)
 
-    def _look(self, attempt: _Attempt) -> None:
-        """Give up a gateway that has been silent for two of its tick intervals."""
-        if attempt.over or self.hello is None:
-            return
-        limit = 2 * self.hello.tick_interval
-        silent = self._reactor.seconds() - self._heard
-        if silent >= limit:
-            self._end(
-                attempt,
-                Refusal(Obstacle.LOST, f"The gateway was silent for {silent:.0f} s"),
-                4000,
-                "tick timeout",
-            )
+    def attempt_heard(self, heard: Event | Response) -> None:
+        """Bring a response to who asked, and an event to the listener."""
+        if isinstance(heard, Event):
+            self._listener.gateway_event(heard)
         else:
-            self._watch = self._reactor.callLater(limit - silent, self._look, attempt)
+            self._pending.respond(heard)
 
-    # --- losing it
-
-    def _closed(self, attempt: _Attempt, ending: Ending) -> None:
-        if attempt.over:
-            return
-        if ending.status is not None:
-            refusal = read_rejection(ending.status, ending.reason)
-        else:
-            refusal = read_close(ending.code, ending.reason, connected=self.hello is not None)
-        self._end(attempt, refusal)
-
-    def _end(self, attempt: _Attempt, refusal: Refusal, code: int = 1000, reason: str = "") -> None:
-        """The one way in which an attempt ends, whatever became of it."""
-        attempt.over = True
+    def attempt_ended(self, refusal: Refusal) -> None:
+        """Fail what was asked, and see when to try again."""
         self._attempt = None
         was, self.hello = self.hello, None
-        for timer in (attempt.timer, self._watch):
-            if timer is not None and timer.active():
-                timer.cancel()
-        attempt.timer = self._watch = None
-        if attempt.connecting is not None:
-            attempt.connecting.cancel()
-        if attempt.socket is not None:
-            attempt.socket.close(code, reason)
         self._refusal = refusal
         if was is not None:
             self._since = self._clock()
@@ -485,19 +309,4 @@ class GatewayConnection(Service):
         if was is not None or refusal.terminal:
             self._listener.gateway_lost(refusal)
         if not soon:
-            self._dismiss(error)
-
-    def _dismiss(self, error: ProxyError) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.errback(Failure(error))
-
-
-def unreachable(refusal: Refusal | None) -> ProxyError:
-    """Word a missing connection for a caller."""
-    why = f": {refusal}" if refusal is not None else ""
-    kind = Kind.UPSTREAM_UNREACHABLE
-    if refusal is not None and refusal.keyless:
-        # As with any other provider that has no key.
-        kind = Kind.AUTHENTICATION
-    return ProxyError(kind, f"the OpenClaw gateway is not connected{why}")
+            self._waiters.dismiss(error)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from attrs import define, field
 
 from clawproxy.upstream.openclaw.approvals import Approval, ApprovalBook, Standing
-from clawproxy.upstream.openclaw.dispatch import GatewayRun
+from clawproxy.upstream.openclaw.gateway_run import GatewayRun
 
 MAX_OPEN = 2000
 """Conversations with something open; the longest untouched one is forgotten first."""

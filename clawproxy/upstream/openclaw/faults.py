@@ -3,6 +3,7 @@
 1. :func:`refused` reads the error of a request that was not accepted: the caller's fault or the
    gateway's.
 2. :func:`failed` reads the words with which a run failed: what its model's provider said, mostly.
+3. :func:`unreachable` words why there is no connection.
 
 A provider's 401 inside the gateway is not the caller's: clients would ask their user for another
 key. Only what a client can act on keeps its status (429, 529, and a prompt that is too long).
@@ -14,6 +15,7 @@ import re
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.frames import GatewayError, scrub
+from clawproxy.upstream.openclaw.handshake import Refusal
 
 _STATUS = re.compile(r"\bHTTP (\d{3})\b")
 _UNKNOWN_AGENT = re.compile(
@@ -84,3 +86,13 @@ def failed(message: str) -> ProxyError:
 def looks_like_error(text: str) -> bool:
     """Whether a payload is how a gateway before 2026.5 words a provider's failure as an answer."""
     return _ERROR_TEXT.match(text.strip()) is not None
+
+
+def unreachable(refusal: Refusal | None) -> ProxyError:
+    """Word a missing connection for a caller."""
+    why = f": {refusal}" if refusal is not None else ""
+    kind = Kind.UPSTREAM_UNREACHABLE
+    if refusal is not None and refusal.keyless:
+        # As with any other provider that has no key.
+        kind = Kind.AUTHENTICATION
+    return ProxyError(kind, f"the OpenClaw gateway is not connected{why}")

@@ -32,13 +32,14 @@ from clawproxy.upstream.openclaw.address import GatewayAddress
 from clawproxy.upstream.openclaw.agents import Agent, Roster, read_agents, read_tools
 from clawproxy.upstream.openclaw.approvals import Approval, ApprovalBook, read_approval
 from clawproxy.upstream.openclaw.call import Call
-from clawproxy.upstream.openclaw.connection import GatewayConnection, unreachable
+from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.conversation import Conversations
 from clawproxy.upstream.openclaw.desk import ApprovalDesk
-from clawproxy.upstream.openclaw.dispatch import RESUME_LIMIT, GatewayRun, Mission, prepare
+from clawproxy.upstream.openclaw.dispatch import Mission, prepare
 from clawproxy.upstream.openclaw.errand import Errand, plan
-from clawproxy.upstream.openclaw.faults import refused
+from clawproxy.upstream.openclaw.faults import refused, unreachable
 from clawproxy.upstream.openclaw.frames import JSON, Event, text
+from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT, GatewayRun
 from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
@@ -244,7 +245,7 @@ class OpenClawProvider(Service):
         )
 
     def dispatch(self, errand: Errand, hello: Hello) -> GatewayRun:
-        """Prepare a run, which its :meth:`~.dispatch.GatewayRun.start` then starts.
+        """Prepare a run, which its :meth:`~.gateway_run.GatewayRun.start` then starts.
 
         :raises ProxyError: the errand does not fit the gateway.
         """

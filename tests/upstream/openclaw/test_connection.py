@@ -175,15 +175,6 @@ class Absence(ConnectionTestCase):
         for each in waiting:
             self.failure(each)
 
-    def test_cancelled_caller(self) -> None:
-        gateway = ObligingGateway()
-        gateway.reachable = None
-        connection = self.connect(gateway)
-        waiting = connection.ready(100)
-        waiting.addErrback(lambda _: None)
-        waiting.cancel()
-        self.assertEqual(connection._waiting, [])
-
     def test_stopped(self) -> None:
         gateway = Gateway()
         gateway.reachable = False

@@ -1,0 +1,339 @@
+"""One run at the gateway, from the request that starts it to its true end: :class:`GatewayRun`.
+
+1. The second response to ``agent`` ends it; a run of ``chat.send`` (:mod:`.dispatch`) says itself
+   that it is over, and its end and tokens are read from the transcript (:mod:`.conclusion`).
+2. What the run says goes to its :class:`~.audience.Audience`; without one it is held.
+3. A connection that is lost and comes back to the same process of the gateway is bridged with
+   ``agent.wait``; a restarted gateway has lost the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clawproxy.core.dialects.events import Event
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.openclaw.approvals import Approval, question
+from clawproxy.upstream.openclaw.audience import Audience, HeldEvents
+from clawproxy.upstream.openclaw.conclusion import Conclusion
+from clawproxy.upstream.openclaw.connection import GatewayConnection
+from clawproxy.upstream.openclaw.dispatch import Mission
+from clawproxy.upstream.openclaw.frames import JSON, Response, text
+from clawproxy.upstream.openclaw.handshake import Hello
+from clawproxy.upstream.openclaw.history import PastTurn
+from clawproxy.upstream.openclaw.runs import UNDERWAY, Outcome, RunTranslator
+
+FIRST_BYTE = 5.0
+"""Seconds of silence after which a caller gets the beginning of its answer. Until then a failure
+can still be an HTTP status."""
+
+RESUME_LIMIT = 60.0
+"""Seconds that a run outlives the loss of its connection before it counts as failed."""
+
+SETTLE_LIMIT = 15.0
+"""Seconds between the end of a run's work and the response that should follow it."""
+
+SLACK = 2.0
+"""Seconds by which two clocks may differ when a gateway's uptime is compared with a run's age."""
+
+
+class GatewayRun:
+    """A run that this proxy started.
+
+    :param mission: what to send.
+    :param hello: the connection that it is started on.
+    :param ended: hears once that the run is over.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        connection: GatewayConnection,
+        mission: Mission,
+        hello: Hello,
+        translator: RunTranslator,
+        ended: Callable[[GatewayRun], None],
+    ) -> None:
+        self._reactor = reactor
+        self._connection = connection
+        self._hello = hello
+        self._translator = translator
+        self._ended = ended
+        self._conclusion = Conclusion(reactor, connection, mission)
+        self._began = reactor.seconds()
+        self._audience: Audience | None = None
+        self._held: HeldEvents | None = HeldEvents()
+        self._forget: Callable[[], None] = lambda: None
+        self._work: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._patience: IDelayedCall | None = None
+        self._abort_wanted = False
+        self._aborted = False
+        self._over = False
+        self.mission = mission
+        self.orphaned = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether a gateway of this protocol lets a run wait for an approval."""
+        return self._hello.protocol >= 4
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended, once it has."""
+        return self._translator.outcome
+
+    # --- beginning
+
+    def start(self) -> None:
+        """Send the request."""
+        try:
+            self._forget = self._connection.open(
+                self.mission.method,
+                self.mission.params,
+                self._responded,
+                self._cut,
+                repeats=self._repeats,
+            )
+        except ProxyError as error:
+            self._fail(error)
+            return
+        self._timer = self._reactor.callLater(FIRST_BYTE, self._first_byte)
+
+    def _repeats(self, response: Response) -> bool:
+        underway = response.ok and text(response.payload, "status") in UNDERWAY
+        return underway and self.mission.twice
+
+    def adopt(self) -> None:
+        """Take up a run that an earlier life of this proxy started."""
+        self._translator.accepted = True
+        self._begin_work(self._conclusion.rejoin)
+
+    def _first_byte(self) -> None:
+        self._deliver(self._translator.begin())
+
+    def _responded(self, response: Response) -> None:
+        self._deliver(self._translator.respond(response))
+        if self._translator.accepted and self._abort_wanted:
+            self._send_abort()
+        self._check()
+
+    # --- what the gateway tells
+
+    def event(self, name: str, payload: JSON) -> None:
+        """Take the payload of an event with this run's id."""
+        if self._over:
+            return
+        if name == "agent":
+            self._deliver(self._translator.agent_event(payload))
+        else:
+            self._deliver(self._translator.chat_event(payload))
+            self._chat(text(payload, "state"))
+        if self._translator.settled and self._patience is None and not self.orphaned:
+            self._patience = self._reactor.callLater(
+                SETTLE_LIMIT, self._begin_work, self._conclusion.read
+            )
+        self._check()
+
+    def _chat(self, state: str) -> None:
+        if self.mission.twice:
+            return
+        if state == "aborted":
+            self._translator.fail(
+                ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
+            )
+        elif state in ("final", "error"):
+            self._begin_work(self._conclusion.read)
+
+    def ask(self, approval: Approval, now: float) -> bool:
+        """Show an approval to the user: at once, as the end of this answer, if the run waits for
+        it, else under the answer, which goes on.
+
+        :returns: whether anybody is there to see it.
+        """
+        audience = self._audience
+        if audience is None:
+            return False
+        if not self.waits:
+            self._translator.postscripts.append(question(approval, now))
+            return True
+        self._deliver(self._translator.note(question(approval, now)))
+        self._deliver(self._translator.rest())
+        self._translator.resume()
+        self._audience = None
+        audience.parked()
+        return True
+
+    # --- the audience
+
+    def attach(self, audience: Audience) -> None:
+        """Let someone listen; what was held is told at once."""
+        self._audience = audience
+        held = self._held.take() if self._held is not None else []
+        if held:
+            audience.told(held)
+        self._check_audience()
+
+    def detach(self) -> None:
+        """Nobody listens any more: what is said from now on is dropped."""
+        self._audience = None
+        self._held = None
+
+    def _deliver(self, events: list[Event]) -> None:
+        if not events:
+            return
+        if self._audience is not None:
+            self._audience.told(events)
+        elif self._held is not None:
+            self._held.add(events)
+
+    # --- ending
+
+    def _check(self) -> None:
+        if self._translator.outcome is None or self._over:
+            return
+        self._over = True
+        self._release()
+        self._ended(self)
+        self._check_audience()
+
+    def _check_audience(self) -> None:
+        outcome = self._translator.outcome
+        if self._over and outcome is not None and self._audience is not None:
+            audience, self._audience = self._audience, None
+            audience.over(outcome)
+
+    def _release(self) -> None:
+        self._forget()
+        for timer in (self._timer, self._patience):
+            if timer is not None and timer.active():
+                timer.cancel()
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
+
+    def _fail(self, error: ProxyError) -> None:
+        self._translator.fail(error)
+        self._check()
+
+    def abandon(self, error: ProxyError) -> None:
+        """End it here: nothing more will be heard of it."""
+        self._fail(error)
+
+    def abort(self) -> None:
+        """Have the gateway stop it: whoever asked is gone."""
+        if self._over or self._aborted:
+            return
+        self._abort_wanted = True
+        if self._translator.accepted and not self.orphaned:
+            self._send_abort()
+
+    def _send_abort(self) -> None:
+        if self._aborted:
+            return
+        self._aborted = True
+        params = {"sessionKey": self.mission.session_key, "runId": self.mission.run_id}
+
+        def heard(response: Response) -> None:
+            if not response.ok or response.payload.get("aborted") is False:
+                self.log.warn(
+                    "the gateway did not abort the run {run}: it goes on there",
+                    run=self.mission.run_id,
+                )
+
+        answer = self._connection.request("chat.abort", params)
+        answer.addCallback(heard)
+        answer.addErrback(self._unheard)
+
+    def _unheard(self, failure: Failure) -> None:
+        failure.trap(ProxyError)
+        self._aborted = False
+
+    # --- losing and regaining the connection
+
+    def _cut(self, error: ProxyError) -> None:
+        """The connection went while the request was pending."""
+        if not self._translator.accepted:
+            self._fail(error)
+
+    def lost(self, error: ProxyError, *, final: bool) -> None:
+        """The connection is gone.
+
+        :param final: the gateway is going away, not only the connection.
+        """
+        if self._over:
+            return
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
+        if final or not self._translator.accepted:
+            self._fail(error)
+            return
+        self.orphaned = True
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = self._reactor.callLater(RESUME_LIMIT, self._fail, error)
+
+    def regained(self, hello: Hello) -> None:
+        """There is a connection again, perhaps to another process of the gateway."""
+        if self._over or not self.orphaned:
+            return
+        self.orphaned = False
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = None
+        if not self._same_process(hello):
+            self._fail(
+                ProxyError(
+                    Kind.UPSTREAM_UNREACHABLE,
+                    "the OpenClaw gateway was restarted in the middle of the run",
+                )
+            )
+            return
+        self._hello = hello
+        self._aborted = False
+        if self._abort_wanted:
+            self._send_abort()
+        self._begin_work(self._conclusion.rejoin)
+
+    def _same_process(self, hello: Hello) -> bool:
+        if self._hello.boot_id and hello.boot_id:
+            return self._hello.boot_id == hello.boot_id
+        if hello.uptime is None:
+            return False
+        return hello.uptime + SLACK >= self._reactor.seconds() - self._began
+
+    def _begin_work(self, work: Callable[[], Coroutine[Deferred[Any], Any, PastTurn]]) -> None:
+        """Find out how the run ended; if that is being done, it goes on instead."""
+        if self._over or self._work is not None:
+            return
+        doing = Deferred.fromCoroutine(self._conclude(work()))
+        if not doing.called:
+            self._work = doing
+        doing.addErrback(self._work_failed)
+
+    async def _conclude(self, reading: Coroutine[Deferred[Any], Any, PastTurn]) -> None:
+        turn = await reading
+        self._work = None
+        self._deliver(self._translator.conclude(turn))
+        self._check()
+
+    def _work_failed(self, failure: Failure) -> None:
+        self._work = None
+        error = failure.value
+        if isinstance(error, CancelledError):
+            return
+        if not isinstance(error, ProxyError):
+            self.log.failure("the end of a run could not be read", failure)
+            self._fail(ProxyError(Kind.INTERNAL, "the end of the run could not be read"))
+        elif self._connection.hello is not None:
+            # Otherwise lost() decides whether the run can be taken up again.
+            self._fail(error)
