@@ -71,7 +71,7 @@ class Providers:
             return DemoProvider(config, self._reactor)
         assert isinstance(config, OpenClawProviderConfig)
         provider = OpenClawProvider(self._reactor, config)
-        provider.on_agents = lambda _: self._agents_known()
+        provider.agents.on_change = lambda _: self._agents_known()
         return provider
 
     def _close(self, provider: AnyProvider) -> None:

@@ -1,10 +1,15 @@
-"""Where a gateway is, and how it is doing: two values that the connection and the pages share."""
+"""Where a gateway is, how to get there, and how it is doing."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
 from attrs import frozen
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+
+from clawproxy.upstream.tls import NameChecking
 
 
 @frozen
@@ -35,6 +40,14 @@ class GatewayAddress:
         authority = name if port == (443 if secure else 80) else f"{name}:{port}"
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(parts.hostname, port, secure, authority, target)
+
+
+def endpoint_for(reactor: object, address: GatewayAddress, timeout: float) -> IStreamClientEndpoint:
+    """Give the endpoint of a gateway: happy eyeballs, and TLS where the URL says ``wss``."""
+    plain = HostnameEndpoint(reactor, address.host, address.port, timeout)
+    if not address.secure:
+        return plain
+    return wrapClientTLS(NameChecking(optionsForClientTLS(address.host), address.host), plain)
 
 
 @frozen

@@ -237,14 +237,14 @@ class Call:
     async def _answer(self) -> None:
         provider = self._provider
         hello = await provider.ready()
-        agent = await provider.agent(self._context.model)
+        agent = await provider.agents.find(self._context.model)
         errand = provider.plan(self._turn, self._context, agent)
         conversation = provider.conversations.get(errand.conversation)
         try:
             if conversation.open and not await self._settle(conversation, errand):
                 self._end(None)
                 return
-            run = provider.dispatch(errand, provider.hello or hello)
+            run = provider.runs.dispatch(errand, provider.hello or hello)
             await self._follow(run, run.start)
         finally:
             provider.conversations.keep(conversation)
@@ -310,7 +310,7 @@ class Call:
         parked, conversation.parked = conversation.parked, None
         hello = provider.hello
         if parked is None and hello is not None and hello.protocol >= 4:
-            parked = provider.adopt(errand, approval, hello)
+            parked = provider.runs.adopt(errand, approval, hello)
         if parked is not None:
             await self._follow(parked)
             return
@@ -318,7 +318,7 @@ class Call:
             return
         self._note(_became(approval))
         session = approval.session_key or errand.session_key
-        found = await provider.follow_up(session, errand, hello, FOLLOW_UP)
+        found = await provider.runs.follow_up(session, errand, hello, FOLLOW_UP)
         if found is None:
             # These gateways put a command's output before the session's next message.
             go_on = evolve(
@@ -328,7 +328,7 @@ class Call:
                 attachments=(),
                 opening=False,
             )
-            found = provider.dispatch(go_on, hello)
+            found = provider.runs.dispatch(go_on, hello)
             await self._follow(found, found.start)
         else:
             await self._follow(found)

@@ -1,7 +1,7 @@
 """OpenClaw agents as models: :class:`OpenClawProvider`, the turn provider of an OpenClaw Gateway.
 
-1. It keeps one :class:`~.connection.GatewayConnection`; what the gateway tells goes to the run it
-   is about, by run id alone: every connection hears of every client's runs.
+1. It keeps one :class:`~.connection.GatewayConnection`; what the gateway tells goes to the runs
+   (:mod:`.underway`), the agents (:mod:`.directory`) or the approvals (:mod:`.desk`).
 2. :meth:`OpenClawProvider.start` answers a turn (:mod:`.call`).
 3. :meth:`OpenClawProvider.models`, :meth:`OpenClawProvider.tools`,
    :attr:`OpenClawProvider.approvals` and
@@ -19,45 +19,29 @@ from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawproxy.config.gateway import OpenClawProviderConfig
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
-from clawproxy.upstream.openclaw.address import GatewayAddress
-from clawproxy.upstream.openclaw.agents import Agent, Roster, read_agents, read_tools
+from clawproxy.upstream.openclaw.address import GatewayAddress, endpoint_for
+from clawproxy.upstream.openclaw.agents import Agent, read_tools
 from clawproxy.upstream.openclaw.approvals import Approval, ApprovalBook, read_approval
 from clawproxy.upstream.openclaw.call import Call
 from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.conversation import Conversations
 from clawproxy.upstream.openclaw.desk import ApprovalDesk
-from clawproxy.upstream.openclaw.dispatch import Mission, prepare
+from clawproxy.upstream.openclaw.directory import AgentDirectory
 from clawproxy.upstream.openclaw.errand import Errand, plan
 from clawproxy.upstream.openclaw.faults import refused, unreachable
-from clawproxy.upstream.openclaw.frames import JSON, Event, text
-from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT, GatewayRun
+from clawproxy.upstream.openclaw.frames import Event
+from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT
 from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
-from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
+from clawproxy.upstream.openclaw.underway import RunsUnderway
 from clawproxy.upstream.provider import CallContext, EventSink, Run
-from clawproxy.upstream.tls import NameChecking
-
-ROSTER_AGE = 60.0
-"""Seconds after which the agents are asked for anew: with the next tick, or when somebody looks."""
-
-_THINKING: dict[str, Showing] = {"think_tags": "text", "hidden": "hidden"}
-
-
-def endpoint_for(reactor: object, address: GatewayAddress, timeout: float) -> IStreamClientEndpoint:
-    """Give the endpoint of a gateway: happy eyeballs, and TLS where the URL says ``wss``."""
-    plain = HostnameEndpoint(reactor, address.host, address.port, timeout)
-    if not address.secure:
-        return plain
-    return wrapClientTLS(NameChecking(optionsForClientTLS(address.host), address.host), plain)
 
 
 class OpenClawProvider(Service):
@@ -68,8 +52,7 @@ class OpenClawProvider(Service):
     :param identity: this device, instead of the one in the config's file.
     :param clock: gives seconds since the epoch. :param rng: gives floats in [0, 1).
     :ivar since: the second since the epoch from which its agents are offered.
-    :ivar on_agents: called with the agents' ids whenever they become known or change, for the
-        router.
+    :ivar agents: which there are. :ivar runs: those that are shown to somebody.
     """
 
     log = Logger()
@@ -90,13 +73,13 @@ class OpenClawProvider(Service):
         self._clock = clock
         self.since = int(clock())
         address = GatewayAddress.parse(config.url)
-        self._device = identity or self._identity(config)
+        device = identity or self._identity(config)
         self._connection = GatewayConnection(
             reactor,
             endpoint or endpoint_for(reactor, address, config.connect_timeout),
             address,
             url=config.url,
-            identity=self._device,
+            identity=device,
             credentials=Credentials.configured(
                 config.token, config.password, approvals=config.approvals
             ),
@@ -106,17 +89,16 @@ class OpenClawProvider(Service):
             clock=clock,
         )
         self._retrieval = tuple(re.compile(p) for p in config.retrieval_patterns)
-        self._roster = Roster(tuple(Agent(name) for name in self._device.agents(config.url)))
-        self._roster_at: float | None = None
-        self._runs: dict[str, GatewayRun] = {}
-        self._watchers: list[Callable[[str, str, JSON], None]] = []
         self._going = False
         self._calls: set[Call] = set()
         self._retiring = False
         self._looking: Deferred[None] = succeed(None)
+        self.agents = AgentDirectory(
+            reactor, self._connection, device, config.url, config.default_agent
+        )
         self.conversations = Conversations()
+        self.runs = RunsUnderway(reactor, self._connection, config, self.conversations)
         self.approvals = ApprovalDesk(self.name, self._connection, ApprovalBook(clock))
-        self.on_agents: Callable[[tuple[str, ...]], None] = lambda _: None
 
     def _identity(self, config: OpenClawProviderConfig) -> DeviceIdentity:
         try:
@@ -141,7 +123,7 @@ class OpenClawProvider(Service):
 
         :param timeout: seconds, at most.
         """
-        if not self._roster.agents:
+        if not self.agents.ids:
             try:
                 await self._connection.ready(timeout)
                 await self._seen()
@@ -203,34 +185,6 @@ class OpenClawProvider(Service):
             self._looking.chainDeferred(seen)
             await seen
 
-    async def agent(self, model: str) -> Agent:
-        """Find the agent that a model name means, asking the gateway if need be.
-
-        :raises ProxyError: ``MODEL_NOT_FOUND``, or the gateway does not tell its agents.
-        """
-        if self._roster_at is not None:
-            try:
-                return self._roster.find(model, self.config.default_agent)
-            except ProxyError:
-                # It may be new.
-                pass
-        return (await self._refresh()).find(model, self.config.default_agent)
-
-    async def _refresh(self) -> Roster:
-        response = await self._connection.request("agents.list", {})
-        if response.error is not None:
-            raise refused(response.error, "")
-        before = self._roster
-        self._roster = read_agents(response.payload)
-        self._roster_at = self._reactor.seconds()
-        if self._roster.agents != before.agents:
-            try:
-                self._device.remember_agents(self.config.url, self.agent_ids)
-            except IdentityError as error:
-                self.log.warn("the agents' names are not kept: {error}", error=str(error))
-            self.on_agents(self.agent_ids)
-        return self._roster
-
     def plan(self, turn: Turn, context: CallContext, agent: Agent) -> Errand:
         """Make an errand of a turn."""
         return plan(
@@ -244,94 +198,18 @@ class OpenClawProvider(Service):
             caller=context.caller,
         )
 
-    def dispatch(self, errand: Errand, hello: Hello) -> GatewayRun:
-        """Prepare a run, which its :meth:`~.gateway_run.GatewayRun.start` then starts.
-
-        :raises ProxyError: the errand does not fit the gateway.
-        """
-        mission = prepare(errand, hello, str(uuid.uuid4()))
-        return self._take(mission, errand, hello)
-
-    def adopt(self, errand: Errand, approval: Approval, hello: Hello) -> GatewayRun | None:
-        """Take up the run that waits for an approval, although it was started before this proxy."""
-        if not approval.run_id or approval.run_id in self._runs:
-            return self._runs.get(approval.run_id)
-        session = approval.session_key or errand.session_key
-        run = self._take(Mission("agent", approval.run_id, session, {}), errand, hello)
-        run.adopt()
-        return run
-
-    def _take(self, mission: Mission, errand: Errand, hello: Hello) -> GatewayRun:
-        thinking = _THINKING.get(self.config.thinking, "thinking")
-        translator = RunTranslator(
-            errand.agent,
-            protocol=hello.protocol,
-            thinking=thinking,
-            progress=self.config.tool_progress,
-        )
-        run = GatewayRun(
-            self._reactor, self._connection, mission, hello, translator, self._run_ended
-        )
-        self._runs[mission.run_id] = run
-        self.conversations.note_session(mission.session_key, errand.conversation)
-        return run
-
-    def _run_ended(self, run: GatewayRun) -> None:
-        self._runs.pop(run.mission.run_id, None)
-
-    async def follow_up(
-        self, session_key: str, errand: Errand, hello: Hello, timeout: float
-    ) -> GatewayRun | None:
-        """Wait for what a gateway does after it ran a command whose run had not waited.
-
-        Gateways from 2026.1 to 2026.3 start another run then: in the same session, which is taken
-        up, or as a heartbeat in the agent's main session. That one is not shown, since it belongs
-        to whoever else uses the main session; it only tells that the command has ended.
-
-        :returns: the run in the same session, or ``None`` once there is no use in waiting.
-        """
-        heard: Deferred[GatewayRun | None] = Deferred()
-
-        def watch(session: str, run_id: str, payload: JSON) -> None:
-            if heard.called:
-                return
-            if session.lower() == session_key:
-                run = self._take(Mission("agent", run_id, session_key, {}), errand, hello)
-                run.event("agent", payload)
-                run.adopt()
-                heard.callback(run)
-            elif session.lower() == f"agent:{errand.agent}:main":
-                heard.callback(None)
-
-        self._watchers.append(watch)
-        late = self._reactor.callLater(timeout, heard.callback, None)
-        try:
-            return await heard
-        finally:
-            self._watchers.remove(watch)
-            if late.active():
-                late.cancel()
-
     # --- the gateway's side
 
     def gateway_connected(self, hello: Hello) -> None:
         """Take up what the last connection left, and ask what is new."""
         self._going = False
-        for run in list(self._runs.values()):
-            run.regained(hello)
+        self.runs.regained(hello)
         self._looking = Deferred.fromCoroutine(self._look_around(hello))
         self._looking.addErrback(self._unseen)
 
-    @property
-    def _stale(self) -> bool:
-        """Whether the agents should be asked for anew."""
-        if self._roster_at is None:
-            return True
-        return self._reactor.seconds() - self._roster_at >= ROSTER_AGE
-
     async def _look_around(self, hello: Hello | None) -> None:
         """See which agents there are and, on a new connection, which approvals wait."""
-        await self._refresh()
+        await self.agents.ask()
         if hello is not None and self.config.approvals and "exec.approval.list" in hello.methods:
             response = await self._connection.request("exec.approval.list", {})
             if response.error is None:
@@ -346,14 +224,7 @@ class OpenClawProvider(Service):
         """Give an event to the run it is about."""
         match event.name:
             case "agent" | "chat":
-                run_id = text(event.payload, "runId")
-                run = self._runs.get(run_id)
-                if run is not None:
-                    run.event(event.name, event.payload)
-                elif self._watchers and event.name == "agent" and run_id:
-                    session = text(event.payload, "sessionKey")
-                    for watcher in list(self._watchers):
-                        watcher(session, run_id, event.payload)
+                self.runs.event(event)
             case "exec.approval.requested" if self.config.approvals:
                 approval = read_approval(event.payload, self._clock(), fresh=True)
                 if approval is not None and self.approvals.book.enter(approval):
@@ -362,7 +233,7 @@ class OpenClawProvider(Service):
                 self.approvals.ended(event.payload)
             case "shutdown":
                 self._going = True
-            case "tick" if self._stale and self._looking.called:
+            case "tick" if self.agents.stale and self._looking.called:
                 self._looking = Deferred.fromCoroutine(self._look_around(None))
                 self._looking.addErrback(self._unseen)
             case _:
@@ -374,9 +245,8 @@ class OpenClawProvider(Service):
         if conversation is None:
             return
         # A run from before this proxy's start still holds up those queued behind it: their caller
-        # is
-        # asked.
-        run = self._runs.get(approval.run_id) or self._run_in(approval.session_key)
+        # is asked.
+        run = self.runs.find(approval.run_id, approval.session_key)
         conversation.approvals.append(approval.id)
         if run is not None and run.waits:
             conversation.parked = run
@@ -386,20 +256,11 @@ class OpenClawProvider(Service):
         if run is None or not run.ask(approval, self._clock()):
             conversation.shown.discard(approval.id)
 
-    def _run_in(self, session_key: str) -> GatewayRun | None:
-        """The oldest run of a session: a gateway does one at a time there."""
-        for run in self._runs.values():
-            if run.mission.session_key == session_key:
-                return run
-        return None
-
     def gateway_lost(self, refusal: Refusal) -> None:
         """Fail what is lost, and keep what may be taken up again."""
         final = self._going or refusal.going or refusal.terminal or not self.running
-        error = unreachable(refusal)
-        for run in list(self._runs.values()):
-            run.lost(error, final=final)
-        if self._runs and self.running:
+        self.runs.lost(unreachable(refusal), final=final)
+        if self.runs and self.running:
             again = self._connection.ready(RESUME_LIMIT)
             again.addErrback(lambda failure: failure.trap(ProxyError))
 
@@ -408,17 +269,17 @@ class OpenClawProvider(Service):
     @property
     def agent_ids(self) -> tuple[str, ...]:
         """The ids of all agents that are known, for the router."""
-        return tuple(agent.id for agent in self._roster.agents)
+        return self.agents.ids
 
     async def models(self) -> tuple[Agent, ...]:
         """List the agents; the last known ones where the gateway is away.
 
         :raises ProxyError: they were never known, and the gateway cannot be asked.
         """
-        if not self._stale or (self._roster.agents and self.hello is None):
-            return self._roster.agents
-        await self.ready()
-        return (await self._refresh()).agents
+        if self.agents.stale and (self.hello is not None or not self.agents.ids):
+            await self.ready()
+            await self.agents.ask()
+        return self.agents.agents
 
     async def tools(self, model: str = "") -> list[dict[str, object]]:
         """List an agent's skills as OpenAI tools.
@@ -427,7 +288,7 @@ class OpenClawProvider(Service):
         :raises ProxyError: ``MODEL_NOT_FOUND``, or the gateway does not tell.
         """
         await self.ready()
-        agent = await self.agent(model)
+        agent = await self.agents.find(model)
         response = await self._connection.request("skills.status", {"agentId": agent.id})
         if response.error is not None:
             raise refused(response.error, agent.id)
@@ -444,7 +305,7 @@ class OpenClawProvider(Service):
             "obstacle": state.obstacle,
             "gateway_version": state.version,
             "protocol": state.protocol,
-            "agents": len(self._roster.agents),
-            "runs": len(self._runs),
+            "agents": len(self.agents.ids),
+            "runs": len(self.runs),
             "approvals": len(self.approvals.book.pending()),
         }

@@ -79,7 +79,7 @@ class Calls(ProviderTestCase):
         """An agent that was added meanwhile is found, and the router hears of it."""
         caller = self.begin()
         heard: list[tuple[str, ...]] = []
-        self.provider.on_agents = heard.append
+        self.provider.agents.on_change = heard.append
         self.gateway.answers["agents.list"] = {"agents": [{"id": "main"}, {"id": "new"}]}
         caller.ask("hi", model="new")
         self.assertEqual(self.params()["agentId"], "new")
@@ -354,7 +354,7 @@ class Pages(ProviderTestCase):
         """Agents come and go; a tick after a minute the router knows."""
         self.begin()
         heard: list[tuple[str, ...]] = []
-        self.provider.on_agents = heard.append
+        self.provider.agents.on_change = heard.append
         self.gateway.answers["agents.list"] = {"agents": [{"id": "new"}]}
         for _ in range(3):
             self.clock.advance(30)

@@ -20,8 +20,7 @@ from wsproto.events import (
 )
 
 from clawproxy.upstream.openclaw import websocket
-from clawproxy.upstream.openclaw.address import GatewayAddress
-from clawproxy.upstream.openclaw.provider import endpoint_for
+from clawproxy.upstream.openclaw.address import GatewayAddress, endpoint_for
 from clawproxy.upstream.openclaw.websocket import Ending, WebSocketClient
 
 
