@@ -99,6 +99,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
     known: list[Assembly] = []
     providers = Providers(config, reactor, lambda: known[0].agents_known())
     board = Switchboard(reactor, wire(config, providers.by_name), drain)
+    board.look_again = providers.look_again
     recording = RecordingService(config.storage, reactor)
     reports: dict[str, Report] = {}
     if recording.enabled:

@@ -23,7 +23,7 @@ from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.jsonedit import edit
 from clawproxy.core.keys import upstream_headers
 from clawproxy.core.policy import Cause, Failure, Retry, RetryPolicy, falls_back, transient
-from clawproxy.core.routing import Decision, Family, Target, family
+from clawproxy.core.routing import Decision, Family, Router, Target, family
 from clawproxy.relay import accesslog
 from clawproxy.relay.demotion import Demotion
 from clawproxy.relay.inbound import Inbound
@@ -58,7 +58,11 @@ class Attempt:
         :raise ProxyError: nobody could, and nothing was sent.
         :raise UpstreamFailure: the last target failed, and nothing was sent.
         """
-        targets = [*self._decide().targets]
+        try:
+            decision = self._decide(self.wiring.router)
+        except ProxyError as error:
+            decision = await self._decide_again(error)
+        targets = [*decision.targets]
         if len(targets) > 1:
             targets = self._usable(targets)
         alone = len(targets) == 1
@@ -94,11 +98,24 @@ class Attempt:
             self.forward.quoted = True
             raise first
 
-    def _decide(self) -> Decision:
-        inbound, router = self.inbound, self.wiring.router
+    def _decide(self, router: Router) -> Decision:
+        inbound = self.inbound
         if inbound.operation == "passthrough" or inbound.opaque:
             return router.passthrough(inbound.dialect, inbound.pinned)
         return router.route(inbound.dialect, self._model(), inbound.pinned)
+
+    async def _decide_again(self, error: ProxyError) -> Decision:
+        """Decide about a model that nobody knows, once the gateways have told their agents anew.
+
+        :raise ProxyError: still nobody knows it.
+        """
+        if error.kind is not Kind.MODEL_NOT_FOUND or self.inbound.pinned is not None:
+            raise error
+        router = self.wiring.router
+        later = router.with_agents(await self.forward.board.look_again())
+        if later.agents == router.agents:
+            raise error
+        return self._decide(later)
 
     def _model(self) -> str:
         """Give the model to route: the caller's, or that of the subagent which calls."""

@@ -6,11 +6,12 @@ A reload makes a new :class:`Wiring` and swaps it in; exchanges under way keep t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from clawproxy.config.model import (
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward
 
 AnyProvider = HTTPProvider | TurnProvider
+
+Agents = Mapping[str, Sequence[str]]
+"""The agents of each OpenClaw provider that has told them."""
 
 
 @frozen
@@ -111,6 +115,10 @@ def wire(
     )
 
 
+async def _nobody() -> Agents:
+    return {}
+
+
 class Switchboard:
     """The relay's shared state.
 
@@ -118,6 +126,7 @@ class Switchboard:
     :ivar running: the exchanges under way.
     :ivar counts: what has happened so far, for metrics.
     :ivar access_log: writes an exchange's access line.
+    :ivar look_again: has the gateways tell their agents anew, for a name that nobody knows.
     """
 
     def __init__(
@@ -139,6 +148,7 @@ class Switchboard:
         self.running: set[Forward] = set()
         self._circuits: dict[str, Circuit] = {}
         self.access_log: Callable[[Exchange], None] = accesslog.access
+        self.look_again: Callable[[], Coroutine[Deferred[Any], Any, Agents]] = _nobody
         self.random = random.Random()
         self._numbers = count(self.random.getrandbits(24))
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from clawproxy.config.model import (
     Config,
     DemoProviderConfig,
@@ -12,6 +16,7 @@ from clawproxy.config.model import (
     OpenClawProviderConfig,
     ProviderConfig,
 )
+from clawproxy.core.errors import ProxyError
 from clawproxy.upstream.demo import DemoProvider
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.openclaw.provider import OpenClawProvider
@@ -28,6 +33,8 @@ class Providers:
     :param agents_known: called whenever an OpenClaw gateway tells its agents.
     :ivar by_name: those in use now.
     """
+
+    _log = Logger()
 
     def __init__(
         self, config: Config, reactor: Any, agents_known: Callable[[], None] = lambda: None
@@ -94,6 +101,27 @@ class Providers:
         """The agents of the gateways that have told them, for the router."""
         known = {name: gateway.agent_ids for name, gateway in self.gateways.items()}
         return {name: ids for name, ids in known.items() if ids}
+
+    async def look_again(self) -> dict[str, tuple[str, ...]]:
+        """Have the gateways tell their agents anew: a name that nobody knows may be a new agent's.
+
+        :returns: the agents as they are known then. A gateway that does not tell has those of before.
+        """
+        looks = [self._look(each) for each in self.gateways.values() if each.hello is not None]
+        await DeferredList(looks)
+        return self.agents
+
+    def _look(self, gateway: OpenClawProvider) -> Deferred[None]:
+        def failed(reason: Failure) -> None:
+            # Cancelled by a caller that left, the question goes on for the others.
+            if reason.trap(ProxyError, CancelledError) is ProxyError:
+                self._log.info(
+                    "{provider} does not tell its agents: {why}",
+                    provider=gateway.name,
+                    why=reason.getErrorMessage(),
+                )
+
+        return Deferred.fromCoroutine(gateway.agents.look_again()).addErrback(failed)
 
     async def start(self) -> None:
         """Connect to the gateways; HTTP upstreams are connected to when they are asked.

@@ -21,7 +21,8 @@ PATH = "/v1/tools"
 class AgentSource:
     """A gateway's agents as a source of the catalogue.
 
-    An agent is listed by its id and as ``openclaw/<agent>``, which is never another model's name.
+    An agent is listed by its id and as ``openclaw/<agent>``, which is never another model's name; the
+    default one also by the two names under which the gateway's own API lists it.
     """
 
     def __init__(self, gateway: OpenClawProvider) -> None:
@@ -38,10 +39,13 @@ class AgentSource:
         :raise ProxyError: it cannot be asked.
         """
         agents = await self._gateway.models()
+        named = [(name, each) for each in agents for name in (each.id, f"openclaw/{each.id}")]
+        default = self._gateway.agents.default
+        if default is not None:
+            named += [(name, default) for name in ("openclaw/default", "openclaw")]
         return [
-            Model(model, self.name, agent.name or agent.id, self._gateway.since)
-            for agent in agents
-            for model in (agent.id, f"openclaw/{agent.id}")
+            Model(name, self.name, agent.name or agent.id, self._gateway.since)
+            for name, agent in named
         ]
 
 
@@ -66,20 +70,32 @@ class Tools:
     async def _gather(self, target: bytes) -> dict[str, object]:
         query = parse_qs(target.partition(b"?")[2].decode("latin-1"))
         model = query.get("model", [""])[0]
-        tools = await self._gateway(model).tools(model.removeprefix("openclaw/"))
+        gateway = await self._gateway(model)
+        tools = await gateway.tools(model.removeprefix("openclaw/"))
         return {"object": "list", "data": tools, "tools": tools}
 
-    def _gateway(self, model: str) -> OpenClawProvider:
+    async def _gateway(self, model: str) -> OpenClawProvider:
         gateways = self._providers.gateways
         if not gateways:
             raise ProxyError(
                 Kind.MODEL_NOT_FOUND, "no OpenClaw provider is configured, so no agent has tools"
             )
-        if model:
-            decision = self._board.wiring.router.route("openai_chat", model)
-            if decision.provider in gateways:
-                return gateways[decision.provider]
+        if not model:
+            return next(iter(gateways.values()))
+        found = self._of_agent(model)
+        if found is None:
+            await self._board.look_again()
+            found = self._of_agent(model)
+        if found is None:
             raise ProxyError(
                 Kind.MODEL_NOT_FOUND, f"no agent is called {model[:200]!r}", param="model"
             )
-        return next(iter(gateways.values()))
+        return found
+
+    def _of_agent(self, model: str) -> OpenClawProvider | None:
+        """Find the gateway whose agent a model name means; ``None`` where it is nobody's or another model's."""
+        try:
+            decision = self._board.wiring.router.route("openai_chat", model)
+        except ProxyError:
+            return None
+        return self._providers.gateways.get(decision.provider)

@@ -65,6 +65,9 @@ class Models:
         anthropic = heads.value(lines, b"anthropic-version") is not None
         shape: Shape = "anthropic" if anthropic else "openai"
         name = unquote(path[len(PATH) :].strip("/"))
+        if name and all(model.id != name for model in models):
+            await self._board.look_again()
+            models = merge(await self._current().lists(lines, only))
         return render_one(models, name, shape) if name else render_list(models, shape, query)
 
     def _current(self) -> Catalogue:

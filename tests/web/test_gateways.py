@@ -5,9 +5,11 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.upstream.openclaw.directory import UNKNOWN_REST
 from clawproxy.web.gateways import AgentSource
 from tests.upstream.openclaw.calling import Caller
 from tests.upstream.openclaw.gateway import AgentGateway
+from tests.web.agents import AgentsCase
 
 
 class AgentSourceTests(SynchronousTestCase):
@@ -26,6 +28,147 @@ class AgentSourceTests(SynchronousTestCase):
                 ("openclaw/main", "Main Agent"),
                 ("dev", "Dev Agent"),
                 ("openclaw/dev", "Dev Agent"),
+                ("openclaw/default", "Main Agent"),
+                ("openclaw", "Main Agent"),
             ],
         )
         self.assertEqual({model.created for model in models}, {1_800_000_000})
+
+
+class NameTests(AgentsCase):
+    """What is listed can be looked up and used, by the same names."""
+
+    def test_listed_looked_up_and_used(self) -> None:
+        self.begin("providers.claw.default_agent=dev")
+        listed = [model["id"] for model in self.get("/v1/models").json["data"]]
+        meant = {
+            "main": "main",
+            "openclaw/main": "main",
+            "dev": "dev",
+            "openclaw/dev": "dev",
+            "openclaw/default": "dev",
+            "openclaw": "dev",
+        }
+        self.assertLessEqual(meant.keys(), set(listed))
+        for name, agent in meant.items():
+            one = self.get(f"/v1/models/{name}")
+            self.assertEqual((one.status, one.json["id"]), (200, name))
+            self.assertEqual(one.json["owned_by"], "claw")
+            asking = self.chat(name)
+            run = self.gateway.runs()[-1]
+            self.assertEqual(run["params"]["agentId"], agent)
+            self.gateway.play(run, "hello")
+            self.assertEqual(self.read(asking).status, 200)
+
+    def test_the_same_under_the_providers_own_path(self) -> None:
+        self.begin()
+        listed = [model["id"] for model in self.get("/claw/v1/models").json["data"]]
+        self.assertIn("openclaw/default", listed)
+        self.assertEqual(self.get("/claw/v1/models/openclaw/default").status, 200)
+
+    def test_nobody_is_the_default_of_no_agents(self) -> None:
+        gateway = AgentGateway()
+        gateway.answers["agents.list"] = {"agents": []}
+        self.begin(gateway=gateway)
+        self.assertEqual(self.get("/v1/models/openclaw/default").status, 404)
+
+
+class NewAgentTests(AgentsCase):
+    """An agent that was created after the start is there for whoever asks for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin("default_provider.openai=null")
+        self.get("/v1/models")
+        self.offer("main", "new")
+        self.asked = self.times_asked
+
+    def assertAnswers(self, model: str, path: str = "/v1/chat/completions") -> None:
+        asking = self.chat(model, path)
+        run = self.gateway.runs()[-1]
+        self.assertEqual(run["params"]["agentId"], "new")
+        self.gateway.play(run, "hello")
+        self.assertEqual(self.read(asking).status, 200)
+        self.assertEqual(self.times_asked, self.asked + 1)
+
+    def test_used(self) -> None:
+        self.assertAnswers("openclaw/new")
+        self.assertEqual(self.proxy.exchanges[-1].routed_model, "new")
+
+    def test_used_by_its_bare_id(self) -> None:
+        """Where no route and no default provider takes the name."""
+        self.assertAnswers("new")
+
+    def test_used_under_the_providers_own_path(self) -> None:
+        self.assertAnswers("new", "/claw/v1/chat/completions")
+
+    def test_looked_up(self) -> None:
+        self.assertEqual(self.get("/v1/models/openclaw/new").status, 200)
+        self.assertEqual(self.get("/v1/models/new").status, 200)
+        self.assertIn("new", [model["id"] for model in self.get("/v1/models").json["data"]])
+        self.assertEqual(self.get("/v1/models/dev").status, 404)
+
+    def test_tools(self) -> None:
+        self.gateway.answers["skills.status"] = {"skills": []}
+        self.assertEqual(self.get("/v1/tools?model=openclaw/new").status, 200)
+        self.assertEqual(self.gateway.last.asked("skills.status")[-1]["params"], {"agentId": "new"})
+        self.assertEqual(self.get("/v1/tools?model=gone").status, 404)
+
+    def test_one_that_is_gone(self) -> None:
+        """Its name is still known until somebody asks: the gateway then refuses it."""
+        self.assertAnswers("openclaw/new")
+        self.assertEqual(self.read(self.chat("openclaw/dev")).status, 404)
+
+
+class UnknownAgentTests(AgentsCase):
+    """Names that nobody has cost the gateway little."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin()
+        self.asked = self.times_asked
+
+    def test_asked_once_in_a_while(self) -> None:
+        for _ in range(5):
+            reply = self.read(self.chat("openclaw/nobody"))
+            self.assertEqual((reply.status, reply.json["error"]["code"]), (404, "model_not_found"))
+            self.assertEqual(self.get("/claw/v1/models/openclaw/nobody").status, 404)
+        self.assertEqual(self.times_asked, self.asked + 1)
+        self.proxy.advance(UNKNOWN_REST)
+        self.read(self.chat("openclaw/nobody"))
+        self.assertEqual(self.times_asked, self.asked + 2)
+
+    def test_one_question_for_all(self) -> None:
+        """Who comes while the gateway is being asked waits for the same answer; one that leaves
+        takes nobody's."""
+        told = self.gateway.answers.pop("agents.list")
+        asking = [self.chat("openclaw/new") for _ in range(3)]
+        self.chat("openclaw/new").leave()
+        asking[0].leave()
+        (question,) = self.gateway.last.asked("agents.list")[self.asked :]
+        told["agents"].append({"id": "new"})
+        self.gateway.last.answer(question, told)
+        runs = self.gateway.runs()
+        self.assertEqual(len(runs), 2)
+        for each, run in zip(asking[1:], runs, strict=True):
+            self.gateway.play(run, "hello")
+            self.assertEqual(self.read(each).status, 200)
+
+    def test_a_gateway_that_does_not_tell(self) -> None:
+        """What it told before holds."""
+        del self.gateway.answers["agents.list"]
+        asking = self.chat("openclaw/nobody")
+        (question,) = self.gateway.last.asked("agents.list")[self.asked :]
+        self.gateway.last.answer(question, code="UNAVAILABLE", message="busy")
+        self.assertEqual(self.read(asking).status, 404)
+
+    def test_a_gateway_that_is_away(self) -> None:
+        """Nobody waits for it: what it told before holds."""
+        self.gateway.reachable = False
+        self.gateway.last.drop()
+        self.assertEqual(self.read(self.chat("openclaw/nobody")).status, 404)
+
+    def test_other_models_ask_nobody(self) -> None:
+        self.chat("gpt-5")
+        self.chat("something-else")
+        self.assertEqual(self.times_asked, self.asked)
