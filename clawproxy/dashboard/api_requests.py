@@ -135,7 +135,7 @@ def safe(kind: str) -> str:
     name = kind.partition(";")[0].strip().lower()
     if name == JSON or name.endswith("+json"):
         return JSON
-    if name.startswith("text/"):
+    if name.startswith("text/") or name == "application/x-ndjson":
         return "text/plain; charset=utf-8"
     return "application/octet-stream"
 

@@ -125,7 +125,13 @@ def _raw(name: str, title: str, body: bytes) -> RawBody:
     value = json_object(body)
     if value is None:
         text = body[:PRETTY].decode("utf-8", "replace")
-        html: object = writer.plain(text)
+        html: object
+        if json_object(body.partition(b"\n")[0]) is not None:
+            # JSON lines: what was said to a gateway, and what it said.
+            text = text.replace("\n", "\n\n")
+            html = writer.code(text, "json")
+        else:
+            html = writer.plain(text)
     else:
         text = pretty(value) if len(body) < PRETTY else compact(value)
         html = writer.code(text, "json")

@@ -14,6 +14,10 @@ from clawproxy.core.record import Exchange
 class Recording(Protocol):
     """One exchange being recorded. The exchange object itself stays the relay's, who fills it in as it goes."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether bytes are kept at all: where not, nothing has to be worded for the record's sake."""
+
     def upstream_request(self, body: bytes) -> None:
         """Keep the body that was sent upstream, where it differs from the caller's (the last try's counts)."""
 
@@ -38,6 +42,8 @@ class Recorder(Protocol):
 
 
 class _Nothing:
+    keeps = False
+
     def upstream_request(self, body: bytes) -> None:
         pass
 

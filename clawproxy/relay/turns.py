@@ -15,6 +15,7 @@ from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.relay import accesslog
 from clawproxy.relay.speaker import Speaker
+from clawproxy.relay.wire import WireRecord
 from clawproxy.upstream.failure import Phase
 from clawproxy.upstream.provider import CallContext, Run, TurnProvider
 
@@ -50,7 +51,9 @@ class TurnAnswer:
             if name.lower() not in _HIDDEN
         }
         caller = forward.exchange.key
-        context = CallContext(forward.exchange.id, forward.dialect, model, shown, caller)
+        assert forward.recording is not None
+        wire = WireRecord(forward) if forward.recording.keeps else None
+        context = CallContext(forward.exchange.id, forward.dialect, model, shown, caller, wire)
         forward.connected = True
         forward.exchange.tries += 1
         forward.request.registerProducer(self, True)
@@ -59,6 +62,8 @@ class TurnAnswer:
             error = await self._done
         finally:
             self._speaker.hush()
+            if wire is not None:
+                wire.close()
         if error is not None:
             self._log(error)
         if error is not None and not self._begun:

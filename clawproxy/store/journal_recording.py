@@ -5,7 +5,7 @@ Per piece it costs two list appends. Whether a record is taken is the journal's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from clawproxy.core.record import Exchange
 from clawproxy.store import segment
@@ -25,7 +25,10 @@ class JournalRecording:
     """One exchange on its way into the journal; see :class:`~clawproxy.relay.recording.Recording`.
 
     :param journal: what made it.
+    :ivar keeps: whether bytes are kept.
     """
+
+    keeps: ClassVar = True
 
     __slots__ = (
         "_asked",
@@ -173,6 +176,8 @@ class JournalRecording:
 
 class MetadataRecording(JournalRecording):
     """An exchange of which no body and no piece is kept."""
+
+    keeps: ClassVar = False
 
     __slots__ = ()
 

@@ -51,6 +51,16 @@ class Answer(Protocol):
         """Abort: nobody wants the rest."""
 
 
+class Wire(Protocol):
+    """Takes what a turn provider says and hears on its own wire, message by message, for the record."""
+
+    def asked(self, message: str) -> None:
+        """Take a message that goes out."""
+
+    def heard(self, message: str) -> None:
+        """Take a message that came."""
+
+
 @frozen
 class CallContext:
     """What a turn provider may want to know of the caller beside the turn.
@@ -60,6 +70,7 @@ class CallContext:
     :ivar headers: request headers by lower-case name (credentials removed), for session keys and the like.
     :ivar model: the model as routed (an OpenClaw agent's id).
     :ivar caller: the name of the key that the caller presented; ``None`` where none is asked for.
+    :ivar wire: keeps what is said and heard for this call; ``None`` where nothing is kept.
     """
 
     exchange_id: str
@@ -67,6 +78,7 @@ class CallContext:
     model: str
     headers: dict[str, str] = field(factory=dict)
     caller: str | None = None
+    wire: Wire | None = None
 
 
 class EventSink(Protocol):

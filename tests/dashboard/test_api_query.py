@@ -130,6 +130,7 @@ class Shown(SynchronousTestCase):
         for kind, want in (
             ("text/html", "text/plain; charset=utf-8"),
             ("text/event-stream; charset=utf-8", "text/plain; charset=utf-8"),
+            ("application/x-ndjson", "text/plain; charset=utf-8"),
             ("application/problem+json", "application/json"),
             ("Application/JSON", "application/json"),
             ("image/svg+xml", "application/octet-stream"),

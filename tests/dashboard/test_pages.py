@@ -7,11 +7,16 @@ import shlex
 from itertools import pairwise
 from urllib.parse import quote
 
+from attrs import evolve
 from msgspec import structs
 
 from clawproxy.core.record import Exchange, Usage
 from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
+from clawproxy.store import pieces
+from clawproxy.store.parts import split
+from clawproxy.store.plan import UPSTREAM_REQUEST
+from clawproxy.store.segment import Pieces
 from tests.dashboard import stories
 from tests.dashboard.pagecase import NOW, Document, PagesCase
 from tests.dashboard.stories import Teller, result, stream, text
@@ -202,6 +207,19 @@ class ExchangeCase(PagesCase):
         self.assertIn('"max_tokens": 32000', page.text)
         self.assertIn("event: message_start", page.text)
         self.assertIn("840 ms", page.text)
+
+    def test_raw_of_a_gateway(self) -> None:
+        """What was said on the wire to a gateway stands apart, frame by frame."""
+        teller = Teller(NOW)
+        x = teller.exchange({"model": "m", "messages": []}, stream([text("ok")], "m", {}))
+        lines = b'{"type":"res","ok":true}\n{"type":"event","event":"agent"}\n'
+        bodies = {**teller.told[-1].bodies, UPSTREAM_REQUEST: split(b'{"method":"agent"}\n')}
+        answers = {**teller.told[-1].answers, 1: pieces.encode(Pieces((1.0,), (lines,)))}
+        self.keep([evolve(teller.told[-1], bodies=bodies, answers=answers)])
+        page = self.page(f"requests/{x.id}/raw")
+        self.assertIn('"method": "agent"', page.text)
+        self.assertIn("Response from upstream", page.text)
+        self.assertIn('{"type":"event","event":"agent"}', page.text)
 
 
 class PartCase(PagesCase):

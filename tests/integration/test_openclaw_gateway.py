@@ -23,6 +23,7 @@ from attrs import define, field
 from tests.integration.case import ProxyCase
 from tests.integration.openclaw import TOKEN, GatewayProcess, Header, Model, installation
 from tests.integration.proxy import Proxy
+from tests.integration.records import RECORDED, Records
 from tests.integration.upstream import Upstream
 
 #: Seconds for an answer that nothing delays.
@@ -264,6 +265,33 @@ class Agents(GatewayCase):
         ).getresponse()
         response = json.loads(answer.read())
         self.assertEqual(response["output"][-1]["content"][0]["text"], "so")
+
+
+class Recorded(GatewayCase):
+    """The gateway's side of an exchange, read over the API."""
+
+    def test_frames(self) -> None:
+        proxy = self.before(**{key.replace(".", "__"): value for key, value in RECORDED.items()})
+        self.eventually(lambda: self.health(proxy)["agents"], bool)
+        spoken = self.chat(proxy, "SLOW(6)", model="openclaw/default")
+        self.assertEqual(spoken.text, "w0 w1 w2 w3 w4 w5")
+        records = Records(proxy)
+        (exchange,) = records.all(1)
+        asked = records.body(exchange["id"], "upstream-request") or b""
+        frame = json.loads(asked)
+        self.assertEqual((frame["method"], frame["params"]["message"]), ("agent", "SLOW(6)"))
+        came = records.events(exchange["id"], "received")
+        whole = "".join(piece["data"] for piece in came)
+        self.assertEqual(records.body(exchange["id"], "upstream-response"), whole.encode())
+        frames = [json.loads(piece["data"]) for piece in came]
+        self.assertEqual(frames[0]["payload"]["status"], "accepted")
+        self.assertEqual(frames[-1]["payload"]["status"], "ok")
+        run = frame["params"]["idempotencyKey"]
+        self.assertEqual({each["payload"]["runId"] for each in frames}, {run})
+        times = [piece["at_ms"] for piece in came]
+        self.assertEqual(times, sorted(times))
+        self.assertGreater(times[-1] - times[0], 400)
+        self.assertNotIn(TOKEN.encode(), asked + whole.encode())
 
 
 class OpenWebUI(GatewayCase):

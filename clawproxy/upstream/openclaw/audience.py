@@ -7,6 +7,7 @@ from typing import Protocol as Interface
 
 from clawproxy.core.dialects.events import Event, TextDelta, ThinkingDelta
 from clawproxy.upstream.openclaw.runs import Outcome
+from clawproxy.upstream.provider import Wire
 
 MAX_HELD = 256 * 1024
 """Characters that a run without an audience holds; what it says beyond that is left out."""
@@ -14,6 +15,10 @@ MAX_HELD = 256 * 1024
 
 class Audience(Interface):
     """Who listens to a run."""
+
+    @property
+    def wire(self) -> Wire | None:
+        """Keeps what the run's gateway says and is asked."""
 
     def told(self, events: list[Event]) -> None:
         """Take the next events."""

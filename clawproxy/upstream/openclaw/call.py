@@ -63,6 +63,7 @@ class Call:
     """A turn under way: the relay's ``Run``, and the audience of the gateway's runs.
 
     :param provider: whose agents are asked.
+    :ivar wire: keeps what the gateway is asked and says for this call; ``None`` where nobody does.
     """
 
     log = Logger()
@@ -86,6 +87,7 @@ class Call:
         self._done = False
         self._ending: tuple[ProxyError | None] | None = None
         self._doing: Deferred[None] = Deferred()
+        self.wire = provider.masked(context.wire)
 
     def start(self) -> None:
         """Begin; failures go to the sink."""
@@ -276,7 +278,7 @@ class Call:
             lead = f"{verdict.name} is not offered for this.\n\n" if decision is None else ""
             self._show(conversation, first, lead)
             return False
-        approval = await self._provider.approvals.decide(first.id, decision)
+        approval = await self._provider.approvals.decide(first.id, decision, self.wire)
         conversation.approvals.remove(first.id)
         conversation.shown.discard(first.id)
         if approval.standing is Standing.EXPIRED:
@@ -296,7 +298,7 @@ class Call:
         message."""
         parked, conversation.parked = conversation.parked, None
         for approval in waiting:
-            approval = await self._provider.approvals.decide(approval.id, "deny")
+            approval = await self._provider.approvals.decide(approval.id, "deny", self.wire)
             self._note(_became(approval))
         conversation.approvals.clear()
         conversation.shown.clear()

@@ -8,13 +8,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from clawproxy.upstream.openclaw.connection import GatewayConnection
+from clawproxy.upstream.openclaw.connection import REQUEST_TIMEOUT
 from clawproxy.upstream.openclaw.dispatch import Mission
 from clawproxy.upstream.openclaw.faults import failed
-from clawproxy.upstream.openclaw.frames import text
+from clawproxy.upstream.openclaw.frames import JSON, Response, text
 from clawproxy.upstream.openclaw.history import LIMIT, PastTurn, read_turn
 from clawproxy.upstream.openclaw.runs import UNDERWAY
 
@@ -25,17 +28,19 @@ POLL = 1.0
 """Seconds between two looks at a run of ``chat.send`` whose provider is asked anew."""
 
 
+Ask = Callable[[str, JSON, float], Deferred[Response]]
+
+
 class Conclusion:
     """Find out how a run ended.
 
+    :param ask: asks the gateway: method, parameters, seconds until the answer.
     :param mission: what started it.
     """
 
-    def __init__(
-        self, reactor: IReactorTime, connection: GatewayConnection, mission: Mission
-    ) -> None:
+    def __init__(self, reactor: IReactorTime, ask: Ask, mission: Mission) -> None:
         self._reactor = reactor
-        self._connection = connection
+        self._ask = ask
         self._mission = mission
 
     async def rejoin(self) -> PastTurn:
@@ -45,7 +50,7 @@ class Conclusion:
         """
         while True:
             params = {"runId": self._mission.run_id, "timeoutMs": int(WAIT_STEP * 1000)}
-            response = await self._connection.request("agent.wait", params, WAIT_STEP + 10)
+            response = await self._ask("agent.wait", params, WAIT_STEP + 10)
             status = text(response.payload, "status")
             if response.error is not None:
                 raise failed(response.error.message)
@@ -72,7 +77,7 @@ class Conclusion:
 
     async def _transcript(self) -> PastTurn:
         params = {"sessionKey": self._mission.session_key, "limit": LIMIT}
-        response = await self._connection.request("chat.history", params)
+        response = await self._ask("chat.history", params, REQUEST_TIMEOUT)
         if response.error is None:
             return read_turn(response.payload)
         if self._mission.twice:
@@ -89,5 +94,5 @@ class Conclusion:
         """
         if self._mission.twice:
             return False
-        response = await self._connection.request("chat.send", self._mission.params)
+        response = await self._ask("chat.send", self._mission.params, REQUEST_TIMEOUT)
         return response.ok and text(response.payload, "status") in UNDERWAY

@@ -34,6 +34,7 @@ from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.pending import PendingRequests
 from clawproxy.upstream.openclaw.session import GatewaySession
 from clawproxy.upstream.openclaw.waiting import Waiters
+from clawproxy.upstream.provider import Wire
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that a gateway may take to answer a request that is no run."""
@@ -185,17 +186,30 @@ class GatewayConnection(Service):
         return None
 
     def request(
-        self, method: str, params: JSON, timeout: float = REQUEST_TIMEOUT
+        self,
+        method: str,
+        params: JSON,
+        timeout: float = REQUEST_TIMEOUT,
+        wire: Wire | None = None,
     ) -> Deferred[Response]:
         """Ask one thing.
 
+        :param wire: keeps question and answer for a call's record.
         :returns: fires with the response, whether it is ``ok`` or not; fails with a ``ProxyError``
             if the gateway is not there, goes away, or does not answer in ``timeout`` seconds.
         """
         answer: Deferred[Response] = Deferred(lambda _: cancel())
 
+        def respond(response: Response) -> None:
+            if wire is not None:
+                wire.heard(response.raw)
+            answer.callback(response)
+
+        asked = wire.asked if wire is not None else None
         try:
-            cancel = self.open(method, params, answer.callback, answer.errback, timeout=timeout)
+            cancel = self.open(
+                method, params, respond, answer.errback, timeout=timeout, asked=asked
+            )
         except ProxyError as error:
             answer.errback(error)
         return answer
@@ -209,6 +223,7 @@ class GatewayConnection(Service):
         *,
         repeats: Callable[[Response], bool] = lambda _: False,
         timeout: float | None = None,
+        asked: Callable[[str], None] | None = None,
     ) -> Callable[[], None]:
         """Ask what may be answered more than once.
 
@@ -217,6 +232,7 @@ class GatewayConnection(Service):
         :param repeats: whether another response follows this one.
         :param timeout: seconds until the last response; ``None`` waits as long as the connection
             lasts.
+        :param asked: hears the request as it is sent.
         :returns: a function that stops waiting.
         :raises ProxyError: not connected, or the request is too long for the gateway.
         """
@@ -224,6 +240,8 @@ class GatewayConnection(Service):
         if attempt is None or not attempt.connected:
             raise unreachable(self._refusal)
         request_id, text = attempt.session.request(method, params)
+        if asked is not None:
+            asked(text)
         forget = self._pending.add(request_id, method, respond, fail, repeats, timeout)
         attempt.send(text)
         return forget

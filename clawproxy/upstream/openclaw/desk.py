@@ -22,6 +22,7 @@ from clawproxy.upstream.openclaw.approvals import (
 from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.faults import refused
 from clawproxy.upstream.openclaw.frames import JSON, sequence, text
+from clawproxy.upstream.provider import Wire
 
 
 def _instant(seconds: float) -> str | None:
@@ -90,14 +91,17 @@ class ApprovalDesk:
             raise ProxyError(Kind.CONFLICT, "the approval is expired already")
         return self._plain(decided)
 
-    async def decide(self, approval_id: str, decision: Decision) -> Approval:
+    async def decide(
+        self, approval_id: str, decision: Decision, wire: Wire | None = None
+    ) -> Approval:
         """Decide an approval.
 
+        :param wire: keeps question and answer for a call's record.
         :returns: it as it stands afterwards; ``EXPIRED`` where the gateway no longer knows it.
         :raises ProxyError: the gateway refuses, or is not there.
         """
         response = await self._connection.request(
-            "exec.approval.resolve", {"id": approval_id, "decision": decision}
+            "exec.approval.resolve", {"id": approval_id, "decision": decision}, wire=wire
         )
         if response.error is not None:
             if "unknown" not in response.error.message:

@@ -49,20 +49,28 @@ class GatewayError:
 
 @frozen
 class Response:
-    """An answer to a request. The ``agent`` method answers twice with the same ``id``."""
+    """An answer to a request. The ``agent`` method answers twice with the same ``id``.
+
+    :ivar raw: the frame as it came.
+    """
 
     id: str
     ok: bool
     payload: JSON
     error: GatewayError | None = None
+    raw: str = field(default="", repr=False, eq=False)
 
 
 @frozen
 class Event:
-    """Something that the gateway tells every operator connection."""
+    """Something that the gateway tells every operator connection.
+
+    :ivar raw: the frame as it came.
+    """
 
     name: str
     payload: JSON
+    raw: str = field(default="", repr=False, eq=False)
 
 
 def text(value: JSON, name: str, default: str = "") -> str:
@@ -126,14 +134,14 @@ def decode(message: str) -> Response | Event | None:
         raise FrameError(f"a JSON {type(frame).__name__} instead of an object")
     kind = frame.get("type")
     if kind == "event":
-        return Event(text(frame, "event"), mapping(frame, "payload"))
+        return Event(text(frame, "event"), mapping(frame, "payload"), message)
     if kind != "res":
         return None
     raw = frame.get("payload")
     # exec.approval.list answers with a bare array.
     payload = raw if isinstance(raw, dict) else {"items": raw} if isinstance(raw, list) else {}
     ok = frame.get("ok") is True
-    return Response(text(frame, "id"), ok, payload, None if ok else _error(frame))
+    return Response(text(frame, "id"), ok, payload, None if ok else _error(frame), message)
 
 
 def _error(frame: JSON) -> GatewayError:

@@ -25,9 +25,11 @@ from clawproxy.upstream.openclaw.conclusion import Conclusion
 from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.dispatch import Mission
 from clawproxy.upstream.openclaw.frames import JSON, Response, text
+from clawproxy.upstream.openclaw.frames import Event as GatewayEvent
 from clawproxy.upstream.openclaw.handshake import Hello
 from clawproxy.upstream.openclaw.history import PastTurn
 from clawproxy.upstream.openclaw.runs import UNDERWAY, Outcome, RunTranslator
+from clawproxy.upstream.provider import Wire
 
 FIRST_BYTE = 5.0
 """Seconds of silence after which a caller gets the beginning of its answer. Until then a failure
@@ -67,9 +69,11 @@ class GatewayRun:
         self._hello = hello
         self._translator = translator
         self._ended = ended
-        self._conclusion = Conclusion(reactor, connection, mission)
+        self._conclusion = Conclusion(reactor, self._request, mission)
         self._began = reactor.seconds()
         self._audience: Audience | None = None
+        # That of the last audience: the request with which it leaves is in its record, too.
+        self._wire: Wire | None = None
         self._held: HeldEvents | None = HeldEvents()
         self._forget: Callable[[], None] = lambda: None
         self._work: Deferred[None] | None = None
@@ -91,6 +95,9 @@ class GatewayRun:
         """How it ended, once it has."""
         return self._translator.outcome
 
+    def _request(self, method: str, params: JSON, timeout: float) -> Deferred[Response]:
+        return self._connection.request(method, params, timeout, self._wire)
+
     # --- beginning
 
     def start(self) -> None:
@@ -102,6 +109,7 @@ class GatewayRun:
                 self._responded,
                 self._cut,
                 repeats=self._repeats,
+                asked=self._wire.asked if self._wire is not None else None,
             )
         except ProxyError as error:
             self._fail(error)
@@ -121,6 +129,7 @@ class GatewayRun:
         self._deliver(self._translator.begin())
 
     def _responded(self, response: Response) -> None:
+        self._hear(response.raw)
         self._deliver(self._translator.respond(response))
         if self._translator.accepted and self._abort_wanted:
             self._send_abort()
@@ -128,20 +137,25 @@ class GatewayRun:
 
     # --- what the gateway tells
 
-    def event(self, name: str, payload: JSON) -> None:
-        """Take the payload of an event with this run's id."""
+    def event(self, event: GatewayEvent) -> None:
+        """Take an event with this run's id."""
         if self._over:
             return
-        if name == "agent":
-            self._deliver(self._translator.agent_event(payload))
+        self._hear(event.raw)
+        if event.name == "agent":
+            self._deliver(self._translator.agent_event(event.payload))
         else:
-            self._deliver(self._translator.chat_event(payload))
-            self._chat(text(payload, "state"))
+            self._deliver(self._translator.chat_event(event.payload))
+            self._chat(text(event.payload, "state"))
         if self._translator.settled and self._patience is None and not self.orphaned:
             self._patience = self._reactor.callLater(
                 SETTLE_LIMIT, self._begin_work, self._conclusion.read
             )
         self._check()
+
+    def _hear(self, raw: str) -> None:
+        if self._wire is not None:
+            self._wire.heard(raw)
 
     def _chat(self, state: str) -> None:
         if self.mission.twice:
@@ -153,15 +167,18 @@ class GatewayRun:
         elif state in ("final", "error"):
             self._begin_work(self._conclusion.read)
 
-    def ask(self, approval: Approval, now: float) -> bool:
+    def ask(self, approval: Approval, now: float, raw: str = "") -> bool:
         """Show an approval to the user: at once, as the end of this answer, if the run waits for
         it, else under the answer, which goes on.
 
+        :param raw: the frame that told of it, if one did.
         :returns: whether anybody is there to see it.
         """
         audience = self._audience
         if audience is None:
             return False
+        if raw:
+            self._hear(raw)
         if not self.waits:
             self._translator.postscripts.append(question(approval, now))
             return True
@@ -177,6 +194,7 @@ class GatewayRun:
     def attach(self, audience: Audience) -> None:
         """Let someone listen; what was held is told at once."""
         self._audience = audience
+        self._wire = audience.wire
         held = self._held.take() if self._held is not None else []
         if held:
             audience.told(held)
@@ -249,7 +267,7 @@ class GatewayRun:
                     run=self.mission.run_id,
                 )
 
-        answer = self._connection.request("chat.abort", params)
+        answer = self._connection.request("chat.abort", params, wire=self._wire)
         answer.addCallback(heard)
         answer.addErrback(self._unheard)
 

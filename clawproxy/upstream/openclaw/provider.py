@@ -41,7 +41,8 @@ from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT
 from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.underway import RunsUnderway
-from clawproxy.upstream.provider import CallContext, EventSink, Run
+from clawproxy.upstream.openclaw.wire import MaskedWire
+from clawproxy.upstream.provider import CallContext, EventSink, Run, Wire
 
 
 class OpenClawProvider(Service):
@@ -73,7 +74,7 @@ class OpenClawProvider(Service):
         self._clock = clock
         self.since = int(clock())
         address = GatewayAddress.parse(config.url)
-        device = identity or self._identity(config)
+        self._device = device = identity or self._identity(config)
         self._connection = GatewayConnection(
             reactor,
             endpoint or endpoint_for(reactor, address, config.connect_timeout),
@@ -185,6 +186,13 @@ class OpenClawProvider(Service):
             self._looking.chainDeferred(seen)
             await seen
 
+    def masked(self, wire: Wire | None) -> Wire | None:
+        """Give a wire that passes no secret of the gateway's on."""
+        if wire is None:
+            return None
+        config = self.config
+        return MaskedWire(wire, (config.token, config.password, self._device.token(config.url)))
+
     def plan(self, turn: Turn, context: CallContext, agent: Agent) -> Errand:
         """Make an errand of a turn."""
         return plan(
@@ -228,7 +236,7 @@ class OpenClawProvider(Service):
             case "exec.approval.requested" if self.config.approvals:
                 approval = read_approval(event.payload, self._clock(), fresh=True)
                 if approval is not None and self.approvals.book.enter(approval):
-                    self._ask(approval)
+                    self._ask(approval, event.raw)
             case "exec.approval.resolved":
                 self.approvals.ended(event.payload)
             case "shutdown":
@@ -239,7 +247,7 @@ class OpenClawProvider(Service):
             case _:
                 pass
 
-    def _ask(self, approval: Approval) -> None:
+    def _ask(self, approval: Approval, raw: str = "") -> None:
         """Show an approval in the chat that it belongs to; other clients' are only listed."""
         conversation = self.conversations.of_session(approval.session_key)
         if conversation is None:
@@ -253,7 +261,7 @@ class OpenClawProvider(Service):
         # All is noted before the user can see it, and answer.
         self.conversations.keep(conversation)
         conversation.shown.add(approval.id)
-        if run is None or not run.ask(approval, self._clock()):
+        if run is None or not run.ask(approval, self._clock(), raw):
             conversation.shown.discard(approval.id)
 
     def gateway_lost(self, refusal: Refusal) -> None:

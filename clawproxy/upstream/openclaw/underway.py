@@ -19,7 +19,7 @@ from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.conversation import Conversations
 from clawproxy.upstream.openclaw.dispatch import Mission, prepare
 from clawproxy.upstream.openclaw.errand import Errand
-from clawproxy.upstream.openclaw.frames import JSON, Event, text
+from clawproxy.upstream.openclaw.frames import Event, text
 from clawproxy.upstream.openclaw.gateway_run import GatewayRun
 from clawproxy.upstream.openclaw.handshake import Hello
 from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
@@ -45,7 +45,7 @@ class RunsUnderway:
         self._config = config
         self._conversations = conversations
         self._runs: dict[str, GatewayRun] = {}
-        self._watchers: list[Callable[[str, str, JSON], None]] = []
+        self._watchers: list[Callable[[str, str, Event], None]] = []
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -107,12 +107,12 @@ class RunsUnderway:
         """
         heard: Deferred[GatewayRun | None] = Deferred()
 
-        def watch(session: str, run_id: str, payload: JSON) -> None:
+        def watch(session: str, run_id: str, event: Event) -> None:
             if heard.called:
                 return
             if session.lower() == session_key:
                 run = self._take(Mission("agent", run_id, session_key, {}), errand, hello)
-                run.event("agent", payload)
+                run.event(event)
                 run.adopt()
                 heard.callback(run)
             elif session.lower() == f"agent:{errand.agent}:main":
@@ -134,11 +134,11 @@ class RunsUnderway:
         run_id = text(event.payload, "runId")
         run = self._runs.get(run_id)
         if run is not None:
-            run.event(event.name, event.payload)
+            run.event(event)
         elif self._watchers and event.name == "agent" and run_id:
             session = text(event.payload, "sessionKey")
             for watcher in list(self._watchers):
-                watcher(session, run_id, event.payload)
+                watcher(session, run_id, event)
 
     def regained(self, hello: Hello) -> None:
         """Take up what the last connection left."""
