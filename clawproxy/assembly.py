@@ -23,7 +23,7 @@ from clawproxy.metrics.lag import LagMeter
 from clawproxy.relay.switchboard import Switchboard, Wiring, wire
 from clawproxy.store.service import RecordingService
 from clawproxy.upstream.providers import Providers
-from clawproxy.web.gateways import AgentSource, Tools
+from clawproxy.web.gateways import AgentSearch, AgentSource, Tools
 from clawproxy.web.models import Models
 from clawproxy.web.openapi import OpenAPI
 from clawproxy.web.operations import Health, Livez, Metrics, Report
@@ -134,7 +134,11 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         board.observers.append(dashboard.live)
         pages.update(dashboard.pages)
         shown += dashboard.parts
-    models = Models(board, lambda _: [AgentSource(each) for each in providers.gateways.values()])
+    models = Models(
+        board,
+        lambda _: [AgentSource(each) for each in providers.gateways.values()],
+        AgentSearch(board, providers),
+    )
     tools = Tools(board, providers)
     root = Root(
         board,

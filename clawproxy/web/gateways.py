@@ -49,6 +49,29 @@ class AgentSource:
         ]
 
 
+class AgentSearch:
+    """Looks for an agent that no list has: it may be new, or its gateway may never have been there."""
+
+    def __init__(self, board: Switchboard, providers: Providers) -> None:
+        self._board = board
+        self._providers = providers
+
+    async def __call__(self, name: str) -> None:
+        """Have the lists be as complete as they can be.
+
+        :raise ProxyError: the gateway that would be asked for this model has not told its agents, and
+            cannot be asked. A request for the model has the same answer.
+        """
+        await self._board.look_again()
+        try:
+            decision = self._board.wiring.router.route(None, name)
+        except ProxyError:
+            return
+        gateway = self._providers.gateways.get(decision.provider)
+        if gateway is not None and decision.reason == "agent" and not gateway.agent_ids:
+            await gateway.models()
+
+
 class Tools:
     """Answers ``GET /v1/tools``: an agent's skills as OpenAI tools.
 

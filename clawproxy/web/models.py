@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -24,11 +24,18 @@ class Models:
     """Answers ``GET /v1/models`` and ``GET /v1/models/{id}``.
 
     :param extra: gives further sources of a wiring, e.g. the agents of a gateway.
+    :param search: looks for a model that no list has; after it the lists are looked at once more.
     """
 
-    def __init__(self, board: Switchboard, extra: Any = lambda wiring: ()) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        extra: Any = lambda wiring: (),
+        search: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._board = board
         self._extra = extra
+        self._search = search
         self._wiring: Wiring | None = None
         self._catalogue: Catalogue | None = None
 
@@ -65,8 +72,8 @@ class Models:
         anthropic = heads.value(lines, b"anthropic-version") is not None
         shape: Shape = "anthropic" if anthropic else "openai"
         name = unquote(path[len(PATH) :].strip("/"))
-        if name and all(model.id != name for model in models):
-            await self._board.look_again()
+        if name and self._search is not None and all(model.id != name for model in models):
+            await self._search(name)
             models = merge(await self._current().lists(lines, only))
         return render_one(models, name, shape) if name else render_list(models, shape, query)
 

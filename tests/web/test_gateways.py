@@ -120,6 +120,29 @@ class NewAgentTests(AgentsCase):
         self.assertEqual(self.read(self.chat("openclaw/dev")).status, 404)
 
 
+class AbsentGatewayTests(AgentsCase):
+    """A gateway that was never there: what is said of its agents is why."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        gateway = AgentGateway()
+        gateway.refusal = {"code": "INVALID_REQUEST", "message": "unauthorized: token mismatch"}
+        self.begin(gateway=gateway)
+
+    def test_looked_up_as_used(self) -> None:
+        for name in ("openclaw/default", "openclaw/any", "main"):
+            used, found = self.read(self.chat(name)), self.get(f"/v1/models/{name}")
+            self.assertEqual((found.status, found.json), (used.status, used.json))
+            self.assertEqual(found.json["error"]["code"], "upstream_unreachable")
+
+    def test_other_names(self) -> None:
+        self.assertEqual(self.get("/v1/models/nothing-like-it").status, 404)
+
+    def test_listed(self) -> None:
+        """The others' models are there."""
+        self.assertEqual(self.get("/v1/models").status, 200)
+
+
 class UnknownAgentTests(AgentsCase):
     """Names that nobody has cost the gateway little."""
 
