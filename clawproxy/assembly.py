@@ -104,10 +104,9 @@ def assemble(config: Config, reactor: Any) -> Assembly:
     reports: dict[str, Report] = {}
     if recording.enabled:
         reports["recorder"] = lambda: _recorder_report(recording)
-    if providers.gateways:
-        reports["gateways"] = lambda: {
-            name: gateway.health() for name, gateway in providers.gateways.items()
-        }
+    reports["gateways"] = lambda: {
+        name: gateway.health() for name, gateway in providers.gateways.items()
+    }
     collector = Collector(
         board.counts,
         lambda: drain.in_flight,
@@ -128,7 +127,11 @@ def assemble(config: Config, reactor: Any) -> Assembly:
             reactor,
             board,
             lambda: [gateway.approvals for gateway in providers.gateways.values()],
-            {"health": lambda: {name: report() for name, report in reports.items()}},
+            {
+                "health": lambda: {
+                    name: told for name, report in reports.items() if (told := report())
+                }
+            },
             recording.instance,
         )
         board.observers.append(dashboard.live)

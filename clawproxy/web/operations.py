@@ -38,7 +38,8 @@ def refuse_method(request: ProxyRequest) -> bool:
 class Health(Resource):
     """``/health``: whether new work may be sent here; 503 from the first moment of a drain.
 
-    :param reports: further facts, by name; a fault in them does not make the proxy unhealthy.
+    :param reports: further facts, by name; an empty one is left out, and a fault in one does not make
+        the proxy unhealthy.
     """
 
     isLeaf = True
@@ -60,7 +61,9 @@ class Health(Resource):
         }
         for name, report in self._reports.items():
             try:
-                facts[name] = report()
+                told = report()
+                if told:
+                    facts[name] = told
             except Exception as error:  # noqa: BLE001 - whoever cannot tell how it fares is not the proxy
                 self._log.failure("bug: {name} cannot tell how it fares", name=name)
                 facts[name] = {"state": "unknown", "error": type(error).__name__}

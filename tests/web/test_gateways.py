@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.testing import MemoryProxy
 from clawproxy.upstream.openclaw.directory import UNKNOWN_REST
 from clawproxy.web.gateways import AgentSource
 from tests.upstream.openclaw.calling import Caller
@@ -141,6 +142,19 @@ class AbsentGatewayTests(AgentsCase):
     def test_listed(self) -> None:
         """The others' models are there."""
         self.assertEqual(self.get("/v1/models").status, 200)
+
+
+class ReloadTests(AgentsCase):
+    """Gateways come and go with the configuration."""
+
+    def test_health(self) -> None:
+        """It tells of the gateways that there are now."""
+        self.begin()
+        without = MemoryProxy().config
+        for config, names in ((without, None), (self.proxy.config, ["claw"])):
+            self.proxy.assembly.rewire(config)
+            told = self.get("/health").json.get("gateways")
+            self.assertEqual(told if told is None else list(told), names)
 
 
 class UnknownAgentTests(AgentsCase):
