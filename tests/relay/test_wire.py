@@ -166,6 +166,74 @@ class WireTests(AgentsCase):
         self.assertEqual([f["type"] for f in self.kept.frames], ["res", "event", "res"])
         self.assertEqual(len(first.frames), 2)
 
+    def test_between_two_exchanges(self) -> None:
+        """What a run says while nobody listens belongs to the exchange that shows it."""
+        self.begin()
+        self.chat("main")
+        (run,) = self.gateway.runs()
+        self.gateway.accepted(run)
+        self.gateway.wants(run, command="ls")
+        first = self.kept
+        self.gateway.last.event("exec.approval.resolved", {"id": "ap-1", "decision": "allow-once"})
+        self.gateway.says(run, "done")
+        self.gateway.finished(run, "done")
+        said = [{"role": "user", "content": "hi"}, {"role": "user", "content": "thanks"}]
+        asking = self.send("POST", "/v1/chat/completions", {"model": "main", "messages": said})
+        self.gateway.play(self.gateway.runs()[-1], "welcome")
+        self.assertEqual(self.read(asking).status, 200)
+        self.assertEqual(len(first.frames), 2)
+        told = [f["payload"].get("data", {}).get("text") for f in self.kept.frames]
+        self.assertEqual([words for words in told if words], ["done", "welcome"])
+        ends = [f["payload"]["status"] for f in self.kept.frames if f["type"] == "res"]
+        self.assertEqual(ends, ["ok", "accepted", "ok"])
+
+    def test_adopted(self) -> None:
+        """A run from before this proxy's start, too."""
+        self.begin()
+        session = "agent:main:clawproxy-user-kim"
+        request = {"params": {"sessionKey": session, "idempotencyKey": "run-1"}}
+        self.gateway.wants(request, command="ls")
+        body: dict[str, Any] = {"model": "main", "user": "kim"}
+        for words in ("APPROVE", "APPROVE"):
+            body["messages"] = [{"role": "user", "content": words}]
+            self.send("POST", "/v1/chat/completions", body)
+        (decision,) = self.gateway.last.asked("exec.approval.resolve")
+        self.gateway.last.answer(decision, {"ok": True})
+        self.assertEqual(self.kept.methods, ["exec.approval.resolve"])
+        self.gateway.says(request, "done")
+        (wait,) = self.gateway.last.asked("agent.wait")
+        self.gateway.last.answer(wait, {"status": "ok"})
+        (history,) = self.gateway.last.asked("chat.history")
+        told = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "done"}]
+        self.gateway.last.answer(history, {"messages": told})
+        self.assertTrue(self.kept.ended)
+        wanted = ["exec.approval.resolve", "agent.wait", "chat.history"]
+        self.assertEqual(self.kept.methods, wanted)
+        self.assertEqual([f["type"] for f in self.kept.frames], ["res", "event", "res", "res"])
+
+    def test_follow_up_of_an_older_gateway(self) -> None:
+        """The run that follows an approval there, from its first event on."""
+        methods = ("chat.send", "chat.abort", "chat.history")
+        self.begin(gateway=AgentGateway(3, methods=methods))
+        self.chat("main")
+        (run,) = self.gateway.runs("chat.send")
+        self.gateway.accepted(run)
+        self.gateway.wants(run, command="ls")
+        self.gateway.says(run, "asked")
+        self.gateway.chat(run, "final")
+        (history,) = self.gateway.last.asked("chat.history")
+        told = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "asked"}]
+        self.gateway.last.answer(history, {"messages": told})
+        said = [{"role": "user", "content": "hi"}, {"role": "user", "content": "APPROVE"}]
+        self.send("POST", "/v1/chat/completions", {"model": "main", "messages": said})
+        (decision,) = self.gateway.last.asked("exec.approval.resolve")
+        self.gateway.last.answer(decision, {"ok": True})
+        following = {**run, "params": {**run["params"], "idempotencyKey": "run-2"}}
+        self.gateway.says(following, "done", "!")
+        events = [f for f in self.kept.frames if f["type"] == "event"]
+        self.assertEqual([f["payload"]["data"]["text"] for f in events], ["done", "done!"])
+        self.assertIn("agent.wait", [r["method"] for r in self.gateway.last.requests])
+
     def test_taken_up_again(self) -> None:
         """What is asked on the next connection is part of it."""
         self.begin()

@@ -312,7 +312,7 @@ class Call:
         parked, conversation.parked = conversation.parked, None
         hello = provider.hello
         if parked is None and hello is not None and hello.protocol >= 4:
-            parked = provider.runs.adopt(errand, approval, hello)
+            parked = provider.runs.adopt(errand, approval, hello, self.wire)
         if parked is not None:
             await self._follow(parked)
             return
@@ -320,7 +320,7 @@ class Call:
             return
         self._note(_became(approval))
         session = approval.session_key or errand.session_key
-        found = await provider.runs.follow_up(session, errand, hello, FOLLOW_UP)
+        found = await provider.runs.follow_up(session, errand, hello, FOLLOW_UP, self.wire)
         if found is None:
             # These gateways put a command's output before the session's next message.
             go_on = evolve(

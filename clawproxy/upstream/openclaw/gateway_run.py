@@ -17,12 +17,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from clawproxy.core.dialects.events import Event
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.openclaw.abort import Abort
 from clawproxy.upstream.openclaw.approvals import Approval, question
-from clawproxy.upstream.openclaw.audience import Audience, HeldEvents
+from clawproxy.upstream.openclaw.audience import Audience, Ear
 from clawproxy.upstream.openclaw.conclusion import Conclusion
-from clawproxy.upstream.openclaw.connection import GatewayConnection
+from clawproxy.upstream.openclaw.connection import REQUEST_TIMEOUT, GatewayConnection
 from clawproxy.upstream.openclaw.dispatch import Mission
 from clawproxy.upstream.openclaw.frames import JSON, Response, text
 from clawproxy.upstream.openclaw.frames import Event as GatewayEvent
@@ -51,6 +51,7 @@ class GatewayRun:
     :param mission: what to send.
     :param hello: the connection that it is started on.
     :param ended: hears once that the run is over.
+    :param wire: for whose record the run is begun.
     """
 
     log = Logger()
@@ -63,6 +64,7 @@ class GatewayRun:
         hello: Hello,
         translator: RunTranslator,
         ended: Callable[[GatewayRun], None],
+        wire: Wire | None = None,
     ) -> None:
         self._reactor = reactor
         self._connection = connection
@@ -71,16 +73,12 @@ class GatewayRun:
         self._ended = ended
         self._conclusion = Conclusion(reactor, self._request, mission)
         self._began = reactor.seconds()
-        self._audience: Audience | None = None
-        # That of the last audience: the request with which it leaves is in its record, too.
-        self._wire: Wire | None = None
-        self._held: HeldEvents | None = HeldEvents()
+        self._ear = Ear(wire)
+        self._abort = Abort(self._request, mission)
         self._forget: Callable[[], None] = lambda: None
         self._work: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._patience: IDelayedCall | None = None
-        self._abort_wanted = False
-        self._aborted = False
         self._over = False
         self.mission = mission
         self.orphaned = False
@@ -95,13 +93,16 @@ class GatewayRun:
         """How it ended, once it has."""
         return self._translator.outcome
 
-    def _request(self, method: str, params: JSON, timeout: float) -> Deferred[Response]:
-        return self._connection.request(method, params, timeout, self._wire)
+    def _request(
+        self, method: str, params: JSON, timeout: float = REQUEST_TIMEOUT
+    ) -> Deferred[Response]:
+        return self._connection.request(method, params, timeout, self._ear.wire)
 
     # --- beginning
 
     def start(self) -> None:
         """Send the request."""
+        wire = self._ear.wire
         try:
             self._forget = self._connection.open(
                 self.mission.method,
@@ -109,7 +110,7 @@ class GatewayRun:
                 self._responded,
                 self._cut,
                 repeats=self._repeats,
-                asked=self._wire.asked if self._wire is not None else None,
+                asked=wire.asked if wire is not None else None,
             )
         except ProxyError as error:
             self._fail(error)
@@ -126,13 +127,13 @@ class GatewayRun:
         self._begin_work(self._conclusion.rejoin)
 
     def _first_byte(self) -> None:
-        self._deliver(self._translator.begin())
+        self._ear.tell(self._translator.begin())
 
     def _responded(self, response: Response) -> None:
-        self._hear(response.raw)
-        self._deliver(self._translator.respond(response))
-        if self._translator.accepted and self._abort_wanted:
-            self._send_abort()
+        self._ear.hear(response.raw)
+        self._ear.tell(self._translator.respond(response))
+        if self._translator.accepted:
+            self._abort.send()
         self._check()
 
     # --- what the gateway tells
@@ -141,21 +142,17 @@ class GatewayRun:
         """Take an event with this run's id."""
         if self._over:
             return
-        self._hear(event.raw)
+        self._ear.hear(event.raw)
         if event.name == "agent":
-            self._deliver(self._translator.agent_event(event.payload))
+            self._ear.tell(self._translator.agent_event(event.payload))
         else:
-            self._deliver(self._translator.chat_event(event.payload))
+            self._ear.tell(self._translator.chat_event(event.payload))
             self._chat(text(event.payload, "state"))
         if self._translator.settled and self._patience is None and not self.orphaned:
             self._patience = self._reactor.callLater(
                 SETTLE_LIMIT, self._begin_work, self._conclusion.read
             )
         self._check()
-
-    def _hear(self, raw: str) -> None:
-        if self._wire is not None:
-            self._wire.heard(raw)
 
     def _chat(self, state: str) -> None:
         if self.mission.twice:
@@ -174,44 +171,29 @@ class GatewayRun:
         :param raw: the frame that told of it, if one did.
         :returns: whether anybody is there to see it.
         """
-        audience = self._audience
-        if audience is None:
+        if not self._ear.present:
             return False
         if raw:
-            self._hear(raw)
+            self._ear.hear(raw)
         if not self.waits:
             self._translator.postscripts.append(question(approval, now))
             return True
-        self._deliver(self._translator.note(question(approval, now)))
-        self._deliver(self._translator.rest())
+        self._ear.tell(self._translator.note(question(approval, now)))
+        self._ear.tell(self._translator.rest())
         self._translator.resume()
-        self._audience = None
-        audience.parked()
+        self._ear.park()
         return True
 
     # --- the audience
 
     def attach(self, audience: Audience) -> None:
         """Let someone listen; what was held is told at once."""
-        self._audience = audience
-        self._wire = audience.wire
-        held = self._held.take() if self._held is not None else []
-        if held:
-            audience.told(held)
+        self._ear.attach(audience)
         self._check_audience()
 
     def detach(self) -> None:
         """Nobody listens any more: what is said from now on is dropped."""
-        self._audience = None
-        self._held = None
-
-    def _deliver(self, events: list[Event]) -> None:
-        if not events:
-            return
-        if self._audience is not None:
-            self._audience.told(events)
-        elif self._held is not None:
-            self._held.add(events)
+        self._ear.detach()
 
     # --- ending
 
@@ -225,9 +207,8 @@ class GatewayRun:
 
     def _check_audience(self) -> None:
         outcome = self._translator.outcome
-        if self._over and outcome is not None and self._audience is not None:
-            audience, self._audience = self._audience, None
-            audience.over(outcome)
+        if self._over and outcome is not None:
+            self._ear.end(outcome)
 
     def _release(self) -> None:
         self._forget()
@@ -242,38 +223,13 @@ class GatewayRun:
         self._translator.fail(error)
         self._check()
 
-    def abandon(self, error: ProxyError) -> None:
-        """End it here: nothing more will be heard of it."""
-        self._fail(error)
-
     def abort(self) -> None:
         """Have the gateway stop it: whoever asked is gone."""
-        if self._over or self._aborted:
+        if self._over:
             return
-        self._abort_wanted = True
+        self._abort.wanted = True
         if self._translator.accepted and not self.orphaned:
-            self._send_abort()
-
-    def _send_abort(self) -> None:
-        if self._aborted:
-            return
-        self._aborted = True
-        params = {"sessionKey": self.mission.session_key, "runId": self.mission.run_id}
-
-        def heard(response: Response) -> None:
-            if not response.ok or response.payload.get("aborted") is False:
-                self.log.warn(
-                    "the gateway did not abort the run {run}: it goes on there",
-                    run=self.mission.run_id,
-                )
-
-        answer = self._connection.request("chat.abort", params, wire=self._wire)
-        answer.addCallback(heard)
-        answer.addErrback(self._unheard)
-
-    def _unheard(self, failure: Failure) -> None:
-        failure.trap(ProxyError)
-        self._aborted = False
+            self._abort.send()
 
     # --- losing and regaining the connection
 
@@ -317,9 +273,7 @@ class GatewayRun:
             )
             return
         self._hello = hello
-        self._aborted = False
-        if self._abort_wanted:
-            self._send_abort()
+        self._abort.renew()
         self._begin_work(self._conclusion.rejoin)
 
     def _same_process(self, hello: Hello) -> bool:
@@ -341,7 +295,7 @@ class GatewayRun:
     async def _conclude(self, reading: Coroutine[Deferred[Any], Any, PastTurn]) -> None:
         turn = await reading
         self._work = None
-        self._deliver(self._translator.conclude(turn))
+        self._ear.tell(self._translator.conclude(turn))
         self._check()
 
     def _work_failed(self, failure: Failure) -> None:

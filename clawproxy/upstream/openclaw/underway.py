@@ -23,6 +23,7 @@ from clawproxy.upstream.openclaw.frames import Event, text
 from clawproxy.upstream.openclaw.gateway_run import GatewayRun
 from clawproxy.upstream.openclaw.handshake import Hello
 from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
+from clawproxy.upstream.provider import Wire
 
 _THINKING: dict[str, Showing] = {"think_tags": "text", "hidden": "hidden"}
 
@@ -70,23 +71,32 @@ class RunsUnderway:
         mission = prepare(errand, hello, str(uuid.uuid4()))
         return self._take(mission, errand, hello)
 
-    def adopt(self, errand: Errand, approval: Approval, hello: Hello) -> GatewayRun | None:
-        """Take up the run that waits for an approval, although it was started before this proxy."""
+    def adopt(
+        self, errand: Errand, approval: Approval, hello: Hello, wire: Wire | None = None
+    ) -> GatewayRun | None:
+        """Take up the run that waits for an approval, although it was started before this proxy.
+
+        :param wire: for whose record.
+        """
         if not approval.run_id or approval.run_id in self._runs:
             return self._runs.get(approval.run_id)
         session = approval.session_key or errand.session_key
-        run = self._take(Mission("agent", approval.run_id, session, {}), errand, hello)
+        run = self._take(Mission("agent", approval.run_id, session, {}), errand, hello, wire)
         run.adopt()
         return run
 
-    def _take(self, mission: Mission, errand: Errand, hello: Hello) -> GatewayRun:
+    def _take(
+        self, mission: Mission, errand: Errand, hello: Hello, wire: Wire | None = None
+    ) -> GatewayRun:
         translator = RunTranslator(
             errand.agent,
             protocol=hello.protocol,
             thinking=_THINKING.get(self._config.thinking, "thinking"),
             progress=self._config.tool_progress,
         )
-        run = GatewayRun(self._reactor, self._connection, mission, hello, translator, self._ended)
+        run = GatewayRun(
+            self._reactor, self._connection, mission, hello, translator, self._ended, wire
+        )
         self._runs[mission.run_id] = run
         self._conversations.note_session(mission.session_key, errand.conversation)
         return run
@@ -95,7 +105,12 @@ class RunsUnderway:
         self._runs.pop(run.mission.run_id, None)
 
     async def follow_up(
-        self, session_key: str, errand: Errand, hello: Hello, timeout: float
+        self,
+        session_key: str,
+        errand: Errand,
+        hello: Hello,
+        timeout: float,
+        wire: Wire | None = None,
     ) -> GatewayRun | None:
         """Wait for what a gateway does after it ran a command whose run had not waited.
 
@@ -103,6 +118,7 @@ class RunsUnderway:
         up, or as a heartbeat in the agent's main session. That one is not shown, since it belongs
         to whoever else uses the main session; it only tells that the command has ended.
 
+        :param wire: for whose record the run is taken up.
         :returns: the run in the same session, or ``None`` once there is no use in waiting.
         """
         heard: Deferred[GatewayRun | None] = Deferred()
@@ -111,7 +127,7 @@ class RunsUnderway:
             if heard.called:
                 return
             if session.lower() == session_key:
-                run = self._take(Mission("agent", run_id, session_key, {}), errand, hello)
+                run = self._take(Mission("agent", run_id, session_key, {}), errand, hello, wire)
                 run.event(event)
                 run.adopt()
                 heard.callback(run)
