@@ -1,8 +1,8 @@
 """When to try the gateway again: delays that grow, and a budget that no number of callers can
 overdraw.
 
-Values only: :class:`Backoff` is told the time and answers in seconds. The service that owns the one
-timer is :class:`~clawproxy.upstream.openclaw.connection.GatewayConnection`.
+Values only: :class:`Backoff` is told the time and answers in seconds. What owns the one timer is
+:class:`~clawproxy.upstream.openclaw.redial.Redial`.
 """
 
 from __future__ import annotations

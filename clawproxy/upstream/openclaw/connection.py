@@ -2,7 +2,7 @@
 there.
 
 1. :meth:`GatewayConnection.startService` connects (:mod:`.attempt`); a loss or failure arms the one
-   timer (:mod:`.backoff`).
+   timer (:mod:`.redial`).
 2. :meth:`GatewayConnection.ready` waits for the connection on behalf of a caller
    (:mod:`.waiting`) and pulls the timer forward.
 3. :meth:`GatewayConnection.request` asks one thing; :meth:`GatewayConnection.open` asks what is
@@ -20,28 +20,24 @@ from typing import Protocol as Interface
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.address import GatewayAddress, GatewayState
 from clawproxy.upstream.openclaw.attempt import Attempt
-from clawproxy.upstream.openclaw.backoff import Backoff
 from clawproxy.upstream.openclaw.faults import unreachable
 from clawproxy.upstream.openclaw.frames import JSON, Event, Response
 from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Obstacle, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.pending import PendingRequests
+from clawproxy.upstream.openclaw.redial import PATIENCE, Redial
 from clawproxy.upstream.openclaw.session import GatewaySession
 from clawproxy.upstream.openclaw.waiting import Waiters
 from clawproxy.upstream.provider import Wire
 
 REQUEST_TIMEOUT = 30.0
 """Seconds that a gateway may take to answer a request that is no run."""
-
-PATIENCE = 5.0
-"""Seconds that a caller waits for the next attempt to begin; if that is further away, it hears at
-once."""
 
 
 class GatewayListener(Interface):
@@ -92,25 +88,23 @@ class GatewayConnection(Service):
         self._connect_timeout = connect_timeout
         self._listener = listener
         self._clock = clock
-        self._backoff = Backoff(rng)
+        self._redial = Redial(reactor, rng, self._connect)
         self._attempt: Attempt | None = None
-        self._timer: IDelayedCall | None = None
         self._pending = PendingRequests(reactor)
         self._waiters = Waiters(reactor, self._late)
         self._refusal: Refusal | None = None
         self._since = clock()
-        self._attempts = 0
         self.hello: Hello | None = None
 
     # --- the service's life
 
     def startService(self) -> None:
         super().startService()
-        self._connect()
+        self._redial.now()
 
     def stopService(self) -> None:
         super().stopService()
-        self._disarm()
+        self._redial.cancel()
         refusal = Refusal(Obstacle.LOST, "The proxy is stopping", going=True)
         if self._attempt is not None:
             self._attempt.end(refusal, 1001, "going away")
@@ -122,8 +116,7 @@ class GatewayConnection(Service):
             return
         self._refusal = None
         if self._attempt is None:
-            self._disarm()
-            self._connect()
+            self._redial.now()
 
     @property
     def state(self) -> GatewayState:
@@ -134,7 +127,7 @@ class GatewayConnection(Service):
                 self._since,
                 protocol=self.hello.protocol,
                 version=self.hello.version,
-                attempts=self._attempts,
+                attempts=self._redial.attempts,
             )
         refusal = self._refusal
         return GatewayState(
@@ -143,7 +136,7 @@ class GatewayConnection(Service):
             obstacle=refusal.obstacle.value if refusal else None,
             reason=refusal.message if refusal else "Not connected yet",
             remedy=refusal.remedy or None if refusal else None,
-            attempts=self._attempts,
+            attempts=self._redial.attempts,
         )
 
     # --- asking
@@ -174,16 +167,10 @@ class GatewayConnection(Service):
         refusal = self._refusal
         if refusal is not None and refusal.terminal:
             return unreachable(refusal)
-        now = self._reactor.seconds()
         pairing = refusal is not None and refusal.obstacle is Obstacle.PAIRING
-        wait = self._backoff.earliest(now, pairing=pairing)
-        if wait > PATIENCE:
-            return unreachable(refusal or Refusal(Obstacle.UNREACHABLE, "Too many attempts"))
-        if self._timer is None or not self._timer.active():
-            self._arm(wait)
-        elif self._timer.getTime() - now > wait:
-            self._timer.reset(wait)
-        return None
+        if self._redial.hurry(pairing=pairing):
+            return None
+        return unreachable(refusal or Refusal(Obstacle.UNREACHABLE, "Too many attempts"))
 
     def request(
         self,
@@ -248,21 +235,7 @@ class GatewayConnection(Service):
 
     # --- connecting
 
-    def _arm(self, delay: float) -> None:
-        self._disarm()
-        self._timer = self._reactor.callLater(delay, self._connect)
-
-    def _disarm(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
     def _connect(self) -> None:
-        self._timer = None
-        if not self.running or self._attempt is not None:
-            return
-        self._backoff.attempted(self._reactor.seconds())
-        self._attempts += 1
         session = GatewaySession(
             identity=self._identity,
             credentials=self._credentials,
@@ -280,7 +253,7 @@ class GatewayConnection(Service):
         self.hello = hello
         self._refusal = None
         self._since = self._clock()
-        self._backoff.succeeded()
+        self._redial.succeeded()
         self.log.info(
             "connected to the OpenClaw gateway {version} at {authority}, protocol {protocol}",
             version=hello.version,
@@ -311,8 +284,7 @@ class GatewayConnection(Service):
             self._since = self._clock()
         soon = False
         if self.running and not refusal.terminal and refusal.obstacle is not Obstacle.PAIRING:
-            delay = self._backoff.failed(self._reactor.seconds(), refusal.retry_after)
-            self._arm(delay)
+            delay = self._redial.later(refusal.retry_after)
             # A gateway that is there and says "shortly" is worth waiting for.
             soon = refusal.obstacle is Obstacle.STARTING and delay <= PATIENCE
             self.log.info(
