@@ -1,7 +1,7 @@
 """OpenClaw agents as models: :class:`OpenClawProvider`, the turn provider of an OpenClaw Gateway.
 
 1. It keeps one :class:`~.connection.GatewayConnection`; what the gateway tells goes to the runs
-   (:mod:`.underway`), the agents (:mod:`.directory`) or the approvals (:mod:`.desk`).
+   (:mod:`.underway`), the agents (:mod:`.directory`) or the approvals (:mod:`.questions`).
 2. :meth:`OpenClawProvider.start` answers a turn (:mod:`.call`).
 3. :meth:`OpenClawProvider.models`, :meth:`OpenClawProvider.tools`,
    :attr:`OpenClawProvider.approvals` and
@@ -28,7 +28,7 @@ from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
 from clawproxy.upstream.openclaw.address import GatewayAddress, endpoint_for
 from clawproxy.upstream.openclaw.agents import Agent, read_tools
-from clawproxy.upstream.openclaw.approvals import Approval, ApprovalBook, read_approval
+from clawproxy.upstream.openclaw.approvals import ApprovalBook
 from clawproxy.upstream.openclaw.call import Call
 from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.conversation import Conversations
@@ -40,6 +40,7 @@ from clawproxy.upstream.openclaw.frames import Event
 from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT
 from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
+from clawproxy.upstream.openclaw.questions import Questions
 from clawproxy.upstream.openclaw.underway import RunsUnderway
 from clawproxy.upstream.openclaw.wire import MaskedWire
 from clawproxy.upstream.provider import CallContext, EventSink, Run, Wire
@@ -100,6 +101,9 @@ class OpenClawProvider(Service):
         self.conversations = Conversations()
         self.runs = RunsUnderway(reactor, self._connection, config, self.conversations)
         self.approvals = ApprovalDesk(self.name, self._connection, ApprovalBook(clock))
+        self._questions = Questions(
+            self._connection, self.approvals, self.conversations, self.runs, clock
+        )
 
     def _identity(self, config: OpenClawProviderConfig) -> DeviceIdentity:
         try:
@@ -218,11 +222,8 @@ class OpenClawProvider(Service):
     async def _look_around(self, hello: Hello | None) -> None:
         """See which agents there are and, on a new connection, which approvals wait."""
         await self.agents.ask()
-        if hello is not None and self.config.approvals and "exec.approval.list" in hello.methods:
-            response = await self._connection.request("exec.approval.list", {})
-            if response.error is None:
-                for approval in self.approvals.read_all(response.payload, self._clock()):
-                    self._ask(approval)
+        if hello is not None and self.config.approvals:
+            await self._questions.catch_up(hello)
 
     def _unseen(self, failure: Failure) -> None:
         failure.trap(ProxyError)
@@ -234,9 +235,7 @@ class OpenClawProvider(Service):
             case "agent" | "chat":
                 self.runs.event(event)
             case "exec.approval.requested" if self.config.approvals:
-                approval = read_approval(event.payload, self._clock(), fresh=True)
-                if approval is not None and self.approvals.book.enter(approval):
-                    self._ask(approval, event.raw)
+                self._questions.requested(event)
             case "exec.approval.resolved":
                 self.approvals.ended(event.payload)
             case "shutdown":
@@ -246,23 +245,6 @@ class OpenClawProvider(Service):
                 self._looking.addErrback(self._unseen)
             case _:
                 pass
-
-    def _ask(self, approval: Approval, raw: str = "") -> None:
-        """Show an approval in the chat that it belongs to; other clients' are only listed."""
-        conversation = self.conversations.of_session(approval.session_key)
-        if conversation is None:
-            return
-        # A run from before this proxy's start still holds up those queued behind it: their caller
-        # is asked.
-        run = self.runs.find(approval.run_id, approval.session_key)
-        conversation.approvals.append(approval.id)
-        if run is not None and run.waits:
-            conversation.parked = run
-        # All is noted before the user can see it, and answer.
-        self.conversations.keep(conversation)
-        conversation.shown.add(approval.id)
-        if run is None or not run.ask(approval, self._clock(), raw):
-            conversation.shown.discard(approval.id)
 
     def gateway_lost(self, refusal: Refusal) -> None:
         """Fail what is lost, and keep what may be taken up again."""
