@@ -199,6 +199,14 @@ class UnknownAgentTests(AgentsCase):
         self.gateway.last.answer(question, code="UNAVAILABLE", message="busy")
         self.assertEqual(self.read(asking).status, 404)
 
+    def test_nobody_is_left_to_hear_why(self) -> None:
+        del self.gateway.answers["agents.list"]
+        self.chat("openclaw/nobody").leave()
+        (question,) = self.gateway.last.asked("agents.list")[self.asked :]
+        self.gateway.last.answer(question, code="UNAVAILABLE", message="busy")
+        self.assertEqual([each.outcome for each in self.proxy.exchanges], ["client_gone"])
+        self.assertEqual(self.read(self.chat("openclaw/nobody")).status, 404)
+
     def test_a_gateway_that_is_away(self) -> None:
         """Nobody waits for it: what it told before holds."""
         self.gateway.reachable = False
