@@ -23,6 +23,7 @@ from clawproxy.metrics.lag import LagMeter
 from clawproxy.relay.switchboard import Switchboard, Wiring, wire
 from clawproxy.store.service import RecordingService
 from clawproxy.upstream.providers import Providers
+from clawproxy.web.bodies import Uploads, welcome_of
 from clawproxy.web.gateways import AgentSearch, AgentSource, Tools
 from clawproxy.web.models import Models
 from clawproxy.web.openapi import OpenAPI
@@ -68,7 +69,8 @@ class Assembly:
     def _limit(self, server: ServerConfig) -> None:
         """Use other limits towards callers; open connections keep their idle timeout."""
         site, drain = self.site, self.drain
-        site.max_body, site.timeOut = server.max_body, server.idle_timeout
+        site.max_body, site.max_bodies = server.max_body, server.max_bodies
+        site.timeOut = server.idle_timeout
         site.send_timeout = server.send_timeout
         drain.timeout, drain.settle = server.drain.timeout, server.drain.settle
         drain.log_every = server.drain.log_every
@@ -122,6 +124,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         b"openapi.yaml": OpenAPI(reactor, "yaml", lambda: board.wiring.cors),
     }
     shown: list[Part] = []
+    uploads: Uploads | None = None
     if config.dashboard.enabled:
         dashboard = Dashboard(
             reactor,
@@ -137,6 +140,7 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         board.observers.append(dashboard.live)
         pages.update(dashboard.pages)
         shown += dashboard.parts
+        uploads = dashboard.uploads
     models = Models(
         board,
         lambda _: [AgentSource(each) for each in providers.gateways.values()],
@@ -163,6 +167,8 @@ def assemble(config: Config, reactor: Any) -> Assembly:
         counts_of(board),
         refusal(board),
         stamping(board),
+        welcome_of(board, uploads),
+        config.server.max_bodies,
         config.server.send_timeout,
     )
     drain.leaves(cut=board.cut, begun=site.close_waiting)

@@ -68,6 +68,13 @@ class ServerConfig:
             Size(1), "The largest request body, as sent and decoded; larger ones get a 413."
         ),
     )
+    max_bodies: int = field(
+        default=2147483648,
+        metadata=described(
+            Size(1),
+            "What the bodies of all requests under way may hold together; what comes beyond gets a 503.",
+        ),
+    )
     cors: CorsConfig = field(
         default=CorsConfig(), metadata=described(Section(CorsConfig), "Calls from web pages.")
     )

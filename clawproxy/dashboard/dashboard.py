@@ -8,6 +8,7 @@ from typing import Any
 from twisted.web.resource import IResource
 
 from clawproxy import __version__
+from clawproxy.dashboard.access import facts_of
 from clawproxy.dashboard.backstage import Backstage, Local
 from clawproxy.dashboard.gate import Gate
 from clawproxy.dashboard.live import Live
@@ -29,6 +30,7 @@ class Dashboard:
     :param instance: this proxy's name in the store, where it records.
     :ivar live: an observer of all exchanges; it has to be told of them.
     :ivar pages: resources by first path segment.
+    :ivar uploads: tells whether a request may bring a large body.
     :ivar parts: what has to be started and stopped.
     """
 
@@ -50,7 +52,7 @@ class Dashboard:
         )
         if self.reader is not None and not url.startswith("sqlite:"):
             self.live.on_watching = Remote(reactor, self.reader, instance, self.live.tell).watch
-        gate = Gate(reactor, lambda: board.wiring.config.dashboard.password)
+        gate = self._gate = Gate(reactor, lambda: board.wiring.config.dashboard.password)
         status = Status(
             {
                 "version": lambda: __version__,
@@ -72,6 +74,11 @@ class Dashboard:
         self.parts: list[Live | ReaderProcess] = [self.live]
         if self.reader is not None:
             self.parts.append(self.reader)
+
+    def uploads(self, request: Any) -> bool:
+        """Tell whether a request sends another again, for somebody who may well do so."""
+        path = request.uri.partition(b"?")[0].lstrip(b"/")
+        return path == b"api/send" and self._gate.expects(facts_of(request))
 
     def _providers(self) -> list[dict[str, object]]:
         circuits = self._board.circuits

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from clawproxy.core.secret import Secret
 from clawproxy.dashboard.access import Facts, Refusal, cross_site, from_loopback
-from clawproxy.dashboard.session import Sessions, derive
+from clawproxy.dashboard.session import Sessions, derive, values
 from clawproxy.dashboard.tries import Tries
 
 
@@ -71,6 +71,17 @@ class Gate:
             raise Refusal(401, "expected a login, or Authorization: Bearer with dashboard.password")
         if not await self.verify(facts.token, facts):
             raise Refusal(401, "the password presented is not dashboard.password")
+
+    def expects(self, facts: Facts) -> bool:
+        """Tell by a call's head whether it is worth to read on: :meth:`admit` has its say once it is there.
+
+        Comparing a password may take a thread and counts as a try, so here it only has to be presented.
+        """
+        if cross_site(facts) is not None:
+            return False
+        if self._password() is None:
+            return from_loopback(facts) is None
+        return facts.token is not None or bool(values(facts.cookies))
 
     async def verify(self, candidate: str, facts: Facts) -> bool:
         """Compare a password with the configured one, in constant time.

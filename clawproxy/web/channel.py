@@ -281,7 +281,7 @@ class ProxyChannel(http.HTTPChannel):
         request.uri = head.target
         if b"cookie" in head.first:
             request.parseCookies()
-        request.gotLength(head.length)
+        request.begin()
         request.content = BytesIO(body)
         self._HTTPChannel__first_line = 1
         if self.timeOut:

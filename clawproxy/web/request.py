@@ -1,6 +1,7 @@
 """A caller's request: :class:`ProxyRequest` is Twisted's, with this program's limits and counting.
 
-It keeps the body in memory up to ``max_body`` and answers 413 beyond, counts as in flight from its complete head
+It keeps the body in memory up to ``max_body`` and answers 413 beyond, reads none of a body that is refused for its
+head, counts as in flight from its complete head
 to its end, and writes heads as the upstream spelled them.
 """
 
@@ -39,11 +40,13 @@ class ProxyRequest(server.Request):
 
     # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
     __slots__ = (
+        "_announced",
         "_bodyless",
         "_first",
         "_headers",
+        "_held",
         "_lines",
-        "_received",
+        "_most",
         "caller_gone",
         "counted",
         "refused",
@@ -76,7 +79,8 @@ class ProxyRequest(server.Request):
         self.counted = False
         self.refused = False
         self.caller_gone: Callable[[Failure], object] | None = None
-        self._received = 0
+        self._held = 0
+        self._most = -1
         self._bodyless = False
 
     # Reading.
@@ -121,40 +125,69 @@ class ProxyRequest(server.Request):
     def requestHeaders(self, headers: Headers) -> None:
         self._headers, self._lines, self._first = headers, None, None
 
-    def gotLength(self, length: int | None) -> None:
-        """The head is complete: count it, and refuse a body that announces itself too large."""
+    def begin(self) -> None:
+        """The head is complete: count it."""
         self.started = self.site.reactor.seconds()
-        self.content = BytesIO()
         if not self.counted and self.site.counts(getattr(self.channel, "path", None) or self.uri):
             self.counted = True
             self.site.drain.enter()
-        if length is not None and length > self.site.max_body:
-            if isinstance(self.channel, ProxyChannel):
-                self._too_large()
-            else:
-                # An HTTP/2 stream can be answered only after its head has been dealt with.
-                self._received = length
+
+    def gotLength(self, length: int | None) -> None:
+        """The head is complete and its body is not: refuse one that nobody will want, before any of it is kept."""
+        self.begin()
+        self.content = BytesIO()
+        self._announced = length
+        # An HTTP/2 stream can be answered only after its head has been dealt with: at its first piece, then.
+        if length != 0 and isinstance(self.channel, ProxyChannel):
+            self._expect_body()
+
+    def _expect_body(self) -> None:
+        if not isinstance(self.channel, ProxyChannel):
+            self.uri, self.method = self.channel.path, self.channel.command
+        try:
+            self._most = self.site.welcome(self)
+        except ProxyError as error:
+            self.refuse(error)
+            return
+        if self._announced is not None and self._announced > self._most:
+            self._too_large()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Take a run of body bytes, and refuse the body once it is too large."""
+        """Take a run of body bytes, and refuse the body once it, or all there are, become too large."""
+        if self._most < 0 and not self.refused:
+            self._expect_body()
         if self.refused:
             return
-        self._received += len(data)
-        if self._received > self.site.max_body:
+        site = self.site
+        self._held += len(data)
+        site.held += len(data)
+        if self._held > self._most:
             self._too_large()
+        elif site.held > site.max_bodies:
+            words = (
+                "too many bytes of request bodies are held at the moment (server.max_bodies);"
+                " try again"
+            )
+            self.refuse(ProxyError(Kind.UNAVAILABLE, words, headers=(("retry-after", "1"),)))
         else:
             self.content.write(data)
 
     def _too_large(self) -> None:
-        limit = self.site.max_body
-        words = f"the request body exceeds the limit of {limit} bytes (server.max_body)"
+        limit = self._most
+        key = " (server.max_body)" if limit == self.site.max_body else ""
+        words = f"the request body exceeds the limit of {limit} bytes{key}"
         self.refuse(ProxyError(Kind.TOO_LARGE, words))
+
+    def _let_go(self) -> None:
+        self.site.held -= self._held
+        self._held = 0
 
     def refuse(self, error: ProxyError) -> None:
         """Answer a request that was not read to its end, and read no more of it than has to be."""
         channel = self.channel
         self.refused = True
         self.content = BytesIO()
+        self._let_go()
         if isinstance(channel, ProxyChannel):
             self.uri = getattr(channel, "_path", b"/")
             self.method = getattr(channel, "_command", b"GET")
@@ -320,6 +353,8 @@ class ProxyRequest(server.Request):
         if self.counted:
             self.counted = False
             self.site.drain.leave()
+        if self._held:
+            self._let_go()
 
     def answer_json(self, status: int, value: object, headers: RawHeaders | None = None) -> None:
         """Answer with a small JSON document of the proxy's own."""

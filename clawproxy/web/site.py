@@ -65,8 +65,12 @@ class ProxySite(server.Site):
     :param counts: whether a request target counts as in flight.
     :param refuse: answers a request with an error, without an exchange.
     :param stamp: gives the ids that an answer carries which belongs to no exchange.
+    :param welcome: looks at a head whose body is still to come, and gives how many bytes of that are read; raises
+        the :class:`~clawproxy.core.errors.ProxyError` with which it is refused.
+    :param max_bodies: bytes of all requests' bodies together.
     :param send_timeout: seconds after which a caller that takes nothing is treated as gone; 0 for never.
     :ivar channels: the open connections.
+    :ivar held: bytes of bodies that are kept; one that came whole with its head, in one read, is not among them.
     """
 
     requestFactory = ProxyRequest
@@ -83,6 +87,8 @@ class ProxySite(server.Site):
         counts: Callable[[bytes], bool],
         refuse: Callable[[ProxyRequest, ProxyError], None],
         stamp: Callable[[ProxyRequest], RawHeaders],
+        welcome: Callable[[ProxyRequest], int],
+        max_bodies: int,
         send_timeout: float = 0.0,
     ) -> None:
         super().__init__(
@@ -94,6 +100,9 @@ class ProxySite(server.Site):
         self.counts = counts
         self.refuse = refuse
         self.stamp = stamp
+        self.welcome = welcome
+        self.max_bodies = max_bodies
+        self.held = 0
         self.send_timeout = send_timeout
         self.channels: set[Any] = set()
         drain.waits_also_for(self.unsent)

@@ -340,6 +340,18 @@ class CallerTests(TLSCase):
         self.assertEqual(head.headers[":status"], "200")
         self.assertEqual(self.in_flight, 0)
 
+    async def test_no_body_without_a_key(self) -> None:
+        await self.start("auth.api_keys.0=opensesame")
+        caller = await self.h2()
+        stream = caller.ask("POST", "/v1/messages", b" " * 20_000, end=False)
+        await caller.until(lambda: stream.ended)
+        self.assertEqual(stream.headers[":status"], "401")
+        self.assertEqual(json.loads(stream.body)["type"], "error")
+        health = caller.ask("GET", "/health")
+        await caller.until(lambda: health.ended)
+        self.assertEqual((health.headers[":status"], self.in_flight), ("200", 0))
+        self.assertFalse(caller.lost)
+
     async def test_drain(self) -> None:
         await self.start()
         self.upstream.script(event_stream(b"data: 1\n\n", 0.3, b"data: 2\n\n"))
