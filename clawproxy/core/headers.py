@@ -30,6 +30,9 @@ PROVIDER_HEADER = b"x-clawproxy-provider"
 ID_HEADER = b"x-clawproxy-id"
 REQUEST_ID_HEADER = b"x-request-id"
 
+SESSION_COOKIE = "clawproxy_session"
+"""The cookie of the dashboard's login, at the same address as the API."""
+
 CREDENTIAL_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 """The three forms in which clients present a key."""
 
@@ -114,8 +117,12 @@ _OF_THE_BODY = frozenset(
         b"accept-ranges",
     }
 )
-_NOT_DOWNSTREAM = HOP_BY_HOP | {ID_HEADER}
+# A cookie is looked at only because its header's name stands here; all but our own go on.
+_NOT_DOWNSTREAM = HOP_BY_HOP | {ID_HEADER, b"set-cookie"}
 _NOT_DOWNSTREAM_CHANGED = _NOT_DOWNSTREAM | _OF_THE_BODY
+
+# As browsers read it (RFC 6265bis, 5.6): of a cookie without a name they give the value back as it is.
+_OUR_COOKIE = re.compile(rb"[=\s]*%b\s*=" % SESSION_COOKIE.encode())
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -177,6 +184,8 @@ def _without(
             options = line[1].lower()
             if options not in (b"keep-alive", b"close"):
                 listed.update(option.strip() for option in options.split(b","))
+        elif name == b"set-cookie" and not _OUR_COOKIE.match(line[1]):
+            kept.append(line)
     if listed:
         listed -= _NEVER_CONNECTION_OPTIONS
         kept = [line for line in kept if line[0].lower() not in listed]
@@ -207,6 +216,8 @@ def response_headers(
     headers: Headers, *, changed: bool = False, cors: bool = False
 ) -> list[tuple[bytes, bytes]]:
     """Give what of an upstream's head goes to the caller: everything end to end, in its order.
+
+    Of cookies, all but one of the dashboard's own name: at our address, a browser would take it for a login's.
 
     :param changed: the body is not passed on byte for byte, so what describes its bytes is left
         out.

@@ -13,9 +13,10 @@ import hmac
 from collections import OrderedDict
 from secrets import token_urlsafe
 
+from clawproxy.core.headers import SESSION_COOKIE
 from clawproxy.core.secret import Secret
 
-COOKIE = "clawproxy_session"
+COOKIE = SESSION_COOKIE
 LIFETIME = 7 * 86_400
 """Seconds that a login lasts."""
 REVOKED_KEPT = 10_000

@@ -150,6 +150,23 @@ class ResponseHeaders(SynchronousTestCase):
     def test_a_changed_body_loses_its_description(self) -> None:
         self.assertEqual(headers.response_headers(self.head, changed=True), list(self.head[3:8]))
 
+    def test_no_upstream_meddles_with_the_dashboards_login(self) -> None:
+        kept = [b"__cf_bm=x", b"clawproxy_session2=x", b"Clawproxy_session=x", b"clawproxy_session"]
+        kept += [b"a=clawproxy_session=x", b"not_clawproxy_session=x", b"b=1; clawproxy_session=x"]
+        dropped = [
+            b"clawproxy_session=",
+            b"clawproxy_session=1.2.3; Path=/",
+            b"=clawproxy_session=x",
+        ]
+        dropped += [b" = clawproxy_session=x", b"clawproxy_session =x", b"\tclawproxy_session=x"]
+        head = [
+            (b"set-Cookie", value) for pair in zip(kept, dropped, strict=False) for value in pair
+        ]
+        head += [(b"Set-Cookie", value) for value in kept[len(dropped) :]]
+        found = headers.response_headers([(b"A", b"b"), *head, (b"C", b"d")], cors=True)
+        self.assertEqual([value for _, value in found], [b"b", *kept, b"d"])
+        self.assertEqual([value for _, value in headers.response_headers(head, changed=True)], kept)
+
     def test_one_answer_to_cors(self) -> None:
         self.assertEqual(headers.response_headers(self.head, cors=True), list(self.head[:7]))
 
