@@ -56,6 +56,23 @@ class Check(CommandTestCase):
         self.assertIn(f"from {path}\n", self.err.getvalue())
         self.assertIn("warning: any web page", self.err.getvalue())
 
+    def test_addresses_as_they_were_written(self) -> None:
+        """Whoever wrote /v1 would else look for a mistake where there is none."""
+        for url in (
+            "http://127.0.0.1:11434/v1",
+            "http://127.0.0.1:11434",
+            "https://h.example/a/v1/",
+        ):
+            self.out.truncate(0)
+            self.out.seek(0)
+            path = self.file(f"providers: {{local: {{kind: openai, base_url: '{url}'}}}}")
+            self.assertEqual(self.run_("check", "--config", path), 0)
+            shown = yaml.safe_load(self.out.getvalue())
+            self.assertEqual(shown["providers"]["local"]["base_url"], url)
+            self.assertEqual(
+                shown["providers"]["anthropic"]["base_url"], "https://api.anthropic.com"
+            )
+
     def test_a_wrong_config(self) -> None:
         path = self.file("servr: {}\nlog: {level: loud}\n")
         self.assertEqual(self.run_("check", "--config", path), 1)

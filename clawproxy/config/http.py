@@ -47,13 +47,18 @@ def _check_version(version: str) -> str:
     return version
 
 
+def _check_base_url(url: str) -> str:
+    address.base_url(url)
+    return url.strip()
+
+
 @frozen(kw_only=True)
 class HTTPProviderConfig:
     """An upstream that speaks a dialect over HTTP.
 
     :ivar name: as the operator calls it; ``/{name}/v1/…`` passes through to it.
     :ivar kind: the dialect family it speaks.
-    :ivar base_url: without a trailing slash or ``/v1``; append ``/v1/…``.
+    :ivar base_url: as it was written, with or without ``/v1``; :attr:`root` is for use.
     :ivar headers: values are secrets, as an ``Authorization`` may be among them.
     """
 
@@ -64,7 +69,7 @@ class HTTPProviderConfig:
     base_url: str = field(
         default=attrs.Factory(lambda self: BASE_URLS[self.kind], takes_self=True),
         metadata=described(
-            Text("an http:// or https:// URL", address.base_url, address.mask),
+            Text("an http:// or https:// URL", _check_base_url, address.mask),
             "Where the API is; with or without /v1 at its end.",
             formerly=("url", "api_base", "endpoint", "forward_url"),
         ),
@@ -151,3 +156,8 @@ class HTTPProviderConfig:
             kinds=("anthropic",),
         ),
     )
+
+    @property
+    def root(self) -> str:
+        """Where the API is, without a trailing slash or ``/v1``: append ``/v1/…``."""
+        return address.base_url(self.base_url)

@@ -36,7 +36,7 @@ class HTTPProvider:
             reactor, config.connect_timeout, config.max_connections
         )
         self._client = StreamClient(self._agent)
-        url = urlsplit(config.base_url)
+        url = urlsplit(config.root)
         self._origin = f"{url.scheme}://{url.netloc.rpartition('@')[2]}".encode("ascii")
         self._prefix = url.path.rstrip("/").encode("ascii")
         self.is_vendor = url.hostname in VENDORS

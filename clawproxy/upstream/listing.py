@@ -83,7 +83,7 @@ class HTTPListing:
         self._account = account
         self._callers = callers
         self._default = default
-        self._open = provider.config.base_url not in BASE_URLS.values()
+        self._open = provider.config.root not in BASE_URLS.values()
 
     def scope(self, headers: Headers) -> str | None:
         """Say whose list a caller gets."""

@@ -111,7 +111,7 @@ class Keys(ConfigTestCase):
                 "ANTHROPIC_API_KEY": "k\n",
             }
         )
-        self.assertEqual(provider.base_url, "http://127.0.0.1:9")
+        self.assertEqual(provider.root, "http://127.0.0.1:9")
         self.assertEqual(provider.version, "2026-10-21")
         self.assertEqual(provider.max_retries, 3)
         self.assertEqual(provider.response_header_timeout, 300)
@@ -140,7 +140,7 @@ class Keys(ConfigTestCase):
         environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://h/v1"}
         provider = self.config(environ=environ).providers["openai"]
         assert isinstance(provider, HTTPProviderConfig)
-        self.assertEqual((provider.base_url, provider.api_key), ("http://h", Secret("k")))
+        self.assertEqual((provider.root, provider.api_key), ("http://h", Secret("k")))
 
     def test_the_callers_key(self) -> None:
         keys = self.config("auth: {api_keys: [a]}", {"CLAWPROXY_API_KEY": "12"}).auth.api_keys

@@ -147,7 +147,7 @@ class Sets(ConfigTestCase):
         self.assertEqual(config.server.listen, ("tcp:0:interface=127.0.0.1",))
         openai = config.providers["openai"]
         assert isinstance(openai, HTTPProviderConfig)
-        self.assertEqual(openai.base_url, "http://127.0.0.1:9")
+        self.assertEqual(openai.root, "http://127.0.0.1:9")
         self.assertEqual(openai.api_key, Secret("k"))
         self.assertFalse(config.dashboard.enabled)
         self.assertIsNone(config.default_provider.anthropic)
@@ -265,7 +265,7 @@ class Providers(ConfigTestCase):
             HTTPProviderConfig(
                 name="one",
                 kind="openai",
-                base_url="https://host.example/base",
+                base_url="https://host.example/base/v1/",
                 api_key=Secret("k"),
                 connect_timeout=1.0,
                 response_header_timeout=300.0,
