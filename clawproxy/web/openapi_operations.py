@@ -152,6 +152,10 @@ def paths() -> dict[str, JSON]:
                 "summary": "Go to the dashboard",
                 "security": [],
                 "responses": {
+                    "200": {
+                        "description": "There is no dashboard (`dashboard.enabled: false`): what else there is.",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    },
                     "302": {
                         "description": "The dashboard is at /ui/.",
                         "headers": {"Location": {"schema": text, "example": "/ui/"}},

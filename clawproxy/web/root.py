@@ -14,6 +14,16 @@ from clawproxy.web.operations import refuse_method
 from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import Local, V1Resource, refuse
 
+_OFF = "the dashboard is switched off (dashboard.enabled)"
+_SIGNPOST = {
+    "service": "clawproxy",
+    "api": "/v1/",
+    "health": "/health",
+    "metrics": "/metrics",
+    "openapi": "/openapi.json",
+    "dashboard": None,
+}
+
 
 class Root(Resource):
     """``/``: the API, the operations' paths, the dashboard, and each provider's own ``/{provider}/v1``.
@@ -53,26 +63,37 @@ class Root(Resource):
         if path == b"v1":
             return self.api
         if path == b"":
-            return Front()
+            return Front(dashboard=b"ui" in self.children)
         name = path.decode("latin-1")
         if name in self._board.wiring.config.providers:
             rest = next(filter(None, request.postpath or []), b"")
             if rest == b"v1":
                 return V1Resource(self._board, name, self._local_of(name))
-        return Missing(self._board)
+        off = path in (b"ui", b"api") and b"ui" not in self.children
+        return Missing(self._board, _OFF if off else "the API is under /v1/")
 
 
 class Front(Resource):
-    """``/`` itself: Claude Code's probe, and the way to the dashboard."""
+    """``/`` itself: Claude Code's probe, and the way to the dashboard.
+
+    :param dashboard: there is one; without, it is told what is here instead.
+    """
 
     isLeaf = True
 
+    def __init__(self, *, dashboard: bool) -> None:
+        super().__init__()
+        self._dashboard = dashboard
+
     def render(self, request: ProxyRequest) -> int:
-        """Answer HEAD with 200 and lead GET to ``/ui/``."""
+        """Answer HEAD with 200 and lead GET to ``/ui/``, if that is there."""
         if refuse_method(request):
             return server.NOT_DONE_YET
         if request.method == b"HEAD":
             request.send_head(200, b"OK", [(b"Content-Length", b"0")])
+        elif not self._dashboard:
+            request.answer_json(200, _SIGNPOST)
+            return server.NOT_DONE_YET
         else:
             request.send_head(302, b"Found", [(b"Location", b"/ui/"), (b"Content-Length", b"0")])
         request.finish()
@@ -80,18 +101,22 @@ class Front(Resource):
 
 
 class Missing(Resource):
-    """A path that leads nowhere."""
+    """A path that leads nowhere.
+
+    :param hint: where else to look, or why.
+    """
 
     isLeaf = True
 
-    def __init__(self, board: Switchboard) -> None:
+    def __init__(self, board: Switchboard, hint: str) -> None:
         super().__init__()
         self._board = board
+        self._hint = hint
 
     def render(self, request: ProxyRequest) -> int:
         """Answer 404 in the caller's dialect."""
         path = request.path.decode("latin-1")
-        words = f"nothing is served at {path[:200]!r}; the API is under /v1/"
+        words = f"nothing is served at {path[:200]!r}; {self._hint}"
         refuse(self._board, request, path, ProxyError(Kind.NOT_FOUND, words))
         return server.NOT_DONE_YET
 

@@ -37,3 +37,19 @@ class OperationsTests(V1Case):
         self.proxy = type(self.proxy)('auth.api_keys=["secret"]')
         for path in ("/health", "/livez"):
             self.assertEqual(self.ask("GET", path).status, 200)
+
+    def test_front_leads_to_what_is_there(self) -> None:
+        reply = self.ask("GET", "/")
+        self.assertEqual((reply.status, reply["location"]), (302, "/ui/"))
+        self.proxy = type(self.proxy)("dashboard.enabled=false")
+        for path in ("/", "//", "/?x=1"):
+            reply = self.ask("GET", path)
+            self.assertEqual((reply.status, reply["content-type"]), (200, "application/json"))
+            for name, where in json.loads(reply.body).items():
+                if name in ("health", "metrics"):
+                    self.assertEqual(self.ask("GET", where).status, 200)
+        self.assertEqual(self.ask("HEAD", "/").status, 200)
+        for path in ("/ui/", "/ui", "/api/requests"):
+            reply = self.ask("GET", path)
+            self.assertEqual(reply.status, 404)
+            self.assertIn("dashboard.enabled", json.loads(reply.body)["error"]["message"])
