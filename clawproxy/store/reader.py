@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -145,7 +146,13 @@ def main(reactor: Any, argv: list[str]) -> None:
         # Let the line out first.
         reactor.callLater(0.05, stop)
 
-    line = Line(lambda: None, lambda: None, lambda: reactor.callWhenRunning(stop))
+    orphaned: list[bool] = []
+
+    def gone() -> None:
+        orphaned.append(True)
+        reactor.callWhenRunning(stop)
+
+    line = Line(lambda: None, lambda: None, gone)
     StandardIO(line, reactor=reactor)
     globalLogBeginner.beginLoggingTo([LineObserver(line)], redirectStandardIO=False)
     reactor.callWhenRunning(
@@ -154,6 +161,15 @@ def main(reactor: Any, argv: list[str]) -> None:
         )
     )
     reactor.run()
+    if orphaned:
+        leave_nothing(options.socket)
+
+
+def leave_nothing(socket: Path) -> None:
+    """Remove the socket and its folder in the place of a proxy that cannot: it may have been killed."""
+    with suppress(OSError):  # the proxy was faster, or the folder is for more than the socket
+        socket.unlink(missing_ok=True)
+        socket.parent.rmdir()
 
 
 if __name__ == "__main__":

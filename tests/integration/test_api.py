@@ -429,6 +429,10 @@ class Faults(ApiCase):
         calls = self.recording()
         self.assertEqual(calls.status("/api/requests"), 200)
         pid = self.reader_pid(calls)
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        [socket] = [word.partition(b"=")[2] for word in words if word.startswith(b"--socket=")]
+        folder = Path(os.fsdecode(socket)).parent
+        self.assertTrue(folder.is_dir())
         calls.proxy.signal(signal.SIGKILL)
         calls.proxy.wait()
 
@@ -437,6 +441,7 @@ class Faults(ApiCase):
             return not stat.exists() or ") Z " in stat.read_text()
 
         self.assertTrue(until(gone))
+        self.assertFalse(folder.exists(), "the reader's folder was left behind")
 
     def test_leaving_does_not_wait_for_watchers(self) -> None:
         """A page that is left open holds up no restart."""
