@@ -4,8 +4,9 @@
 2. A refused connection drops what still comes, until there are :data:`LINGER` seconds without: a close
    while bytes are unread would destroy the answer on its way (RFC 9112 §9.6).
 3. It notices a caller's disconnect even behind pipelined bytes, and a caller that takes nothing any more.
-4. It keeps what is written while corked, so that what one turn brings leaves as one packet.
-5. Its idle clock is one timer that re-arms itself: a request costs none.
+4. It takes up no further request as long as its caller does not take the answers that there are.
+5. It keeps what is written while corked, so that what one turn brings leaves as one packet.
+6. Its idle clock is one timer that re-arms itself: a request costs none.
 """
 
 from __future__ import annotations
@@ -200,6 +201,10 @@ class ProxyChannel(http.HTTPChannel):
         if self._stall is not None:
             # Not at a pause: a transport that is full asks for one again with each ping that is written.
             self._stall.moved = True
+        if self.paused:
+            self.paused = False
+            waiting, self._buffer = self._buffer, b""
+            self.dataReceived(waiting)
 
     def _left(self) -> int | None:
         return outstanding(self.transport) if self._waitingForTransport else None
@@ -229,6 +234,12 @@ class ProxyChannel(http.HTTPChannel):
         self.flush()
         if self.site.drain.draining and not any(self._dataBuffer):
             self.persistent = 0
+        if self._waitingForTransport and self.persistent:
+            # Hundreds of requests fit into one read, and their answers would all wait here for a caller who takes none.
+            self.paused = True
+            super().requestDone(request)
+            self._networkProducer.pauseProducing()
+            return
         super().requestDone(request)
 
     @property
@@ -245,7 +256,13 @@ class ProxyChannel(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Take ordinary requests in one go each; all else goes through Twisted's careful parser."""
-        while self.line_mode and not self._buffer and not self.requests and self.persistent:
+        while (
+            self.line_mode
+            and not self._buffer
+            and not self.requests
+            and self.persistent
+            and not self.paused
+        ):
             head = parse(data, MAX_HEAD, self.maxHeaders)
             if head is None:
                 break

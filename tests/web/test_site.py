@@ -348,6 +348,37 @@ class KeepAliveTests(SiteCase):
         self.caller.write(self.head(path="/nothing", method="GET") * 2000)
         self.assertEqual(len(self.all()), 2000)
 
+    def test_requests_wait_for_a_caller_that_takes_no_answer(self) -> None:
+        """One read holds hundreds of requests, whose answers could fill the memory."""
+        ask = self.head(path="/livez", method="GET")
+        odd = self.head("Connection: keep-alive, te", path="/livez", method="GET")
+        for requests in (ask * 3, odd * 3, ask + odd + ask):
+            caller = self.proxy.caller()
+            caller.pause()
+            caller.write(requests)
+            self.one(caller)
+            caller.write(ask)
+            self.assertEqual(caller.read(), b"")
+            self.assertEqual(caller.transport.producerState, "paused")
+            caller.resume()
+            self.assertEqual([reply.status for reply in self.all(caller)], [200, 200, 200])
+            self.assertEqual(caller.transport.producerState, "producing")
+            caller.pause()
+            caller.resume()
+            caller.write(ask)
+            self.one(caller)
+
+    def test_request_behind_one_whose_answer_waits(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write(self.head(path="/livez", method="GET"))
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b"data: 1\n\n"))
+        self.caller.pause()
+        upstream.write(LAST_CHUNK)
+        self.one()
+        self.caller.resume()
+        self.one()
+
     def test_request_behind_a_failed_one_is_served(self) -> None:
         self.caller.post("/v1/messages", ASK)
         self.caller.post("/v1/messages", ASK)
