@@ -24,6 +24,8 @@ _LINES = re.compile(rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n", r
 # Framing, and what changes how the connection goes on, is not for here.
 _NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
+_ONCE = frozenset({b"content-length", b"connection", b"host"})
+
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"/[!-~]*+|\*")
 
@@ -79,7 +81,7 @@ def parse(data: bytes, most_bytes: int, most_headers: int) -> Head | None:
             return None
         if lower not in first:
             first[lower] = value
-        elif lower == b"content-length" or lower == b"connection":
+        elif lower in _ONCE:
             return None
     # Nearly every client says that it keeps its connection, which is what happens anyway.
     if b"connection" in first and first[b"connection"].lower() != b"keep-alive":

@@ -18,7 +18,6 @@ from enum import Enum, auto
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES
 
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
@@ -33,7 +32,7 @@ from clawproxy.relay.offload import offload
 from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import Phase, UpstreamFailure
-from clawproxy.web.request import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest, RawHeaders, phrase
 from clawproxy.web.stall import CallerStalled
 
 CLIENT_GONE = 499
@@ -235,9 +234,7 @@ class Forward:
         exchange.response_headers = heads.mask_headers(lines)
         self.is_stream = stream
         self.state = State.STREAMING
-        self.request.send_head(
-            status, reason or RESPONSES.get(status, b"Status"), lines, stamped=True
-        )
+        self.request.send_head(status, reason or phrase(status), lines, stamped=True)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body, now."""

@@ -41,6 +41,9 @@ MAX_PIPELINED = 1_048_576
 MAX_PIECES = 256
 """Pieces in which read-ahead bytes are kept; more are joined, or counting them would take ever longer."""
 
+TLS_HELLO = b"\x16\x03"
+"""How a TLS connection begins (RFC 8446 §5.1); there may be no line end in it to wait for."""
+
 LINGER = 5.0
 """Seconds without a byte for which the rest of a refused request is read and dropped, so that the answer arrives."""
 
@@ -139,8 +142,8 @@ class ProxyChannel(http.HTTPChannel):
         return before
 
     def resetTimeout(self) -> None:
-        """Take note that something came."""
-        if self.timeOut:
+        """Take note that something came; from a head's first line on, all of it has to come within one period."""
+        if self.timeOut and (self._HTTPChannel__first_line or not self.line_mode):
             self._idle_until = self.site.reactor.seconds() + self.timeOut
 
     def _look_at_idle_clock(self) -> None:
@@ -265,6 +268,12 @@ class ProxyChannel(http.HTTPChannel):
         ):
             head = parse(data, MAX_HEAD, self.maxHeaders)
             if head is None:
+                if data.startswith(TLS_HELLO):
+                    words = (
+                        "this is TLS, and plain HTTP is spoken here: the URL begins with http://"
+                    )
+                    self._refuse(ProxyError(Kind.INVALID_REQUEST, words))
+                    return
                 break
             self._take(head, data)
             data = data[head.size + head.length :]
@@ -341,8 +350,13 @@ class ProxyChannel(http.HTTPChannel):
         """Tell the request its target before its body is read, since counting begins with the head."""
         if not self._path.startswith(b"/"):
             self._path = origin_form(self._path)
-        self.requests[-1].uri = self._path
-        self.requests[-1].method = self._command
+        request = self.requests[-1]
+        request.uri = self._path
+        request.method = self._command
+        if len(request.requestHeaders.getRawHeaders(b"host") or ()) > 1:
+            # RFC 9112 §3.2: whoever was in front of us may have looked at the other one.
+            self._refuse(ProxyError(Kind.INVALID_REQUEST, "there is more than one Host"))
+            return
         super().allHeadersReceived()
 
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:

@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+_PHRASES = {
+    426: b"Upgrade Required",
+    431: b"Request Header Fields Too Large",
+    499: b"Client Closed Request",
+    529: b"Overloaded",
+}
+"""Those of our own statuses that Twisted has no words for."""
+
+
+def phrase(status: int) -> bytes:
+    """Give the words that stand beside a status where no upstream chose them; clients show them to people."""
+    words: bytes = RESPONSES.get(status) or _PHRASES.get(status, b"Status")
+    return words
+
 
 class ProxyRequest(server.Request):
     """A caller's request.
@@ -360,6 +374,6 @@ class ProxyRequest(server.Request):
         """Answer with a small JSON document of the proxy's own."""
         body = value if isinstance(value, bytes) else msgspec.json.encode(value)
         lines = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
-        self.send_head(status, RESPONSES.get(status, b"Status"), lines + (headers or []))
+        self.send_head(status, phrase(status), lines + (headers or []))
         self.write(body)
         self.finish()

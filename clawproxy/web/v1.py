@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from twisted.web import server
-from twisted.web.http import RESPONSES
 from twisted.web.resource import Resource
 
 from clawproxy.core import headers as heads
@@ -18,10 +17,10 @@ from clawproxy.core.errors import Kind, ProxyError, render
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.inbound import ENDPOINTS, dialect_of
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.web.request import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest, RawHeaders, phrase
 
-_PHRASES = {431: b"Request Header Fields Too Large", 426: b"Upgrade Required"}
-"""Those of our own statuses that Twisted has no words for."""
+_UPGRADE = (("Upgrade", "HTTP/1.1"), ("Connection", "Upgrade"))
+"""What a 426 has to name (RFC 9110 §15.5.22): the protocol that is wanted, which is the one spoken already."""
 
 Local = Callable[[ProxyRequest, bytes], bool]
 """Answers a request on a path of its own; false passes it through after all."""
@@ -63,7 +62,8 @@ class V1Resource(Resource):
             return server.NOT_DONE_YET
         if _wants_websocket(request):
             words = "WebSockets are not spoken here; use HTTP with stream: true"
-            self.refuse(request, path, ProxyError(Kind.UPGRADE_REQUIRED, words))
+            error = ProxyError(Kind.UPGRADE_REQUIRED, words, headers=_UPGRADE)
+            self.refuse(request, path, error)
         elif not known and climbs(path):
             words = "the path's .. lead out of the API"
             self.refuse(request, path, ProxyError(Kind.INVALID_REQUEST, words))
@@ -167,7 +167,7 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
     answer = heads.stamp(answer, own_id=own, request_id=chosen, stream=False)
     if board.wiring.cors:
         answer += board.wiring.cors.answer(first.get(b"origin"))
-    request.send_head(error.http_status, _phrase(error.http_status), answer)
+    request.send_head(error.http_status, phrase(error.http_status), answer)
     request.write(body)
     request.finish()
 
@@ -211,8 +211,3 @@ def origin_of(request: ProxyRequest) -> bytes | None:
 
 def _wants_websocket(request: ProxyRequest) -> bool:
     return b"websocket" in request.first.get(b"upgrade", b"").lower()
-
-
-def _phrase(status: int) -> bytes:
-    phrase: bytes = RESPONSES.get(status) or _PHRASES.get(status, b"Status")
-    return phrase

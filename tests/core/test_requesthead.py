@@ -95,6 +95,7 @@ class HeadTests(SynchronousTestCase):
             b"POST http://a/x HTTP/1.1\r\nA: b\r\n\r\n",
             b"POST /\xff HTTP/1.1\r\nA: b\r\n\r\n",
             b"POST /x HTTP/1.1\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n",
+            b"POST /x HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
             b"POST /x HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
             b"POST /x HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n",
             b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",

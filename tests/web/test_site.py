@@ -128,8 +128,13 @@ class HeadLimitTests(SiteCase):
             + chunk(ASK)
             + LAST_CHUNK,
             b"POST /v1/messages HTTP/1.1\r\n" + length + length + b"\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nHost: a\r\n" + length + b"\r\n" + ASK,
         ):
             self.refused(data, status=400)
+
+    def test_whoever_speaks_tls_need_not_wait(self) -> None:
+        """A hello has no line end, and its sender waits for an answer."""
+        self.refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 200, status=400)
 
     def test_broken_chunks_are_refused_and_no_longer_in_flight(self) -> None:
         self.refused(self.head("Transfer-Encoding: chunked") + b"zz\r\n", status=400)
@@ -293,6 +298,26 @@ class KeepAliveTests(SiteCase):
         self.assertFalse(self.caller.closed)
         self.proxy.advance(2)
         self.assertTrue(self.caller.closed)
+
+    def test_head_in_drops_is_not_waited_for_for_ever(self) -> None:
+        self.caller.write(self.head(path="/livez", method="GET"))
+        self.one()
+        self.proxy.advance(20)
+        self.caller.write(b"GET /livez HTTP/1.1\r\n")
+        for _ in range(2):
+            self.proxy.advance(14)
+            self.assertFalse(self.caller.closed)
+            self.caller.write(b"X-Drop: 1\r\n")
+        self.proxy.advance(3)
+        self.assertTrue(self.caller.closed)
+
+    def test_body_in_drops_is(self) -> None:
+        self.caller.write(self.head(f"Content-Length: {len(ASK)}"))
+        for byte in ASK:
+            self.proxy.advance(14)
+            self.caller.write(bytes([byte]))
+        self.proxy.upstream().write(OK)
+        self.assertEqual(self.one().status, 200)
 
     def test_one_timer_serves_all_requests_of_a_connection(self) -> None:
         before = len(self.proxy.reactor.getDelayedCalls())

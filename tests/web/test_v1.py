@@ -78,7 +78,8 @@ class PathTests(V1Case):
     def test_websockets_are_refused_at_once(self) -> None:
         headers = {"Connection": "Upgrade", "Upgrade": "WebSocket", "Sec-WebSocket-Version": "13"}
         reply = self.ask("GET", "/v1/responses", headers)
-        self.assertEqual(reply.status, 426)
+        self.assertEqual((reply.status, reply.reason), (426, "Upgrade Required"))
+        self.assertEqual((reply["upgrade"], reply["connection"]), ("HTTP/1.1", "Upgrade"))
         self.assertIn("error", json.loads(reply.body))
 
     def upstream_line(self, method: str, target: str, body: bytes = b"") -> bytes:
