@@ -101,7 +101,7 @@ def dialect_of(path: str, first: Mapping[bytes, bytes]) -> DialectName | None:
     endpoint = ENDPOINTS.get(path)
     if endpoint is not None:
         return endpoint.dialect
-    if path.startswith("/v1/messages") or b"anthropic-version" in first:
+    if path.startswith("/v1/messages/") or b"anthropic-version" in first:
         return "anthropic"
     return None
 

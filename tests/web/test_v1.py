@@ -91,6 +91,28 @@ class PathTests(V1Case):
         upstream.close()
         return line
 
+    def test_whose_path_it_is(self) -> None:
+        keys = (f"providers.{name}.api_key=k" for name in ("anthropic", "openai"))
+        self.proxy = type(self.proxy)(*keys)
+        version = {"Anthropic-Version": "2023-06-01"}
+        for path, headers, port in (
+            ("/v1/messages/batches", {}, 1),
+            ("/v1/messages/batches/b_1/results", version, 1),
+            ("/v1/messagesque", {}, 2),
+            ("/v1/files", {}, 2),
+            ("/v1/files", {"x-api-key": "k", "anthropic-beta": "files-api-2025-04-14"}, 2),
+            ("/v1/files", version, 1),
+            ("/v1/responses/resp_1", {}, 2),
+            ("/v1/responses/resp_1", version, 1),
+            ("/anthropic/v1/files", {}, 1),
+            ("/openai/v1/messages/batches", version, 2),
+            ("/v1/files", {"x-clawproxy-provider": "anthropic"}, 1),
+        ):
+            caller = self.send("GET", path, headers)
+            self.assertEqual(self.proxy.reactor.tcpClients[0][1], port, (path, headers))
+            self.proxy.refuse()
+            self.assertEqual(self.one(caller).status, 502)
+
     def test_targets_travel_byte_for_byte(self) -> None:
         for target, expected in (
             ("/v1/messages?beta=true", "/v1/messages?beta=true"),
