@@ -27,6 +27,7 @@ _NOT_HERE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 _ONCE = frozenset({b"content-length", b"connection", b"host"})
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LINE_END = re.compile(rb"[\r\n\0]")
 _TARGET = re.compile(rb"/[!-~]*+|\*")
 
 _LOWER: dict[bytes, bytes] = {}
@@ -104,7 +105,7 @@ def forwardable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     for name, value in headers:
         if name.startswith(b":"):
             pseudo[name] = value
-        elif len(name) > MAX_NAME or not _TOKEN.fullmatch(name):
+        elif len(name) > MAX_NAME or not _TOKEN.fullmatch(name) or _LINE_END.search(value):
             return False
     method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
     return _TOKEN.fullmatch(method) is not None and _TARGET.fullmatch(target) is not None

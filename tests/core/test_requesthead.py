@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import http
 from twisted.web.http_headers import Headers
 
-from clawproxy.core.requesthead import MAX_NAME, parse
+from clawproxy.core.requesthead import MAX_NAME, forwardable, parse
 
 _NAMES = st.sampled_from(
     [b"Host", b"x-one", b"X-One", b"a!", b"Content-Type", b" x", b"y ", b"z\r"]
@@ -134,3 +134,31 @@ class HeadTests(SynchronousTestCase):
     def test_nothing_raises(self, junk: bytes) -> None:
         read(b"GET / HTTP/1.1\r\n" + junk + b"\r\n\r\n")
         read(junk + b"\r\n\r\n")
+
+
+class ForwardableTests(SynchronousTestCase):
+    """What of HTTP/2 HTTP/1 can say; h2 refuses most of it itself, but not every version of it does."""
+
+    head = ((b":method", b"POST"), (b":path", b"/v1/x?y"), (b":scheme", b"https"), (b"a", b"b\t c"))
+
+    def test_ordinary_request(self) -> None:
+        self.assertTrue(forwardable(self.head))
+        self.assertTrue(forwardable([(b":method", b"OPTIONS"), (b":path", b"*")]))
+
+    def test_what_would_be_another_request(self) -> None:
+        for line in (
+            (b"x y", b"z"),
+            (b"x:", b"z"),
+            (b"x" * (MAX_NAME + 1), b"z"),
+            (b"x", b"z\r\ny: z"),
+            (b"x", b"z\n"),
+            (b"x", b"\0"),
+        ):
+            self.assertFalse(forwardable([*self.head, line]), line)
+        for method, path in (
+            (b"GET /", b"/"),
+            (b"GET", b"/ HTTP/1.1\r\n"),
+            (b"GET", b"x"),
+            (b"", b"/"),
+        ):
+            self.assertFalse(forwardable([(b":method", method), (b":path", path)]))
