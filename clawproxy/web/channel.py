@@ -59,6 +59,7 @@ class ProxyChannel(http.HTTPChannel):
 
     # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
     __slots__ = (
+        "_ahead",
         "_closing",
         "_host",
         "_idle_clock",
@@ -93,6 +94,7 @@ class ProxyChannel(http.HTTPChannel):
         # A whole further request: a FIN that waits on the caller's side behind a part of one is seen by nobody.
         self._optimisticEagerReadSize = max(MAX_PIPELINED, self.site.max_body + MAX_HEAD)
         self._out: list[bytes] = []
+        self._ahead = 0
         self.corked = False
         self.refused = False
         self.used = False
@@ -104,6 +106,7 @@ class ProxyChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the site's connections and end what was being answered."""
         self.site.channels.discard(self)
+        self._let_go()
         for call in (self._watch, self._lingering, self._closing):
             if call is not None and call.active():
                 call.cancel()
@@ -235,6 +238,8 @@ class ProxyChannel(http.HTTPChannel):
         self.corked = False
         self.used = True
         self.flush()
+        if self._ahead:
+            self._let_go()
         if self.site.drain.draining and not any(self._dataBuffer):
             self.persistent = 0
         if self._waitingForTransport and self.persistent:
@@ -244,6 +249,11 @@ class ProxyChannel(http.HTTPChannel):
             self._networkProducer.pauseProducing()
             return
         super().requestDone(request)
+
+    def _let_go(self) -> None:
+        """What was read ahead is read now, or never."""
+        self.site.held -= self._ahead
+        self._ahead = 0
 
     @property
     def answering(self) -> bool:
@@ -318,14 +328,18 @@ class ProxyChannel(http.HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Read body bytes, or keep pipelined ones for later and go on noticing a disconnect."""
+        ahead = self._handlingRequest
         super().rawDataReceived(data)
-        if not self._handlingRequest:
+        if not ahead:
             return
+        self._ahead += len(data)
+        self.site.held += len(data)
         if len(self._dataBuffer) > MAX_PIECES:
             self._dataBuffer = [b"".join(self._dataBuffer)]
-        if self._watch is None and (
-            sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
-        ):
+        full = self.site.held > self.site.max_bodies
+        if full:
+            self._networkProducer.pauseProducing()
+        if self._watch is None and (full or self._ahead > self._optimisticEagerReadSize):
             # Reading is paused now, so a FIN would go unseen (Twisted's own note 2 at notifyFinish).
             self._look_for_fin()
 

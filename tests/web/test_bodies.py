@@ -151,6 +151,26 @@ class TogetherTests(BodyCase):
         upstream.write(OK)
         self.assertEqual(self.one(first).status, 200)
 
+    def test_what_is_read_ahead_counts_and_is_read_no_further(self) -> None:
+        site = self.proxy.assembly.site
+        caller = self.proxy.caller()
+        caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        behind = self.head(path="/livez", method="GET")
+        for number in range(1, 1000 // len(behind) + 1):
+            caller.write(behind)
+            self.assertEqual(site.held, number * len(behind))
+        self.assertEqual(caller.transport.producerState, "producing")
+        caller.write(behind)
+        self.assertEqual(caller.transport.producerState, "paused")
+        upstream.write(OK)
+        self.assertEqual({reply.status for reply in self.all(caller)}, {200})
+        self.assertEqual((site.held, caller.transport.producerState), (0, "producing"))
+        caller.post("/v1/messages", ASK)
+        caller.write(behind)
+        caller.leave()
+        self.assertEqual(site.held, 0)
+
     def test_who_leaves_holds_nothing(self) -> None:
         caller = self.announce(size=900)
         caller.write(b" " * 800)
