@@ -321,6 +321,8 @@ class ProxyRequest(server.Request):
 
     def finish(self) -> None:
         """End the answer."""
+        # First: what is pipelined behind this one is answered before the last line here is reached.
+        self._uncount()
         if self._disconnected or self.finished or not self.startedWriting:
             super().finish()
         else:
@@ -328,7 +330,6 @@ class ProxyRequest(server.Request):
                 self.channel.write(b"0\r\n\r\n")
             self.finished = 1
             self._cleanup()
-        self._uncount()
 
     def cork(self) -> None:
         """Keep what is written until :meth:`flush`, so that one turn's pieces leave as one packet."""

@@ -233,6 +233,14 @@ class CountTests(SiteCase):
             self.assertEqual(self.in_flight, counts, path)
             caller.leave()
 
+    def test_what_is_pipelined_behind_finds_it_gone(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write(self.head(path="/livez", method="GET"))
+        self.proxy.upstream().write(OK)
+        first, second = self.all()
+        self.assertEqual(first.status, 200)
+        self.assertEqual(json.loads(second.body)["in_flight"], 0)
+
     def test_leaving_at_each_stage_and_twice_over(self) -> None:
         caller = self.proxy.caller()
         caller.post("/v1/messages", ASK)
