@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
 from attrs import frozen
 
 from clawproxy.core.dialects.events import (
@@ -32,6 +31,7 @@ from clawproxy.core.dialects.events import (
     TokenUsage,
     UsageReported,
 )
+from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.cumulative import SEPARATOR, CumulativeText
 from clawproxy.upstream.openclaw.faults import failed, looks_like_error, refused
@@ -250,7 +250,7 @@ class RunTranslator:
             self._thinking.close()
             arguments = data.get("args")
             command = text(arguments, "command") if isinstance(arguments, dict) else ""
-            shown = command or (msgspec.json.encode(arguments).decode() if arguments else "")
+            shown = command or (encode(arguments).decode() if arguments else "")
             return self._tell(f"{name}: {_short(shown)}" if shown else name)
         if phase == "result" and data.get("isError") is True:
             said = " ".join(_spoken(sequence(mapping(data, "result"), "content")))
