@@ -1,12 +1,14 @@
-"""Measure what translation costs: microseconds an event, decoding and encoding, for each pair of
-dialects.
+"""Measure what translation costs, for each pair of dialects: milliseconds a request, microseconds an
+event.
 
-A stream of text with two tool calls is made in one dialect, cut into pieces as a network would, and
-translated to each other dialect. Printed is the best of several runs, since anything slower is the
-machine's noise: the events an upstream sent, the time for each, and the time from the first bytes
-in to the first bytes out.
+1. A stream of text with two tool calls is made in one dialect, cut into pieces as a network would, and
+   translated to each other dialect. Printed is the best of several runs, since anything slower is the
+   machine's noise: the events an upstream sent, the time for each, and the time from the first bytes
+   in to the first bytes out.
+2. A coding agent's conversation (tools, calls, their results, some parallel) is written in one dialect,
+   then read and written in each other one. Printed are its size and the time of both halves.
 
-    python bench/translate.py [--events 2000] [--runs 5]
+    python bench/translate.py [--events 2000] [--turns 200] [--runs 5]
 """
 
 from __future__ import annotations
@@ -30,7 +32,23 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.turn import FunctionTool, Message, TextPart, Turn
+from clawproxy.core.dialects.turn import (
+    FunctionTool,
+    Message,
+    Part,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    Turn,
+)
+
+MODELS: dict[DialectName, str] = {
+    "anthropic": "claude-sonnet-4-5",
+    "openai_chat": "gpt-5.1",
+    "openai_responses": "gpt-5.1",
+}
+"""A model of each dialect's vendor: rules about fields go by names."""
 
 
 def answer(deltas: int) -> list[Event]:
@@ -88,10 +106,62 @@ def translate(
     return time.perf_counter() - start, first, b"".join(pieces).count(b"\n\n")
 
 
+def conversation(dialect: DialectName, turns: int, size: int) -> Turn:
+    """Return a coding agent's request.
+
+    :param turns: answers of the model so far; each calls a tool, every fifth three at once.
+    :param size: characters of each tool's result.
+    """
+    line = 'def name(argument: "type") -> None:\n    return {"key": [1, 2, 3]}  # schön \\ \n'
+    result = (line * (size // len(line) + 1))[:size]
+    messages = [Message("user", (TextPart("Mend the tests, please. " * 20),))]
+    for turn_number in range(turns):
+        calls = 3 if turn_number % 5 == 0 else 1
+        ids = [f"call_{turn_number:04d}_{call}" for call in range(calls)]
+        said: list[Part] = [
+            ThinkingPart(dialect, "Where is it? " * 10, signature="c2VhbA" * 40),
+            TextPart(f"I look at file {turn_number} now."),
+        ]
+        said += [
+            ToolCallPart(name, "Read", '{"file_path": "/src/module.py", "limit": 100, "offset": 1}')
+            for name in ids
+        ]
+        messages.append(Message("assistant", tuple(said)))
+        messages.append(
+            Message("user", tuple(ToolResultPart(name, (TextPart(result),)) for name in ids))
+        )
+    schema = (
+        b'{"type":"object","properties":{"file_path":{"type":"string","description":"Where it is."},'
+        b'"limit":{"type":"integer"},"offset":{"type":"integer"}},"required":["file_path","limit","offset"],'
+        b'"additionalProperties":false}'
+    )
+    names = ["Read", *(f"mcp__server__tool_{number}" for number in range(39))]
+    return Turn(
+        dialect=dialect,
+        model="model",
+        messages=tuple(messages),
+        system=(TextPart("You are an agent. " * 1000),),
+        tools=tuple(FunctionTool(name, "It does. " * 50, schema) for name in names),
+        max_tokens=32000,
+        stream=True,
+    )
+
+
+def request(source: DialectName, target: DialectName, body: bytes) -> tuple[float, float]:
+    """Translate a request; return the seconds that reading and writing it took."""
+    start = time.perf_counter()
+    turn = DIALECTS[source].parse_request(body, ())
+    read = time.perf_counter()
+    DIALECTS[target].build_request(turn, model=MODELS[target], stream=True)
+    return read - start, time.perf_counter() - read
+
+
 def main() -> None:
     """Print a line for each pair."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=2000, help="text deltas in the answer")
+    parser.add_argument("--turns", type=int, default=200, help="answers in the conversation")
+    parser.add_argument("--size", type=int, default=2000, help="characters of a tool's result")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the best counts")
     options = parser.parse_args()
     events = answer(options.events)
@@ -104,6 +174,14 @@ def main() -> None:
         cost = min(run[0] for run in runs) / count * 1e6
         wait = min(run[1] for run in runs) * 1e6
         sys.stdout.write(line.format(source, target, count, f"{cost:.1f}", f"{wait:.0f}"))
+    line = "{:<16} {:<16} {:>7} {:>10} {:>10}\n"
+    sys.stdout.write("\n" + line.format("caller", "upstream", "KB", "read ms", "write ms"))
+    for source, target in permutations(DIALECTS, 2):
+        asked = conversation(source, options.turns, options.size)
+        body = DIALECTS[source].build_request(asked, model=MODELS[source], stream=True)
+        halves = [request(source, target, body) for _ in range(options.runs)]
+        best = [f"{min(half) * 1e3:.1f}" for half in zip(*halves, strict=True)]
+        sys.stdout.write(line.format(source, target, len(body) // 1000, *best))
 
 
 if __name__ == "__main__":

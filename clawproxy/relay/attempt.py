@@ -15,7 +15,6 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from clawproxy.core.dialects.anthropic_cache import with_cache
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.foreign import without_foreign
 from clawproxy.core.dialects.turn import Turn
@@ -27,11 +26,11 @@ from clawproxy.core.routing import Decision, Family, Router, Target, family
 from clawproxy.relay import accesslog
 from clawproxy.relay.demotion import Demotion
 from clawproxy.relay.inbound import Inbound
-from clawproxy.relay.offload import offload
+from clawproxy.relay.offload import TRANSLATED, offload
 from clawproxy.relay.passage import Passage
 from clawproxy.relay.pump import discard
 from clawproxy.relay.tokens import count_tokens
-from clawproxy.relay.translation import Translation, turn_of
+from clawproxy.relay.translation import Translation, turn_of, written
 from clawproxy.relay.turns import TurnAnswer
 from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.http import HTTPProvider
@@ -183,7 +182,7 @@ class Attempt:
         if inbound.operation == "count_tokens":
             await count_tokens(self.forward)
             return None
-        size = len(inbound.decoded)
+        size = TRANSLATED * len(inbound.decoded)
         turn = await offload(self.forward.board.reactor, size, turn_of, self.forward)
         if isinstance(provider, HTTPProvider):
             return await self._translate(provider, target, turn, more=more)
@@ -209,15 +208,14 @@ class Attempt:
         self.forward.exchange.upstream_dialect = name
         version = self.wiring.accounts[provider.name].version
         demoted = self._demoted(provider)
-        if provider.kind == "anthropic":
-            marks = provider.config.cache_prompts
-            if marks or (marks is None and provider.is_vendor):
-                turn = with_cache(turn)
+        marks = provider.kind == "anthropic" and provider.config.cache_prompts
         body = await offload(
             self.forward.board.reactor,
-            len(self.inbound.decoded),
-            dialect.build_request,
+            TRANSLATED * len(self.inbound.decoded),
+            written,
+            dialect,
             turn,
+            cached=provider.is_vendor if marks is None else bool(marks),
             model=target.model,
             stream=turn.stream or demoted,
             api_version=version,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.relay import attempt, translation
+from clawproxy.relay.offload import LARGE, TRANSLATED
 from clawproxy.relay.translation import is_stream
 from clawproxy.testing import MemoryCaller, MemoryProxy
 from tests.relay.test_ways import STREAM_HEAD, ask, chunk
@@ -47,8 +48,11 @@ class LargeTests(SynchronousTestCase):
 
         self.patch(attempt, "offload", offload)
         ask(MemoryProxy(*KEYS).caller(), "gpt-x", stream=True)
-        self.assertEqual([name for name, _ in offered], ["turn_of", "build_request"])
+        self.assertEqual([name for name, _ in offered], ["turn_of", "written"])
         self.assertEqual(len({size for _, size in offered}), 1)
+
+    def test_no_prompt_holds_the_reactor_up_that_takes_long_to_translate(self) -> None:
+        self.assertLessEqual(LARGE // TRANSLATED, 128 * 1024)
 
 
 class FormTests(SynchronousTestCase):

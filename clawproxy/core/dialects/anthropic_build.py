@@ -150,14 +150,18 @@ def _with_own_ids(messages: list[Message]) -> Iterator[Message]:
                 name = f"{plain}_{len(taken)}"
             taken.add(name)
             current[part.id] = name
-            return evolve(part, id=name)
+            return part if name == part.id else evolve(part, id=name)
         if isinstance(part, ToolResultPart):
-            plain = _FOREIGN_ID.sub("_", part.call_id)
-            return evolve(part, call_id=current.get(part.call_id, plain))
+            known = current.get(part.call_id)
+            name = _FOREIGN_ID.sub("_", part.call_id) if known is None else known
+            return part if name == part.call_id else evolve(part, call_id=name)
         return part
 
     for message in messages:
-        yield evolve(message, parts=tuple(map(renamed, message.parts)))
+        if any(isinstance(part, (ToolCallPart, ToolResultPart)) for part in message.parts):
+            yield Message(message.role, tuple(map(renamed, message.parts)), message.name)
+        else:
+            yield message
 
 
 def _messages(messages: Iterable[Message], version: Version) -> list[Json]:

@@ -73,6 +73,9 @@ _REFUSED = {
 }
 
 
+_ROLES = frozenset(get_args(Role)) - {"developer"}
+
+
 class _Cache(msgspec.Struct):
     type: str | None = None
     ttl: str | None = None
@@ -194,7 +197,7 @@ def _read_message(raw: msgspec.Raw, where: str) -> Message:
         message = decode(_message, raw)
     except MALFORMED as error:
         raise invalid(where, error) from None
-    if message.role not in get_args(Role) or message.role == "developer":
+    if message.role not in _ROLES:
         raise ProxyError(
             Kind.INVALID_REQUEST,
             f"{where}.role: user, assistant or system is expected.",

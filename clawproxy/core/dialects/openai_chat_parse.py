@@ -76,6 +76,9 @@ _REFUSED: dict[str, tuple[frozenset[bytes], str]] = {
 """Fields with the values that ask for nothing, and why they are refused otherwise."""
 
 
+_ROLES = frozenset(get_args(Role))
+
+
 class _Cache(msgspec.Struct):
     ttl: str | None = None
 
@@ -212,7 +215,7 @@ def _messages(raws: list[msgspec.Raw]) -> tuple[Message, ...]:
 
 
 def _plain_message(message: _Message, where: str) -> Message:
-    if message.role not in get_args(Role):
+    if message.role not in _ROLES:
         raise unsupported(f"{where}.role", f"the role {message.role!r} is not known.")
     parts: list[Part] = []
     if message.reasoning_content:

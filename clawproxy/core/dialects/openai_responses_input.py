@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from attrs import define, evolve, field
+from attrs import define, field
 
 from clawproxy.core.dialects.openai_chat_parse import read_url
 from clawproxy.core.dialects.openai_responses_calls import (
@@ -94,23 +94,50 @@ class ReadInput:
     tools: list[Tool] = field(factory=list)
 
 
+@define(slots=True)
+class _Draft:
+    """A message that may still grow.
+
+    :ivar open: whether items of its role join it. The user's own words stay a message of their own;
+        answers to calls join other answers, and all that an assistant said is one message.
+    """
+
+    role: Role
+    parts: list[Part]
+    name: str | None = None
+    open: bool = False
+
+
+@define(slots=True)
+class _Reading:
+    """An ``input`` as far as it was read."""
+
+    drafts: list[_Draft] = field(factory=list)
+    tools: list[Tool] = field(factory=list)
+
+    def add(self, role: Role, part: Part) -> None:
+        """Add what an item says to the last message, or begin one."""
+        last = self.drafts[-1] if self.drafts else None
+        if last is not None and last.open and last.role == role:
+            last.parts.append(part)
+        else:
+            self.drafts.append(_Draft(role, [part], open=True))
+
+
 def read_input(raw: msgspec.Raw, where: str = "input") -> ReadInput:
     """Read an ``input``: a string, or a list of items.
 
     :raises ProxyError: ``INVALID_REQUEST`` for a wrong shape, ``UNSUPPORTED_PARAMETER`` for an item
         that no other dialect can express.
     """
-    found = ReadInput()
     try:
-        found.messages.append(Message("user", (TextPart(decode(String, raw)),)))
+        return ReadInput([Message("user", (TextPart(decode(String, raw)),))])
     except MALFORMED:
         pass
-    else:
-        return found
+    found = _Reading()
     for index, each in enumerate(_array(raw, where)):
         _item(found, Fields.of(each, f"{where}[{index}]"), each)
-    found.messages = _answers_behind_calls(found.messages)
-    return found
+    return ReadInput(_answers_behind_calls(found.drafts), found.tools)
 
 
 def _array(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
@@ -120,16 +147,16 @@ def _array(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
         raise invalid(where, error) from None
 
 
-def _item(found: ReadInput, item: Fields, raw: msgspec.Raw) -> None:
+def _item(found: _Reading, item: Fields, raw: msgspec.Raw) -> None:
     kind = item.take("type", String)
     if kind == "message" or kind is None:
         _message(found, item)
     elif kind in CALLS:
-        _append(found, "assistant", read_call(kind, item))
+        found.add("assistant", read_call(kind, item))
     elif kind in OUTPUTS:
-        _append(found, "user", _result(found, read_output(kind, item), item.where))
+        found.add("user", _result(found, read_output(kind, item), item.where))
     elif kind == "reasoning":
-        _append(found, "assistant", _reasoning(item))
+        found.add("assistant", _reasoning(item))
     elif kind == "additional_tools":
         found.tools += read_tools(item.raw("tools"), item.path("tools"))
     elif kind == "web_search_call":
@@ -137,9 +164,7 @@ def _item(found: ReadInput, item: Fields, raw: msgspec.Raw) -> None:
     elif kind == "item_reference":
         raise unsupported(item.path("type"), _REFERENCE)
     elif kind in _TRACES:
-        _append(
-            found, "assistant", OpaquePart("openai_responses", kind, bytes(raw), item.path("type"))
-        )
+        found.add("assistant", OpaquePart("openai_responses", kind, bytes(raw), item.path("type")))
     else:
         raise unsupported(
             item.path("type"),
@@ -148,21 +173,7 @@ def _item(found: ReadInput, item: Fields, raw: msgspec.Raw) -> None:
         )
 
 
-def _append(found: ReadInput, role: Role, part: Part) -> None:
-    last = found.messages[-1] if found.messages else None
-    # An answer joins only other answers: the user's own words stay a message of their own.
-    joins = last is not None and last.role == role and last.name is None
-    if joins and last is not None and (role == "assistant" or _answers(last)):
-        found.messages[-1] = evolve(last, parts=(*last.parts, part))
-    else:
-        found.messages.append(Message(role, (part,)))
-
-
-def _answers(message: Message) -> bool:
-    return all(isinstance(part, ToolResultPart) for part in message.parts)
-
-
-def _message(found: ReadInput, item: Fields) -> None:
+def _message(found: _Reading, item: Fields) -> None:
     name = item.take("role", String)
     if name is None and not is_null(item.raw("id")):
         raise unsupported(item.path("id"), _REFERENCE)
@@ -180,9 +191,9 @@ def _message(found: ReadInput, item: Fields) -> None:
     parts = _content(content, where)
     if role == "assistant":
         for part in parts:
-            _append(found, role, part)
+            found.add(role, part)
     else:
-        found.messages.append(Message(role, parts, item.take("name", String)))
+        found.drafts.append(_Draft(role, list(parts), item.take("name", String)))
 
 
 def _content(raw: msgspec.Raw, where: str) -> tuple[Part, ...]:
@@ -248,7 +259,7 @@ def _file(part: Fields) -> FilePart:
     return FilePart(InlineData(media_type, data), name, cache=cache, where=where)
 
 
-def _result(found: ReadInput, output: ReadOutput, where: str) -> ToolResultPart:
+def _result(found: _Reading, output: ReadOutput, where: str) -> ToolResultPart:
     if output.tools is not None:
         tools = read_tools(output.tools, f"{where}.tools")
         found.tools += tools
@@ -293,27 +304,25 @@ def _texts(item: Fields, name: str) -> Iterable[str]:
             yield text
 
 
-def _answers_behind_calls(messages: list[Message]) -> list[Message]:
+def _answers_behind_calls(drafts: list[_Draft]) -> list[Message]:
     """Move each answer behind the message with its call; one without a call stays where it is."""
     callers: dict[str, int] = {}
     answers: dict[int, list[ToolResultPart]] = {}
-    kept: list[Message] = []
-    for index, message in enumerate(messages):
+    kept: list[list[Part]] = []
+    for index, draft in enumerate(drafts):
         stays: list[Part] = []
-        for part in message.parts:
+        for part in draft.parts:
             if isinstance(part, ToolCallPart):
                 callers[part.id] = index
             if isinstance(part, ToolResultPart) and part.call_id in callers:
                 answers.setdefault(callers[part.call_id], []).append(part)
             else:
                 stays.append(part)
-        kept.append(
-            evolve(message, parts=tuple(stays)) if len(stays) < len(message.parts) else message
-        )
+        kept.append(stays)
     ordered: list[Message] = []
-    for index, (message, before) in enumerate(zip(kept, messages, strict=True)):
-        if message.parts or not before.parts:
-            ordered.append(message)
+    for index, (draft, parts) in enumerate(zip(drafts, kept, strict=True)):
+        if parts or not draft.parts:
+            ordered.append(Message(draft.role, tuple(parts), draft.name))
         if index in answers:
             ordered.append(Message("user", tuple(answers[index])))
     return ordered

@@ -29,6 +29,8 @@ Object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 String = msgspec.json.Decoder(str)
 Strings = msgspec.json.Decoder(list[str])
 
+_NULLS = (msgspec.Raw(b"null"), msgspec.Raw())
+
 MALFORMED = (msgspec.MsgspecError, RecursionError, ValueError)
 """What msgspec raises for bytes it cannot decode: nesting without end and broken UTF-8 included."""
 
@@ -73,7 +75,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
 
 def is_null(raw: msgspec.Raw | None) -> bool:
     """Tell whether a member is missing or ``null``."""
-    return raw is None or len(memoryview(raw)) == 0 or bytes(memoryview(raw)[:4]) == b"null"
+    return raw is None or raw in _NULLS
 
 
 def is_object(text: str | bytes) -> bool:

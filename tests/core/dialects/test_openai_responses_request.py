@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -321,6 +322,15 @@ class ToolsTests(SynchronousTestCase):
 
 class InputTests(SynchronousTestCase):
     """The items of the input."""
+
+    def test_many_items_in_a_row(self) -> None:
+        """Reading takes a time that grows with the body, and no faster."""
+        many = 40_000
+        began = time.process_time()
+        answers = items(*(answer("x", f"c{number}") for number in range(many)))
+        said = items(*(call(f"c{number}") for number in range(many)))
+        self.assertEqual([len(message.parts) for message in (*answers, *said)], [many, many])
+        self.assertLess(time.process_time() - began, 5)
 
     def test_roles_and_parts(self) -> None:
         """Messages keep their roles and parts."""
