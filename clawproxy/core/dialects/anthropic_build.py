@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,6 +22,11 @@ from attrs import evolve
 from clawproxy.core.dialects.anthropic_cache import mark
 from clawproxy.core.dialects.anthropic_schema import Unfit, closed
 from clawproxy.core.dialects.anthropic_tools import cached, write_choice, write_tools
+from clawproxy.core.dialects.naming import (
+    MAX_CLAUDE_TOOL_NAME,
+    claude_call_id,
+    short_tool_name,
+)
 from clawproxy.core.dialects.rawjson import encode, is_object
 from clawproxy.core.dialects.traits import (
     MIN_BUDGET,
@@ -78,7 +82,6 @@ RAW_ARGUMENTS = "raw_arguments"
 ``input`` has to be an object.
 """
 
-_FOREIGN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _MAX_USER_ID = 256
 
 
@@ -145,7 +148,7 @@ def _with_own_ids(messages: list[Message]) -> Iterator[Message]:
 
     def renamed(part: Part) -> Part:
         if isinstance(part, ToolCallPart):
-            plain = name = _FOREIGN_ID.sub("_", part.id)
+            plain = name = claude_call_id(part.id)
             while name in taken:
                 name = f"{plain}_{len(taken)}"
             taken.add(name)
@@ -153,7 +156,7 @@ def _with_own_ids(messages: list[Message]) -> Iterator[Message]:
             return part if name == part.id else evolve(part, id=name)
         if isinstance(part, ToolResultPart):
             known = current.get(part.call_id)
-            name = _FOREIGN_ID.sub("_", part.call_id) if known is None else known
+            name = claude_call_id(part.call_id) if known is None else known
             return part if name == part.call_id else evolve(part, call_id=name)
         return part
 
@@ -216,7 +219,7 @@ def _block(part: Part, role: str) -> list[Json]:
             call: Json = {
                 "type": "tool_use",
                 "id": part.id,
-                "name": part.name,
+                "name": short_tool_name(part.name, MAX_CLAUDE_TOOL_NAME),
                 "input": tool_input(
                     custom_arguments(part.arguments) if part.custom else part.arguments
                 ),

@@ -12,6 +12,7 @@ import msgspec
 
 from clawproxy.core.dialects.anthropic_client_tools import ClientTool
 from clawproxy.core.dialects.anthropic_schema import Budget, Json, Unfit, closed
+from clawproxy.core.dialects.naming import MAX_CLAUDE_TOOL_NAME, short_tool_name
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode
 from clawproxy.core.dialects.traits import Version
 from clawproxy.core.dialects.turn import (
@@ -83,7 +84,7 @@ def _tool(tool: Tool, strict: dict[str, Any]) -> Json | None:
         case ClientTool(raw=raw):
             return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         case FunctionTool():
-            out: Json = {"name": tool.name}
+            out: Json = {"name": short_tool_name(tool.name, MAX_CLAUDE_TOOL_NAME)}
             if tool.description:
                 out["description"] = tool.description
             out["input_schema"] = strict.get(tool.name) or _schema(tool.parameters)
@@ -124,7 +125,8 @@ def write_choice(turn: Turn) -> Json | None:
             case "none":
                 return {"type": "none"}
             case "tool":
-                out = {"type": "tool", "name": choice.name}
+                name = short_tool_name(choice.name or "", MAX_CLAUDE_TOOL_NAME)
+                out = {"type": "tool", "name": name}
     if turn.parallel_tool_calls is False:
         out = (out or {"type": "auto"}) | {"disable_parallel_tool_use": True}
     return out

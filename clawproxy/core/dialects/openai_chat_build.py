@@ -15,10 +15,13 @@ Rules and their sources: docs/decisions/dialects.rst.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+from attrs import evolve
 
+from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode, is_object
 from clawproxy.core.dialects.traits import (
     most_tokens,
@@ -49,7 +52,6 @@ from clawproxy.core.dialects.turn import (
     VendorFile,
     custom_arguments,
     field_name,
-    short_tool_name,
     unsupported,
 )
 
@@ -114,14 +116,14 @@ def _messages(turn: Turn, model: str) -> list[Json]:
     if turn.system:
         out.append({"role": "system", "content": _joined([_text(p) for p in turn.system])})
     waiting: list[Json] = []  # results have to follow their calls, instructions can wait for them
-    for message in turn.messages:
+    for message in _adjoined(turn.messages):
         if message.role == "assistant":
             out += waiting + _assistant(message, model)
             waiting = []
         elif message.role != "user" and (waiting or (out and out[-1].get("tool_calls"))):
-            waiting += _other(message)
+            waiting += _other(message, model)
         else:
-            mine = _other(message)
+            mine = _other(message, model)
             results = [one for one in mine if one["role"] == "tool"]
             out += results + waiting + mine[len(results) :]
             waiting = []
@@ -136,7 +138,29 @@ def _messages(turn: Turn, model: str) -> list[Json]:
     return out
 
 
-def _other(message: Message) -> list[Json]:
+def _adjoined(messages: Iterable[Message]) -> Iterator[Message]:
+    """Join messages of one role that stand between calls and their results, as Anthropic reads them: here
+    each call's result has to follow at once.
+    """
+    last: Message | None = None
+    for message in messages:
+        if last is not None and last.role == message.role and _belong(last, message):
+            last = evolve(last, parts=last.parts + message.parts)
+            continue
+        if last is not None:
+            yield last
+        last = message
+    if last is not None:
+        yield last
+
+
+def _belong(one: Message, other: Message) -> bool:
+    if one.role == "assistant":
+        return any(isinstance(part, ToolCallPart) for part in one.parts)
+    return one.role == "user" and any(isinstance(part, ToolResultPart) for part in other.parts)
+
+
+def _other(message: Message, model: str) -> list[Json]:
     """Write a ``user``, ``system`` or ``developer`` message, tool results first."""
     results: list[Json] = []
     moved: list[Json] = []  # what a result holds beside text
@@ -144,8 +168,9 @@ def _other(message: Message) -> list[Json]:
     for part in message.parts:
         match part:
             case ToolResultPart():
-                text, rest = _result(part)
-                results.append({"role": "tool", "tool_call_id": part.call_id, "content": text})
+                call_id = chat_call_id(part.call_id, model)
+                text, rest = _result(part, call_id)
+                results.append({"role": "tool", "tool_call_id": call_id, "content": text})
                 moved += rest
             case ImagePart():
                 content.append(_image(part))
@@ -180,7 +205,7 @@ def _assistant(message: Message, model: str) -> list[Json]:
             case RefusalPart(text):
                 refusals.append(text)
             case ToolCallPart():
-                calls.append(_call(part) | seal)
+                calls.append(_call(part, model) | seal)
                 seal = {}
             case ThinkingPart() if part.origin == "openai_chat" and is_object(part.signature):
                 if seals_calls(model):
@@ -221,14 +246,15 @@ def _text(part: TextPart | RefusalPart) -> Json:
     return {"type": "text", "text": part.text}
 
 
-def _call(part: ToolCallPart) -> Json:
+def _call(part: ToolCallPart, model: str) -> Json:
+    call_id = chat_call_id(part.id, model)
     name = short_tool_name(part.name)
     # A custom tool is offered as its stand-in function, so its calls are that function's.
     arguments = custom_arguments(part.arguments) if part.custom else part.arguments or "{}"
-    return {"id": part.id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _result(part: ToolResultPart) -> tuple[str | list[Json], list[Json]]:
+def _result(part: ToolResultPart, call_id: str) -> tuple[str | list[Json], list[Json]]:
     """Return a ``tool`` message's content, and what has to follow in a ``user`` message."""
     texts: list[Json] = []
     moved: list[Json] = []
@@ -243,7 +269,7 @@ def _result(part: ToolResultPart) -> tuple[str | list[Json], list[Json]]:
             case FilePart():
                 moved.append(_file(inner))
     if moved:
-        label = f"What the tool call {part.call_id} returned beside text:"
+        label = f"What the tool call {call_id} returned beside text:"
         moved.insert(0, {"type": "text", "text": label})
         if not texts:
             texts.append({"type": "text", "text": "(The result is in the next message.)"})

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from clawproxy.core.dialects.naming import MAX_RESPONSES_CALL_ID, short_call_id, short_tool_name
 from clawproxy.core.dialects.openai_chat_build import ERROR_MARK, strict_ready
 from clawproxy.core.dialects.openai_responses_tools import write_tool
 from clawproxy.core.dialects.rawjson import encode
@@ -41,7 +42,6 @@ from clawproxy.core.dialects.turn import (
     VendorFile,
     custom_input,
     field_name,
-    short_tool_name,
     unsupported,
 )
 
@@ -176,14 +176,14 @@ def _item(part: Part, custom: set[str], freeform: set[str]) -> Iterable[Json | m
             freeform.add(part.id)
             yield {
                 "type": "custom_tool_call",
-                "call_id": part.id,
+                "call_id": short_call_id(part.id, MAX_RESPONSES_CALL_ID),
                 "name": short_tool_name(part.name),
                 "input": part.arguments if part.custom else custom_input(part.arguments),
             }
         case ToolCallPart():
             yield {
                 "type": "function_call",
-                "call_id": part.id,
+                "call_id": short_call_id(part.id, MAX_RESPONSES_CALL_ID),
                 "name": short_tool_name(part.name),
                 "arguments": part.arguments or "{}",
             }
@@ -191,7 +191,7 @@ def _item(part: Part, custom: set[str], freeform: set[str]) -> Iterable[Json | m
             kind = "custom_tool_call" if part.call_id in freeform else "function_call"
             yield {
                 "type": f"{kind}_output",
-                "call_id": part.call_id,
+                "call_id": short_call_id(part.call_id, MAX_RESPONSES_CALL_ID),
                 "output": _output(part),
             }
         case OpaquePart(origin="openai_responses", raw=raw):

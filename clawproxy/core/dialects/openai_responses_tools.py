@@ -24,6 +24,7 @@ from typing import Any, Literal, cast
 import msgspec
 from attrs import frozen
 
+from clawproxy.core.dialects.naming import MAX_TOOL_NAME, short_tool_name
 from clawproxy.core.dialects.openai_chat_build import object_schema, strict_ready
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
@@ -36,12 +37,10 @@ from clawproxy.core.dialects.rawjson import (
     is_null,
 )
 from clawproxy.core.dialects.turn import (
-    MAX_TOOL_NAME,
     CustomTool,
     FunctionTool,
     ServerTool,
     Tool,
-    short_tool_name,
     unsupported,
 )
 

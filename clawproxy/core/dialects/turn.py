@@ -14,13 +14,13 @@ from one.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal, TypeAlias
 
 import msgspec
 from attrs import field, frozen
 
 from clawproxy.core.dialects import DialectName
+from clawproxy.core.dialects.naming import MAX_CLAUDE_TOOL_NAME, short_tool_name
 from clawproxy.core.errors import Kind, ProxyError
 
 Role = Literal["system", "developer", "user", "assistant"]
@@ -378,13 +378,14 @@ class Turn:
     extras: dict[str, bytes] = field(factory=dict)
 
     def original_tool_name(self, name: str) -> str:
-        """Return the caller's name of a tool whose name :func:`short_tool_name` may have shortened
-        for the upstream.
+        """Return the caller's name of a tool whose name :func:`~.naming.short_tool_name` may have
+        changed for the upstream.
         """
-        if len(name) == MAX_TOOL_NAME:
-            for tool in self.tools:
-                if short_tool_name(tool.name) == name:
-                    return tool.name
+        given = [tool.name for tool in self.tools]
+        if name not in given:
+            for own in given:
+                if name in (short_tool_name(own), short_tool_name(own, MAX_CLAUDE_TOOL_NAME)):
+                    return own
         return name
 
     def custom_tool(self, name: str) -> CustomTool | None:
@@ -395,22 +396,6 @@ class Turn:
             if tool.name == name and isinstance(tool, CustomTool):
                 return tool
         return None
-
-
-MAX_TOOL_NAME = 64
-"""OpenAI's longest function name (platform.openai.com/docs/api-reference/chat); Anthropic allows
-128 and MCP clients use them.
-"""
-
-
-def short_tool_name(name: str) -> str:
-    """Fit a tool's name into OpenAI's 64 characters, the same way each time;
-    :meth:`Turn.original_tool_name` undoes it.
-    """
-    if len(name) <= MAX_TOOL_NAME:
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{name[: MAX_TOOL_NAME - 9]}_{digest}"
 
 
 def custom_arguments(text: str) -> str:

@@ -16,6 +16,7 @@ from clawproxy.core.dialects.events import (
     ThinkingDelta,
     ThinkingStarted,
 )
+from clawproxy.core.dialects.naming import short_tool_name
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import (
     CacheControl,
@@ -39,7 +40,6 @@ from clawproxy.core.dialects.turn import (
     ToolChoice,
     ToolResultPart,
     VendorFile,
-    short_tool_name,
 )
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import built, request, turn
@@ -300,6 +300,45 @@ class BuildTests(SynchronousTestCase):
     def messages(self, *messages: Message, **fields: Any) -> Any:
         """Return the messages as they are sent."""
         return built("openai_chat", turn("anthropic", messages=messages, **fields))["messages"]
+
+    def test_messages_between_calls_and_results(self) -> None:
+        """Anthropic reads consecutive messages of one role as one; here results follow calls at once."""
+
+        def message(role: str, *content: dict[str, Any]) -> dict[str, Any]:
+            return {"role": role, "content": list(content)}
+
+        def call(name: str) -> dict[str, Any]:
+            return {"type": "tool_use", "id": name, "name": "f", "input": {}}
+
+        def result(name: str) -> dict[str, Any]:
+            return {"type": "tool_result", "tool_use_id": name, "content": "ok"}
+
+        said, words = {"type": "text", "text": "And so?"}, {"type": "text", "text": "Here."}
+        body = {
+            "model": "m",
+            "max_tokens": 9,
+            "messages": [
+                message("user", said),
+                message("assistant", call("a")),
+                message("assistant", call("b"), words),
+                message("user", result("a"), said),
+                message("user", result("b")),
+                message("user", said),
+            ],
+        }
+        sent = built("openai_chat", request("anthropic", body), "m")["messages"]
+        self.assertEqual(
+            [(one["role"], one.get("tool_call_id")) for one in sent],
+            [
+                ("user", None),
+                ("assistant", None),
+                ("tool", "a"),
+                ("tool", "b"),
+                ("user", None),
+                ("user", None),
+            ],
+        )
+        self.assertEqual([one["id"] for one in sent[1]["tool_calls"]], ["a", "b"])
 
     def test_system(self) -> None:
         """Parts stay apart and first; later system messages stay in their places."""
