@@ -22,12 +22,13 @@ from attrs import evolve
 from clawproxy.core.dialects.anthropic_cache import mark
 from clawproxy.core.dialects.anthropic_schema import Unfit, closed
 from clawproxy.core.dialects.anthropic_tools import cached, write_choice, write_tools
+from clawproxy.core.dialects.freeform import custom_arguments
 from clawproxy.core.dialects.naming import (
     MAX_CLAUDE_TOOL_NAME,
     claude_call_id,
     short_tool_name,
 )
-from clawproxy.core.dialects.rawjson import encode, is_object
+from clawproxy.core.dialects.rawjson import encode, is_object, says_nothing
 from clawproxy.core.dialects.traits import (
     MIN_BUDGET,
     NEWEST,
@@ -53,7 +54,6 @@ from clawproxy.core.dialects.turn import (
     ToolResultPart,
     Turn,
     VendorFile,
-    custom_arguments,
     field_name,
     unsupported,
 )
@@ -235,7 +235,7 @@ def _block(part: Part, role: str) -> list[Json]:
 
 def tool_input(arguments: str) -> msgspec.Raw | Json:
     """Return arguments as the object that ``input`` has to be, each number as it was spelled."""
-    if not arguments.strip():
+    if says_nothing(arguments):
         return {}
     if is_object(arguments):
         return msgspec.Raw(arguments.encode())

@@ -35,6 +35,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
+from clawproxy.core.dialects.halves import Halves
 from clawproxy.core.dialects.rawjson import MALFORMED, count, decode, is_null, one_line, text_of
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
@@ -70,10 +71,10 @@ _KNOWN = frozenset(
 
 class _Delta(msgspec.Struct, gc=False):
     type: str = ""
-    text: str = ""
-    partial_json: str = ""
-    thinking: str = ""
-    signature: str = ""
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
     citation: msgspec.Raw = msgspec.Raw()
     stop_reason: str | None = None
     stop_sequence: str | None = None
@@ -184,6 +185,7 @@ class AnthropicDecoder:
 
     def __init__(self) -> None:
         self._sse = SSEDecoder(limit=MAX_FRAME)
+        self._halves = Halves()
         self._blocks = BlockSequence()
         self._keys: dict[int, int] = {}  # an index becomes a key that no earlier block had
         self._next = 0
@@ -226,7 +228,7 @@ class AnthropicDecoder:
 
     def _frame(self, frame: SSEEvent) -> list[Event]:
         try:
-            found = decode(_frame, frame.data)
+            found = self._halves.decode(_frame, frame.data)
         except MALFORMED:
             if self._foreign(frame):
                 return []

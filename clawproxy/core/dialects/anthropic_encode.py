@@ -37,9 +37,10 @@ from clawproxy.core.dialects.events import (
     UsageReported,
     made_up_call_id,
 )
+from clawproxy.core.dialects.freeform import custom_arguments
 from clawproxy.core.dialects.rawjson import encode, quote
 from clawproxy.core.dialects.seal import wrap
-from clawproxy.core.dialects.turn import Turn, custom_arguments
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import unfinished
 from clawproxy.core.errors import ProxyError, render_event
 

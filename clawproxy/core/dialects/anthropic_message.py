@@ -35,8 +35,9 @@ from clawproxy.core.dialects.events import (
     UsageReported,
     made_up_call_id,
 )
+from clawproxy.core.dialects.freeform import custom_arguments
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, is_null, one_line, text_of
-from clawproxy.core.dialects.turn import Turn, custom_arguments
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed
 
 

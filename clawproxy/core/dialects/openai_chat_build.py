@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
+from clawproxy.core.dialects.freeform import custom_arguments
 from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode, is_object
 from clawproxy.core.dialects.traits import (
@@ -50,7 +51,6 @@ from clawproxy.core.dialects.turn import (
     ToolResultPart,
     Turn,
     VendorFile,
-    custom_arguments,
     field_name,
     unsupported,
 )

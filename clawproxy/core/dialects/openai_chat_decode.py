@@ -36,6 +36,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
+from clawproxy.core.dialects.halves import Halves
 from clawproxy.core.dialects.openai_chat_usage import read_usage
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
@@ -44,6 +45,7 @@ from clawproxy.core.dialects.rawjson import (
     is_null,
     is_object,
     one_line,
+    says_nothing,
     text_of,
 )
 from clawproxy.core.dialects.seal import UNSEALED
@@ -189,11 +191,15 @@ class _Call:
         self.id = ""
         self.name = ""
         self.started = False
+        self.empty = False  # it came with no arguments, or with what stands for those to come
         self.pieces: list[str] = []
 
     def whole(self) -> bool:
         """Tell whether the arguments are complete, so that nothing of this call can still come."""
-        return not self.custom and bool(self.pieces) and is_object("".join(self.pieces))
+        if self.custom or not self.pieces:
+            return self.empty
+        ending = next((piece for piece in reversed(self.pieces) if piece.strip()), "")
+        return ending.rstrip().endswith("}") and is_object("".join(self.pieces))
 
 
 class ChatDecoder:
@@ -201,6 +207,7 @@ class ChatDecoder:
 
     def __init__(self) -> None:
         self._sse = SSEDecoder(limit=MAX_FRAME)
+        self._halves = Halves()
         self._blocks = BlockSequence()
         self._key = 0
         self._words: _Words | None = None  # the open block that is no call
@@ -258,7 +265,7 @@ class ChatDecoder:
                 return self._fail(StreamFailed(unfinished()))
             return self._end()
         try:
-            chunk = decode(_chunk, frame.data)
+            chunk = self._halves.decode(_chunk, frame.data)
         except MALFORMED:
             return self._fail(StreamFailed(malformed("a chunk")))
         if chunk.error is not None or frame.event == "error" or chunk.object == "error":
@@ -369,6 +376,9 @@ class ChatDecoder:
             self._calls[len(self._calls) if index is None else index] = call
         call.id = call.id or delta.call_id
         call.name = call.name or name
+        if text and not call.custom and not call.pieces and (says_nothing(text) or text == "{}"):
+            # Some servers announce a call with these and give its arguments later; encoders fill them in.
+            call.empty, text = True, ""
         if text:
             self._hold(text)
             call.pieces.append(text)

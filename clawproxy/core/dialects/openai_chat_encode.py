@@ -32,9 +32,10 @@ from clawproxy.core.dialects.events import (
     UsageReported,
     made_up_call_id,
 )
+from clawproxy.core.dialects.freeform import FreeformText
 from clawproxy.core.dialects.openai_chat_usage import usage_json
 from clawproxy.core.dialects.rawjson import encode, quote
-from clawproxy.core.dialects.turn import Turn, custom_input
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import unfinished
 from clawproxy.core.errors import ProxyError, render_event
 
@@ -104,7 +105,9 @@ class ChatEncoder:
         self._length = 0  # characters of the answer's text, and of that before the open block
         self._block = 0
         self._call: bytes | None = None  # the open call's deltas, up to their text
-        self._custom: list[str] | None = None  # arguments of a stand-in, unwrapped when complete
+        self._freeform: FreeformText | None = (
+            None  # takes a custom call's text out of its stand-in's
+        )
         self._argued = False
         self._started = False
         self._ended = False
@@ -154,10 +157,9 @@ class ChatEncoder:
                     self._length += len(text)
                 return self._chunk(name + quote(text) + b"}")
             case ArgumentsDelta(text):
-                if self._custom is not None:
-                    self._custom.append(text)
-                    return b""
                 self._argued = True
+                if self._freeform is not None:
+                    text = self._freeform.feed(text)
                 return self._arguments(text)
             case ThinkingDelta(text):
                 return self._chunk(b'{"reasoning_content":' + quote(text) + b"}")
@@ -197,13 +199,13 @@ class ChatEncoder:
         }
         field = b'"custom":{"input":' if kind == "custom" else b'"function":{"arguments":'
         self._call = b'{"tool_calls":[{"index":%d,' % self._calls + field
-        self._custom = [] if custom and not event.custom else None
-        self._argued = event.custom
+        self._freeform = FreeformText() if custom and not event.custom else None
+        self._argued = custom or event.custom
         self._calls += 1
         return self._chunk(encode({"tool_calls": [call]}))
 
     def _arguments(self, text: str) -> bytes:
-        if self._call is None:
+        if self._call is None or not text:
             return b""
         return self._chunk(self._call + quote(text) + b"}}]}")
 
@@ -211,12 +213,12 @@ class ChatEncoder:
         if self._call is None:
             return b""
         out = b""
-        if self._custom is not None:
-            out = self._arguments(custom_input("".join(self._custom)))
+        if self._freeform is not None:
+            out = self._arguments(self._freeform.close())
         elif not self._argued:
             out = self._arguments("{}")  # callers parse the arguments of every call
         self._call = None
-        self._custom = None
+        self._freeform = None
         return out
 
     def _stop(self, event: Stopped) -> bytes:

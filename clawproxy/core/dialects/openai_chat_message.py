@@ -23,6 +23,7 @@ from clawproxy.core.dialects.events import (
     UsageReported,
     made_up_call_id,
 )
+from clawproxy.core.dialects.freeform import custom_input
 from clawproxy.core.dialects.openai_chat_decode import (
     CallDelta,
     Delta,
@@ -33,9 +34,9 @@ from clawproxy.core.dialects.openai_chat_decode import (
 )
 from clawproxy.core.dialects.openai_chat_encode import annotation, finish_reason
 from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
-from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, says_nothing
 from clawproxy.core.dialects.seal import UNSEALED
-from clawproxy.core.dialects.turn import Turn, custom_input
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault
 
 
@@ -105,6 +106,7 @@ def _call(call: CallDelta) -> list[Event]:
     name, text = "", ""
     if call.function is not None:
         name, text = call.function.name or "", arguments_text(call.function)
+        text = "" if says_nothing(text) else text
     elif call.custom is not None:
         name, text = call.custom.name or "", call.custom.input or ""
     if not name:

@@ -29,6 +29,7 @@ from clawproxy.core.dialects.rawjson import (
     invalid,
     is_null,
     missing,
+    says_nothing,
     text_of,
 )
 from clawproxy.core.dialects.turn import (
@@ -328,9 +329,10 @@ def _arguments(raw: msgspec.Raw, where: str) -> str:
     if not text.startswith('"'):
         return text  # some clients send the object itself
     try:
-        return decode(String, raw)
+        text = decode(String, raw)
     except MALFORMED as error:
         raise invalid(f"{where}.function.arguments", error) from None
+    return "" if says_nothing(text) else text
 
 
 def _tool(raw: msgspec.Raw, where: str) -> Tool:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from clawproxy.core.dialects.freeform import custom_input
 from clawproxy.core.dialects.naming import MAX_RESPONSES_CALL_ID, short_call_id, short_tool_name
 from clawproxy.core.dialects.openai_chat_build import ERROR_MARK, strict_ready
 from clawproxy.core.dialects.openai_responses_tools import write_tool
@@ -40,7 +41,6 @@ from clawproxy.core.dialects.turn import (
     ToolResultPart,
     Turn,
     VendorFile,
-    custom_input,
     field_name,
     unsupported,
 )

@@ -1,7 +1,6 @@
 """A tool call as a Responses item, in the kind in which its tool was offered, and back.
 
-1. :func:`call_item` makes the item for a finished call; :class:`FreeformText` gives the text of a
-   freeform call piece by piece while the JSON around it still streams in.
+1. :func:`call_item` makes the item for a finished call.
 2. :func:`read_call` and :func:`read_output` take the items of a conversation's history apart again.
 
 Item shapes: https://platform.openai.com/docs/api-reference/responses/object#responses-object-output.
@@ -9,7 +8,6 @@ Item shapes: https://platform.openai.com/docs/api-reference/responses/object#res
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -22,16 +20,11 @@ from clawproxy.core.dialects.rawjson import (
     Fields,
     Object,
     String,
-    clean,
     decode,
+    says_nothing,
     text_of,
 )
-from clawproxy.core.dialects.turn import ToolCallPart, custom_input
-
-_HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
-_PLAIN = re.compile(r'[^"\\]+')
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+from clawproxy.core.dialects.turn import ToolCallPart
 
 PREFIXES: dict[Flavour, str] = {
     "function": "fc_",
@@ -80,92 +73,6 @@ class ReadOutput:
     parts: tuple[msgspec.Raw, ...] = ()
     is_error: bool = False
     tools: msgspec.Raw | None = None
-
-
-class FreeformText:
-    """Read ``{"input": "…"}`` as it grows and give the text inside as early as it is certain.
-
-    A freeform tool is offered to other dialects as a function with one string; its caller waits for
-    the bare text. Whatever else the model writes is given whole, by :meth:`close`: nothing is lost.
-    """
-
-    __slots__ = ("_buffer", "_state")
-
-    def __init__(self) -> None:
-        self._buffer = ""
-        self._state = "head"
-
-    def feed(self, piece: str) -> str:
-        """Take more of the JSON and give the text that it adds."""
-        if self._state == "tail":
-            return ""
-        self._buffer += piece
-        if self._state == "head":
-            match = _HEAD.match(self._buffer)
-            if match is None:
-                return ""
-            self._state = "body"
-            self._buffer = self._buffer[match.end() :]
-        return self._body()
-
-    def close(self) -> str:
-        """Give what is left: nothing after well-formed JSON, all that came where it was not."""
-        buffer, self._buffer = self._buffer, ""
-        if self._state != "head":
-            return ""  # at most half an escape is left, which is no text
-        return "" if buffer.strip() in ("", "{}") else clean(custom_input(buffer))
-
-    def _body(self) -> str:
-        text: list[str] = []
-        buffer = self._buffer
-        position = 0
-        while position < len(buffer):
-            plain = _PLAIN.match(buffer, position)
-            if plain is not None:
-                text.append(plain.group())
-                position = plain.end()
-            elif buffer[position] == '"':
-                self._state = "tail"
-                position = len(buffer)
-            else:
-                escape = _unescape(buffer, position)
-                if escape is None:
-                    break
-                character, position = escape
-                text.append(character)
-        self._buffer = buffer[position:]
-        return "".join(text)
-
-
-def _unescape(text: str, at: int) -> tuple[str, int] | None:
-    """Read the escape at ``at``; ``None`` when more text is needed to know it."""
-    kind = text[at + 1 : at + 2]
-    if not kind:
-        return None
-    if kind != "u":
-        return _ESCAPES.get(kind, kind), at + 2
-    if len(text) < at + 6:
-        return None
-    unit = _unit(text, at)
-    if unit is None:
-        return _REPLACEMENT, at + 2
-    if not 0xD800 <= unit < 0xE000:
-        return chr(unit), at + 6
-    if unit >= 0xDC00:
-        return _REPLACEMENT, at + 6
-    if not "\\u".startswith(text[at + 6 : at + 8]):
-        return _REPLACEMENT, at + 6
-    if len(text) < at + 12:
-        return None
-    low = _unit(text, at + 6)
-    if low is None or not 0xDC00 <= low < 0xE000:
-        return _REPLACEMENT, at + 6
-    return chr(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)), at + 12
-
-
-def _unit(text: str, at: int) -> int | None:
-    digits = text[at + 2 : at + 6]
-    return int(digits, 16) if re.fullmatch(r"[0-9A-Fa-f]{4}", digits) else None
 
 
 def call_item(
@@ -225,7 +132,10 @@ def read_call(kind: str, item: Fields) -> ToolCallPart:
             item.need("name", String, "the called tool's name"), item.take("namespace", String)
         )
         field = "arguments" if flavour == "function" else "input"
-        return ToolCallPart(call_id, name, item.take(field, String) or "", flavour == "custom")
+        text = item.take(field, String) or ""
+        if flavour == "function" and says_nothing(text):
+            text = ""
+        return ToolCallPart(call_id, name, text, flavour == "custom")
     field = {"tool_search": "arguments", "apply_patch": "operation"}.get(flavour, "action")
     raw = item.raw(field)
     if raw is None:

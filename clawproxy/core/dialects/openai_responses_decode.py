@@ -35,6 +35,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
+from clawproxy.core.dialects.halves import Halves
 from clawproxy.core.dialects.openai_responses_tools import flat_name
 from clawproxy.core.dialects.openai_responses_wire import (
     Frame,
@@ -93,6 +94,7 @@ class ResponsesDecoder:
 
     def __init__(self) -> None:
         self._sse = SSEDecoder(limit=MAX_FRAME)
+        self._halves = Halves()
         self._blocks = BlockSequence()
         self._items: dict[int, _Open] = {}
         self._texts: dict[tuple[int, int], int] = {}  # (item, part) -> characters given
@@ -153,7 +155,7 @@ class ResponsesDecoder:
 
     def _frame(self, frame: SSEEvent) -> list[Event]:
         try:
-            found = decode(frame_decoder, frame.data)
+            found = self._halves.decode(frame_decoder, frame.data)
         except MALFORMED:
             return [] if self._foreign(frame) else self._fail(malformed("an event"))
         kind = found.type or frame.event

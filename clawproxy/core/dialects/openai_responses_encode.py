@@ -36,7 +36,8 @@ from clawproxy.core.dialects.events import (
     UsageReported,
     made_up_call_id,
 )
-from clawproxy.core.dialects.openai_responses_calls import PREFIXES, FreeformText, call_item
+from clawproxy.core.dialects.freeform import FreeformText
+from clawproxy.core.dialects.openai_responses_calls import PREFIXES, call_item
 from clawproxy.core.dialects.openai_responses_input import REDACTED
 from clawproxy.core.dialects.openai_responses_output import Json, ResponseObject, error_code
 from clawproxy.core.dialects.openai_responses_tools import Origin, origin_of

@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.events import TokenUsage
-from clawproxy.core.dialects.rawjson import MALFORMED, String, decode, is_null, text_of
+from clawproxy.core.dialects.rawjson import (
+    MALFORMED,
+    String,
+    decode,
+    is_null,
+    says_nothing,
+    text_of,
+)
 
 
 class Part(msgspec.Struct, gc=False):
@@ -93,9 +100,10 @@ def arguments_text(raw: msgspec.Raw) -> str:
     if is_null(raw):
         return ""
     try:
-        return decode(String, raw)
+        text = decode(String, raw)
     except MALFORMED:
         return text_of(raw)
+    return "" if says_nothing(text) else text
 
 
 frame_decoder = msgspec.json.Decoder(Frame)

@@ -34,11 +34,13 @@ _NULLS = (msgspec.Raw(b"null"), msgspec.Raw())
 MALFORMED = (msgspec.MsgspecError, RecursionError, ValueError)
 """What msgspec raises for bytes it cannot decode: nesting without end and broken UTF-8 included."""
 
-_SURROGATES = re.compile(
+SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.",
     re.DOTALL,
 )
+"""Finds what a string's escapes may be: a surrogate pair, half of one, any other."""
+
 _PATH = re.compile(r" - at `(?:key in )?\$(.*)`$")
 
 
@@ -52,7 +54,7 @@ def mend(data: bytes) -> bytes:
         found = match[0]
         return b"\\ufffd" if len(found) == 6 else found
 
-    mended = _SURROGATES.sub(replaced, data)
+    mended = SURROGATES.sub(replaced, data)
     return mended.decode("utf-8", "replace").encode()
 
 
@@ -76,6 +78,11 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
 def is_null(raw: msgspec.Raw | None) -> bool:
     """Tell whether a member is missing or ``null``."""
     return raw is None or raw in _NULLS
+
+
+def says_nothing(arguments: str) -> bool:
+    """Tell whether a call's arguments are none: servers and clients write what they do not have as ``null``."""
+    return arguments.strip() in ("", "null")
 
 
 def is_object(text: str | bytes) -> bool:

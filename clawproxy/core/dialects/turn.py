@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import msgspec
 from attrs import field, frozen
 
 from clawproxy.core.dialects import DialectName
@@ -226,8 +225,8 @@ class CustomTool:
     """A tool whose argument is free text (OpenAI's custom tools, e.g. Codex's ``apply_patch``).
 
     A dialect without such tools gets a function with one string parameter ``input``
-    (:meth:`as_function`); its call then comes back as JSON, from which :func:`custom_input` takes
-    the text out again.
+    (:meth:`as_function`); its call then comes back as JSON, from which :mod:`~.freeform` takes the
+    text out again.
 
     :ivar format: the grammar, as raw JSON.
     """
@@ -396,26 +395,6 @@ class Turn:
             if tool.name == name and isinstance(tool, CustomTool):
                 return tool
         return None
-
-
-def custom_arguments(text: str) -> str:
-    """Wrap a custom tool's free text as the JSON arguments of its stand-in function
-    (:meth:`CustomTool.as_function`).
-    """
-    return msgspec.json.encode({"input": text}).decode()
-
-
-def custom_input(arguments: str) -> str:
-    """Take a custom tool's free text out of its stand-in's arguments; arguments of another shape
-    are given back as they are.
-    """
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return arguments
-    if isinstance(value, dict) and isinstance(value.get("input"), str):
-        return str(value["input"])
-    return arguments
 
 
 def unsupported(param: str, message: str) -> ProxyError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -283,6 +284,43 @@ class DecodeTests(SynchronousTestCase):
             ],
         )
 
+    def test_arguments_that_are_none(self) -> None:
+        """Some servers write null, or announce a call with an empty object and give its arguments later."""
+        for pieces, arguments in (
+            (["null"], []),
+            (["{}"], []),
+            ([""], []),
+            (["{}", '{"a":1}'], ['{"a":1}']),
+            (['{"a":', "null", "}"], ['{"a":', "null", "}"]),
+            (['{"a":', "{}", "}"], ['{"a":', "{}", "}"]),
+        ):
+            first, *more = pieces
+            events = events_of(
+                "openai_chat",
+                calls({"index": 0, "id": "a", "function": {"name": "f", "arguments": first}}),
+                *(calls({"index": 0, "function": {"arguments": piece}}) for piece in more),
+                chunk({}, "tool_calls"),
+                DONE,
+            )
+            wanted = [ToolCallStarted("a", "f"), *map(ArgumentsDelta, arguments), STOP]
+            self.assertEqual(events[1:-1], wanted)
+
+    def test_a_name_in_every_chunk(self) -> None:
+        """It begins no other call, and long arguments are not read anew for each piece of them."""
+        pieces = ['{"text":"', *["}words " * 20] * 5000, '"}']
+        began = time.process_time()
+        events = events_of(
+            "openai_chat",
+            *(
+                calls({"index": 0, "function": {"name": "f", "arguments": piece}})
+                for piece in pieces
+            ),
+            chunk({}, "tool_calls"),
+            DONE,
+        )
+        self.assertEqual(len([e for e in events if isinstance(e, ToolCallStarted)]), 1)
+        self.assertLess(time.process_time() - began, 5)
+
     def test_text_after_calls(self) -> None:
         """Text that follows calls comes after them."""
         events = events_of(
@@ -292,7 +330,7 @@ class DecodeTests(SynchronousTestCase):
             chunk({}, "stop"),
             DONE,
         )
-        self.assertEqual(events[3:6], [STOP, TextStarted(), TextDelta("then")])
+        self.assertEqual(events[2:5], [STOP, TextStarted(), TextDelta("then")])
 
     def test_finish_reasons(self) -> None:
         """Every reason has its neutral word; an unknown one is a plain end."""
@@ -331,14 +369,16 @@ class DecodeTests(SynchronousTestCase):
             self.assertIsInstance(last, StreamFailed, data)
 
     def test_lone_surrogates(self) -> None:
-        """Half an emoji, as JavaScript cuts it, becomes U+FFFD and stops nothing."""
+        """Half an emoji whose other half never comes stops nothing, and bytes that are no text become U+FFFD."""
         events = events_of(
             "openai_chat",
             b'data: {"choices":[{"delta":{"content":"a\\ud83d"}}]}\n\n',
+            b'data: {"choices":[{"delta":{"content":"\\ud83db\\"\\ude00"}}]}\n\n',
             b'data: {"choices":[{"delta":{"content":"\\\\ud83d \xff"},'
             b'"finish_reason":"stop"}]}\n\n',
         )
-        self.assertIn(TextDelta("a\ufffd"), events)
+        self.assertIn(TextDelta("a"), events)
+        self.assertIn(TextDelta('\ufffdb"\ufffd'), events)
         self.assertIn(TextDelta("\\ud83d \ufffd"), events)
 
     def test_bounds(self) -> None:
@@ -540,10 +580,31 @@ class EncodeTests(SynchronousTestCase):
             Stopped("tool_use"),
         ]
         found = frames(written("openai_chat", events, request))
-        start, text = (one["choices"][0]["delta"]["tool_calls"][0] for one in found[1:3])
+        start, one, two = (one["choices"][0]["delta"]["tool_calls"][0] for one in found[1:4])
         self.assertEqual(start["type"], "custom")
         self.assertEqual(start["custom"], {"name": "patch", "input": ""})
-        self.assertEqual(text, {"index": 0, "custom": {"input": "*** Begin\n"}})
+        self.assertEqual(one, {"index": 0, "custom": {"input": "*** Be"}})
+        self.assertEqual(two, {"index": 0, "custom": {"input": "gin\n"}})
+
+    def test_custom_tool_of_an_answer_that_was_cut(self) -> None:
+        """What came of its text is its text, in a stream and without one."""
+        request = turn("openai_chat", tools=(CustomTool("patch"),))
+        for arguments, text in (('{"input":"*** Be', "*** Be"), ("{}", ""), ("null", ""), ("", "")):
+            events: list[Event] = [ToolCallStarted("a", "patch")]
+            events += [ArgumentsDelta(arguments)] if arguments else []
+            events += [STOP, Stopped("max_tokens")]
+            calls = [
+                call["custom"]["input"]
+                for one in frames(written("openai_chat", events, request))
+                if one != "[DONE]"
+                for call in one["choices"][0]["delta"].get("tool_calls", ())
+            ]
+            self.assertEqual("".join(calls), text)
+            body = DIALECTS["openai_chat"].build_response(
+                events, request, model="m", response_id="r", created=1
+            )
+            call = json.loads(body)["choices"][0]["message"]["tool_calls"][0]
+            self.assertEqual(call["custom"]["input"], text)
 
     def test_shortened_name(self) -> None:
         """A name that was too long for the upstream is the caller's again."""

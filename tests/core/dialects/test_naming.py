@@ -95,7 +95,7 @@ class NameTests(SynchronousTestCase):
         for caller in DIALECTS:
             turn = asked(caller)
             for most in (64, 128):
-                events = [
+                events: list[Event] = [
                     ToolCallStarted("c1", short_tool_name("files.read", most)),
                     BlockStopped(),
                 ]

@@ -28,9 +28,9 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
+from clawproxy.core.dialects.freeform import FreeformText, custom_arguments
 from clawproxy.core.dialects.openai_responses import DIALECT
-from clawproxy.core.dialects.openai_responses_calls import FreeformText, call_item
-from clawproxy.core.dialects.turn import custom_arguments
+from clawproxy.core.dialects.openai_responses_calls import call_item
 from clawproxy.core.errors import Kind, ProxyError
 
 TOOLS = [
