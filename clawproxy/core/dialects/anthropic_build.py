@@ -189,6 +189,7 @@ def _messages(messages: Iterable[Message], version: Version) -> list[Json]:
             out[-1]["content"] += content
         else:
             out.append({"role": role, "content": content})
+    out = _without_last_thoughts(out)
     if not out or out[0]["role"] != "user":
         out.insert(0, {"role": "user", "content": [{"type": "text", "text": OPENING}]})
     for message_out in out:
@@ -198,6 +199,20 @@ def _messages(messages: Iterable[Message], version: Version) -> list[Json]:
         last["text"] = last["text"].rstrip()  # the API refuses a prefill that ends in whitespace
         if version >= NO_PREFILL_SINCE:
             out.append({"role": "user", "content": [{"type": "text", "text": CLOSING}]})
+    return out
+
+
+def _without_last_thoughts(messages: list[Json]) -> list[Json]:
+    """Leave out thinking that nothing follows, which a limit cut: the API refuses a message that ends in it."""
+    out: list[Json] = []
+    for message in messages:
+        content = message["content"]
+        while content and content[-1]["type"] in ("thinking", "redacted_thinking"):
+            content.pop()
+        if content and out and out[-1]["role"] == message["role"]:
+            out[-1]["content"] += content
+        elif content:
+            out.append(message)
     return out
 
 

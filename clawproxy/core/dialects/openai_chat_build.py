@@ -274,7 +274,7 @@ def _result(part: ToolResultPart, call_id: str) -> tuple[str | list[Json], list[
         if not texts:
             texts.append({"type": "text", "text": "(The result is in the next message.)"})
     if part.is_error:
-        first = texts[0]["text"] if texts else "The tool failed."
+        first = (texts[0]["text"] if texts else "") or "The tool failed."
         if not first.startswith("Error"):
             first = ERROR_MARK + first
         texts[:1] = [{"type": "text", "text": first}]

@@ -97,12 +97,17 @@ def _blocks(message: Delta) -> list[Event]:
     calls = list(message.tool_calls or ())
     if message.function_call is not None:
         calls.append(CallDelta(function=message.function_call))
+    ids: set[str] = set()
     for call in calls:
-        out += _call(call)
+        out += _call(call, ids)
     return out
 
 
-def _call(call: CallDelta) -> list[Event]:
+def _call(call: CallDelta, ids: set[str]) -> list[Event]:
+    """Read a call.
+
+    :param ids: of the calls before; one that comes again is taken for none.
+    """
     name, text = "", ""
     if call.function is not None:
         name, text = call.function.name or "", arguments_text(call.function)
@@ -114,7 +119,9 @@ def _call(call: CallDelta) -> list[Event]:
     out: list[Event] = []
     if seal := call.seal:
         out += [ThinkingStarted(), seal, BlockStopped()]
-    out += [ToolCallStarted(call.call_id, name, custom=call.custom is not None)]
+    call_id = "" if call.call_id in ids else call.call_id
+    ids.add(call_id)
+    out += [ToolCallStarted(call_id, name, custom=call.custom is not None)]
     if text:
         out.append(ArgumentsDelta(text))
     return [*out, BlockStopped()]

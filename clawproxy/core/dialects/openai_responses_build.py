@@ -138,17 +138,29 @@ def _items(message: Message, custom: set[str], freeform: set[str]) -> Iterable[J
     :param freeform: the ids of calls of such tools so far; added to.
     """
     words: list[Json] = []
+    thoughts: list[Json | msgspec.Raw] = []  # the API refuses reasoning that nothing follows
     assistant = message.role == "assistant"
-    for part in message.parts:
+    # Results answer the calls of the message before: first.
+    parts = message.parts if assistant else sorted(message.parts, key=_is_no_result)
+    for part in parts:
         if isinstance(part, TextPart | RefusalPart | ImagePart | FilePart):
             words.append(_output_content(part) if assistant else content(part))
             continue
         if words:
-            yield _message(message, words)
-            words = []
-        yield from _item(part, custom, freeform)
+            yield from (*thoughts, _message(message, words))
+            words, thoughts = [], []
+        items = _item(part, custom, freeform)
+        if isinstance(part, ThinkingPart):
+            thoughts += items
+            continue
+        yield from (*thoughts, *items)
+        thoughts = []
     if words:
-        yield _message(message, words)
+        yield from (*thoughts, _message(message, words))
+
+
+def _is_no_result(part: Part) -> bool:
+    return not isinstance(part, ToolResultPart)
 
 
 def _message(message: Message, words: list[Json]) -> Json:
@@ -207,7 +219,7 @@ def _output(part: ToolResultPart) -> str | list[Json]:
     parts = list(part.content)
     if part.is_error:
         first = parts[0] if parts else None
-        words = first.text if isinstance(first, TextPart) else "The tool failed."
+        words = (first.text if isinstance(first, TextPart) else "") or "The tool failed."
         if not words.startswith("Error"):
             words = ERROR_MARK + words
         parts[: isinstance(first, TextPart)] = [TextPart(words)]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
@@ -53,6 +53,7 @@ class BlockSequence:
 
     def __init__(self) -> None:
         self._blocks: dict[Hashable, _Block] = {}  # in order of their start; the first is live
+        self._ids: set[str] = set()
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._blocks
@@ -61,7 +62,15 @@ class BlockSequence:
         return len(self._blocks)
 
     def start(self, key: Hashable, event: BlockStart) -> list[Event]:
-        """Begin a block; its key must not be open."""
+        """Begin a block; its key must not be open.
+
+        A call whose id an earlier call of the answer had loses it, so that it gets one of its own: its caller could
+        not tell whose result is whose.
+        """
+        if isinstance(event, ToolCallStarted) and event.id:
+            if event.id in self._ids:
+                event = evolve(event, id="")
+            self._ids.add(event.id)
         self._blocks[key] = block = _Block(fitting=_FITTING[type(event)])
         return self._pass(key, block, event)
 

@@ -435,6 +435,32 @@ class BuildTests(SynchronousTestCase):
             error = self.assertRaises(ProxyError, built, "anthropic", asked)
             self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, "W"))
 
+    def test_thinking_that_nothing_follows(self) -> None:
+        """A limit cut the answer in it, and the API refuses a message that ends in it."""
+        thought = ThinkingPart("anthropic", "Hm", signature="s")
+        hidden = ThinkingPart("anthropic", redacted="r")
+        words = TextPart("go")
+        for said, kinds in (
+            ((thought,), None),
+            ((thought, hidden), None),
+            ((thought, TextPart("Yes"), hidden), ["thinking", "text"]),
+            ((thought, ToolCallPart("a", "f", "{}")), ["thinking", "tool_use"]),
+        ):
+            asked = turn(
+                "openai_responses",
+                messages=(
+                    Message("user", (words,)),
+                    Message("assistant", said),
+                    Message("user", (words,)),
+                ),
+            )
+            sent = built("anthropic", asked, "claude-opus-4-8")["messages"]
+            if kinds is None:
+                self.assertEqual([one["role"] for one in sent], ["user"])
+                self.assertEqual([block["text"] for block in sent[0]["content"]], ["go", "go"])
+            else:
+                self.assertEqual([block["type"] for block in sent[1]["content"]], kinds)
+
     def test_thinking_history(self) -> None:
         """Anthropic's sealed thinking goes back to it; other vendors' and unsealed goes nowhere."""
         parts = (

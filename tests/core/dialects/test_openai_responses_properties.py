@@ -152,6 +152,8 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
             ToolCallPart(f"call_{next(numbers)}", draw(names), json.dumps(draw(objects)))
             for _ in range(draw(st.integers(0, 2)))
         ]
+        if not called and said and isinstance(said[-1], ThinkingPart):
+            said.append(TextPart("so"))  # the API takes no reasoning that nothing follows
         if said or called:
             out.append(Message("assistant", (*said, *called)))
         if called:

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.dialects.events import BlockStopped, Event, OpaqueBlock, TextDelta, TextStarted
+from clawproxy.core.dialects.events import (
+    BlockStopped,
+    Event,
+    OpaqueBlock,
+    TextDelta,
+    TextStarted,
+    ToolCallStarted,
+)
 from clawproxy.core.dialects.sequence import BlockSequence
 
 START, STOP = TextStarted(), BlockStopped()
@@ -21,6 +28,13 @@ class SequenceTests(SynchronousTestCase):
         self.assertEqual(blocks.start("a", START), [START])
         self.assertEqual(blocks.delta("a", TextDelta("1")), [TextDelta("1")])
         self.assertEqual(blocks.stop("a"), [STOP])
+
+    def test_an_id_that_comes_again(self) -> None:
+        """A second call of that id goes without: its caller could not tell their results apart."""
+        blocks = BlockSequence()
+        first, second = ToolCallStarted("a", "f"), ToolCallStarted("a", "g")
+        self.assertEqual(blocks.start(1, first) + blocks.stop(1), [first, STOP])
+        self.assertEqual(blocks.start(2, second) + blocks.stop(2), [ToolCallStarted("", "g"), STOP])
 
     def test_others_wait(self) -> None:
         """A second block comes whole when the first has stopped, and then is live."""

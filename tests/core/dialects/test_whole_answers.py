@@ -131,6 +131,16 @@ class AnthropicMessageTests(SynchronousTestCase):
 class ChatCompletionTests(SynchronousTestCase):
     """A whole completion."""
 
+    def test_an_id_that_comes_again(self) -> None:
+        """The second call gets an id of its own."""
+        calls = [{"id": "f", "function": {"name": "f", "arguments": "null"}}] * 2
+        body = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
+        events = DIALECTS["openai_chat"].parse_response(json.dumps(body).encode())
+        found = whole("anthropic", events)["content"]
+        self.assertEqual([block["input"] for block in found], [{}, {}])
+        self.assertEqual(found[0]["id"], "f")
+        self.assertNotIn(found[1]["id"], ("f", ""))
+
     def test_written(self) -> None:
         """From an Anthropic stream."""
         events = events_of("anthropic", golden("anthropic/thinking_and_calls.sse"))
