@@ -32,16 +32,16 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.turn import (
-    FunctionTool,
+from clawproxy.core.dialects.parts import (
     Message,
     Part,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
-    Turn,
 )
+from clawproxy.core.dialects.tools import FunctionTool
+from clawproxy.core.dialects.turn import Turn
 
 MODELS: dict[DialectName, str] = {
     "anthropic": "claude-sonnet-4-5",

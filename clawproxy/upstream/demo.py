@@ -28,13 +28,9 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.turn import (
-    CustomTool,
-    FunctionTool,
-    TextPart,
-    ToolResultPart,
-    Turn,
-)
+from clawproxy.core.dialects.parts import TextPart, ToolResultPart
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.upstream.provider import CallContext, EventSink
 
 _WORDS_PER_BATCH = 64

@@ -28,17 +28,7 @@ from clawproxy.core.dialects.naming import (
     claude_call_id,
     short_tool_name,
 )
-from clawproxy.core.dialects.rawjson import encode, is_object, says_nothing
-from clawproxy.core.dialects.traits import (
-    MIN_BUDGET,
-    NEWEST,
-    Version,
-    claude_budget,
-    claude_version,
-    default_max_tokens,
-    most_claude_tokens,
-)
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     FilePart,
     ImagePart,
     InlineData,
@@ -52,11 +42,19 @@ from clawproxy.core.dialects.turn import (
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
-    Turn,
     VendorFile,
-    field_name,
-    unsupported,
 )
+from clawproxy.core.dialects.rawjson import encode, is_object, says_nothing
+from clawproxy.core.dialects.traits import (
+    MIN_BUDGET,
+    NEWEST,
+    Version,
+    claude_budget,
+    claude_version,
+    default_max_tokens,
+    most_claude_tokens,
+)
+from clawproxy.core.dialects.turn import Turn, field_name, unsupported
 
 Json = dict[str, Any]
 

@@ -19,14 +19,9 @@ from typing import Any
 from attrs import evolve
 
 from clawproxy.core.dialects.anthropic_tools import cached
-from clawproxy.core.dialects.turn import (
-    CacheControl,
-    FunctionTool,
-    Part,
-    ServerTool,
-    ToolResultPart,
-    Turn,
-)
+from clawproxy.core.dialects.parts import CacheControl, Part, ToolResultPart
+from clawproxy.core.dialects.tools import FunctionTool, ServerTool
+from clawproxy.core.dialects.turn import Turn
 
 Json = dict[str, Any]
 

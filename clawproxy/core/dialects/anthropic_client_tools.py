@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from clawproxy.core.dialects.turn import FunctionTool
+from clawproxy.core.dialects.tools import FunctionTool
 
 _TEXT = '{"type":"string"}'
 _RANGE = (

@@ -4,7 +4,7 @@
    that the flags of tomorrow's Claude Code (``context_management``, ``speed``, …) stop no request.
    What must not be lost (:data:`_REFUSED`) is refused by name.
 2. Blocks are decoded one by one; kinds that only Anthropic knows stay raw as
-   :class:`~.turn.OpaquePart`.
+   :class:`~.parts.OpaquePart`.
 
 Field by field: https://docs.claude.com/en/api/messages.
 """
@@ -16,6 +16,24 @@ from typing import cast, get_args
 import msgspec
 
 from clawproxy.core.dialects.anthropic_client_tools import read_client_tool
+from clawproxy.core.dialects.parts import (
+    CacheControl,
+    FilePart,
+    ImagePart,
+    InlineData,
+    Message,
+    OpaquePart,
+    Part,
+    PlainText,
+    RemoteUrl,
+    Role,
+    Source,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    VendorFile,
+)
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -31,32 +49,13 @@ from clawproxy.core.dialects.rawjson import (
     text_of,
 )
 from clawproxy.core.dialects.seal import unwrap
+from clawproxy.core.dialects.tools import FunctionTool, ServerTool, Tool, ToolChoice
 from clawproxy.core.dialects.turn import (
-    CacheControl,
     Effort,
-    FilePart,
-    FunctionTool,
-    ImagePart,
-    InlineData,
-    Message,
-    OpaquePart,
     OutputFormat,
-    Part,
-    PlainText,
     Reasoning,
-    RemoteUrl,
-    Role,
     Sampling,
-    ServerTool,
-    Source,
-    TextPart,
-    ThinkingPart,
-    Tool,
-    ToolCallPart,
-    ToolChoice,
-    ToolResultPart,
     Turn,
-    VendorFile,
     unsupported,
 )
 from clawproxy.core.errors import Kind, ProxyError

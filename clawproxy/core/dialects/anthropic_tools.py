@@ -13,17 +13,11 @@ import msgspec
 from clawproxy.core.dialects.anthropic_client_tools import ClientTool
 from clawproxy.core.dialects.anthropic_schema import Budget, Json, Unfit, closed
 from clawproxy.core.dialects.naming import MAX_CLAUDE_TOOL_NAME, short_tool_name
+from clawproxy.core.dialects.parts import CacheControl
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, Tool
 from clawproxy.core.dialects.traits import Version
-from clawproxy.core.dialects.turn import (
-    CacheControl,
-    CustomTool,
-    FunctionTool,
-    ServerTool,
-    Tool,
-    Turn,
-    unsupported,
-)
+from clawproxy.core.dialects.turn import Turn, unsupported
 
 STRICT_SINCE: Version = (4, 5)
 """The first models that know strict tools."""

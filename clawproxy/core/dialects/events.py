@@ -184,7 +184,7 @@ class ToolCallStarted:
         shortened on its way out.
     :ivar custom: the deltas are free text rather than JSON (OpenAI's custom tools). ``False``
         although the caller's tool is a custom one means that the upstream was given it as a
-        function: see :class:`~clawproxy.core.dialects.turn.CustomTool`.
+        function: see :class:`~clawproxy.core.dialects.tools.CustomTool`.
     :ivar item_id: the Responses API's second id (``fc_…``) of the call, where there is one.
     """
 

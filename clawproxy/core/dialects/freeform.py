@@ -22,7 +22,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def custom_arguments(text: str) -> str:
     """Wrap a custom tool's free text as the JSON arguments of its stand-in function
-    (:meth:`~.turn.CustomTool.as_function`).
+    (:meth:`~.tools.CustomTool.as_function`).
     """
     return msgspec.json.encode({"input": text}).decode()
 

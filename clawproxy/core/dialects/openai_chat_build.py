@@ -23,7 +23,23 @@ from attrs import evolve
 
 from clawproxy.core.dialects.freeform import custom_arguments
 from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
+from clawproxy.core.dialects.parts import (
+    FilePart,
+    ImagePart,
+    InlineData,
+    Message,
+    OpaquePart,
+    PlainText,
+    RefusalPart,
+    RemoteUrl,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    VendorFile,
+)
 from clawproxy.core.dialects.rawjson import MALFORMED, Object, encode, is_object
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, Tool
 from clawproxy.core.dialects.traits import (
     most_tokens,
     openai_effort,
@@ -31,29 +47,7 @@ from clawproxy.core.dialects.traits import (
     reasons,
     seals_calls,
 )
-from clawproxy.core.dialects.turn import (
-    CustomTool,
-    FilePart,
-    FunctionTool,
-    ImagePart,
-    InlineData,
-    Message,
-    OpaquePart,
-    OutputFormat,
-    PlainText,
-    RefusalPart,
-    RemoteUrl,
-    ServerTool,
-    TextPart,
-    ThinkingPart,
-    Tool,
-    ToolCallPart,
-    ToolResultPart,
-    Turn,
-    VendorFile,
-    field_name,
-    unsupported,
-)
+from clawproxy.core.dialects.turn import OutputFormat, Turn, field_name, unsupported
 
 Json = dict[str, Any]
 

@@ -17,6 +17,22 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from attrs import evolve
 
+from clawproxy.core.dialects.parts import (
+    CacheControl,
+    FilePart,
+    ImagePart,
+    InlineData,
+    Message,
+    Part,
+    RefusalPart,
+    RemoteUrl,
+    Role,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    VendorFile,
+)
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -32,30 +48,13 @@ from clawproxy.core.dialects.rawjson import (
     says_nothing,
     text_of,
 )
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, Tool, ToolChoice
 from clawproxy.core.dialects.turn import (
-    CacheControl,
-    CustomTool,
     Effort,
-    FilePart,
-    FunctionTool,
-    ImagePart,
-    InlineData,
-    Message,
     OutputFormat,
-    Part,
     Reasoning,
-    RefusalPart,
-    RemoteUrl,
-    Role,
     Sampling,
-    TextPart,
-    ThinkingPart,
-    Tool,
-    ToolCallPart,
-    ToolChoice,
-    ToolResultPart,
     Turn,
-    VendorFile,
     unsupported,
 )
 from clawproxy.core.errors import Kind, ProxyError

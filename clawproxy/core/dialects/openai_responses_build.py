@@ -21,10 +21,7 @@ from clawproxy.core.dialects.freeform import custom_input
 from clawproxy.core.dialects.naming import MAX_RESPONSES_CALL_ID, short_call_id, short_tool_name
 from clawproxy.core.dialects.openai_chat_build import ERROR_MARK, strict_ready
 from clawproxy.core.dialects.openai_responses_tools import write_tool
-from clawproxy.core.dialects.rawjson import encode
-from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons
-from clawproxy.core.dialects.turn import (
-    CustomTool,
+from clawproxy.core.dialects.parts import (
     FilePart,
     ImagePart,
     InlineData,
@@ -34,16 +31,16 @@ from clawproxy.core.dialects.turn import (
     PlainText,
     RefusalPart,
     RemoteUrl,
-    ServerTool,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
-    Turn,
     VendorFile,
-    field_name,
-    unsupported,
 )
+from clawproxy.core.dialects.rawjson import encode
+from clawproxy.core.dialects.tools import CustomTool, ServerTool
+from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons
+from clawproxy.core.dialects.turn import Turn, field_name, unsupported
 
 Json = dict[str, Any]
 

@@ -14,6 +14,7 @@ import msgspec
 from attrs import frozen
 
 from clawproxy.core.dialects.openai_responses_tools import Flavour, flat_name
+from clawproxy.core.dialects.parts import ToolCallPart
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -24,7 +25,6 @@ from clawproxy.core.dialects.rawjson import (
     says_nothing,
     text_of,
 )
-from clawproxy.core.dialects.turn import ToolCallPart
 
 PREFIXES: dict[Flavour, str] = {
     "function": "fc_",

@@ -4,7 +4,7 @@
    reasoning, calls) become one assistant message, as one answer gave them.
 2. Answers to calls move right behind the message that called, where the other vendors want them.
 3. What lives at the vendor (``item_reference``, ``compaction``) is refused by its place: leaving it
-   out would lose the conversation. Traces of hosted tools travel as :class:`~.turn.OpaquePart`.
+   out would lose the conversation. Traces of hosted tools travel as :class:`~.parts.OpaquePart`.
 
 Items: https://platform.openai.com/docs/api-reference/responses/create#responses-create-input.
 """
@@ -25,17 +25,7 @@ from clawproxy.core.dialects.openai_responses_calls import (
     read_output,
 )
 from clawproxy.core.dialects.openai_responses_tools import read_tools
-from clawproxy.core.dialects.rawjson import (
-    MALFORMED,
-    Array,
-    Fields,
-    String,
-    decode,
-    invalid,
-    is_null,
-)
-from clawproxy.core.dialects.seal import unwrap
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     CacheControl,
     FilePart,
     ImagePart,
@@ -48,12 +38,22 @@ from clawproxy.core.dialects.turn import (
     Role,
     TextPart,
     ThinkingPart,
-    Tool,
     ToolCallPart,
     ToolResultPart,
     VendorFile,
-    unsupported,
 )
+from clawproxy.core.dialects.rawjson import (
+    MALFORMED,
+    Array,
+    Fields,
+    String,
+    decode,
+    invalid,
+    is_null,
+)
+from clawproxy.core.dialects.seal import unwrap
+from clawproxy.core.dialects.tools import Tool
+from clawproxy.core.dialects.turn import unsupported
 from clawproxy.core.errors import Kind, ProxyError
 
 _ROLES: dict[str, Role] = {

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from clawproxy.core.dialects.openai_responses_input import read_input
 from clawproxy.core.dialects.openai_responses_tools import flat_name, read_tools
+from clawproxy.core.dialects.parts import CacheControl, TextPart
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,
@@ -29,16 +30,12 @@ from clawproxy.core.dialects.rawjson import (
     decode,
     missing,
 )
+from clawproxy.core.dialects.tools import ServerTool, Tool, ToolChoice
 from clawproxy.core.dialects.turn import (
-    CacheControl,
     Effort,
     OutputFormat,
     Reasoning,
     Sampling,
-    ServerTool,
-    TextPart,
-    Tool,
-    ToolChoice,
     Turn,
     unsupported,
 )

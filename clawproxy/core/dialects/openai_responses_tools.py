@@ -36,13 +36,8 @@ from clawproxy.core.dialects.rawjson import (
     invalid,
     is_null,
 )
-from clawproxy.core.dialects.turn import (
-    CustomTool,
-    FunctionTool,
-    ServerTool,
-    Tool,
-    unsupported,
-)
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, Tool
+from clawproxy.core.dialects.turn import unsupported
 
 BuiltInKind = Literal["tool_search", "local_shell", "shell", "apply_patch"]
 Flavour = Literal["function", "custom"] | BuiltInKind

@@ -1,287 +1,29 @@
 """What is asked, in no vendor's words: a dialect's request is read into a :class:`Turn` and written
 from one.
 
-1. Everything two dialects can say has its place here, as frozen values. JSON that nobody needs to
-   look into (schemas, tool arguments) stays the text that the caller sent, so that no number is
-   respelled.
-2. What only the caller's dialect knows travels as :class:`OpaquePart`, :class:`ServerTool` or in
+1. Everything two dialects can say has its place here, as frozen values: messages (:mod:`.parts`), tools
+   (:mod:`.tools`), and how the answer shall be drawn, thought about and formed. JSON that nobody needs to look into
+   (schemas, tool arguments) stays the text that the caller sent, so that no number is respelled.
+2. What only the caller's dialect knows travels as :class:`~.parts.OpaquePart`, :class:`~.tools.ServerTool` or in
    ``extras``, with its dialect's name. A builder of another dialect refuses what would change the
    answer's meaning and leaves out what would not;
    :func:`unsupported` words the refusal.
-3. Places in a request are given as its own dialect's path (``messages[2].content[0]``) in
-   ``where``, so that a refusal by the target can name the caller's field.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from attrs import field, frozen
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.naming import MAX_CLAUDE_TOOL_NAME, short_tool_name
+from clawproxy.core.dialects.parts import CacheControl, Message, TextPart
+from clawproxy.core.dialects.tools import CustomTool, Tool, ToolChoice
 from clawproxy.core.errors import Kind, ProxyError
 
-Role = Literal["system", "developer", "user", "assistant"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-
-@frozen(slots=True)
-class CacheControl:
-    """A mark up to which the prompt may be cached.
-
-    :ivar ttl: ``"5m"``, ``"1h"``, … or ``None`` for the vendor's default.
-    """
-
-    ttl: str | None = None
-
-
-@frozen(slots=True)
-class InlineData:
-    """Bytes that came with the request.
-
-    :ivar media_type: e.g. ``image/png``, ``application/pdf``.
-    :ivar data: standard base64, without the data URL's head.
-    """
-
-    media_type: str
-    data: str
-
-
-@frozen(slots=True)
-class RemoteUrl:
-    """An ``http(s)`` address that the vendor fetches itself."""
-
-    url: str
-
-
-@frozen(slots=True)
-class VendorFile:
-    """A file that was uploaded to the vendor whose dialect is ``origin``; no other vendor can read
-    it.
-    """
-
-    file_id: str
-    origin: DialectName
-
-
-@frozen(slots=True)
-class PlainText:
-    """A document's text."""
-
-    text: str
-
-
-Source: TypeAlias = InlineData | RemoteUrl | VendorFile | PlainText
-
-
-@frozen(slots=True)
-class TextPart:
-    """Words."""
-
-    text: str
-    cache: CacheControl | None = None
-
-
-@frozen(slots=True)
-class RefusalPart:
-    """Words with which an assistant refused earlier (OpenAI); elsewhere they are text."""
-
-    text: str
-
-
-@frozen(slots=True)
-class ImagePart:
-    """A picture.
-
-    :ivar detail: OpenAI's ``detail`` hint.
-    """
-
-    source: InlineData | RemoteUrl | VendorFile
-    detail: str | None = None
-    cache: CacheControl | None = None
-    where: str = ""
-
-
-@frozen(slots=True)
-class FilePart:
-    """A document: a PDF, a text, a vendor's uploaded file.
-
-    :ivar name: its file name or title.
-    :ivar context: what the caller says about it (Anthropic).
-    :ivar citations: the answer shall cite it (Anthropic).
-    """
-
-    source: Source
-    name: str | None = None
-    context: str | None = None
-    citations: bool = False
-    cache: CacheControl | None = None
-    where: str = ""
-
-
-@frozen(slots=True)
-class ThinkingPart:
-    """An assistant's earlier thinking; sent only to the dialect ``origin`` that sealed it, and to
-    no other, not even as text.
-
-    :ivar signature: Anthropic's ``signature``, the Responses API's ``encrypted_content``; ``""`` if
-        it has none.
-    :ivar redacted: Anthropic's ``redacted_thinking.data``.
-    :ivar id: the Responses API's item id.
-    """
-
-    origin: DialectName
-    text: str = ""
-    signature: str = ""
-    redacted: str = ""
-    id: str = ""
-
-
-@frozen(slots=True)
-class ToolCallPart:
-    """An assistant's earlier call of a tool.
-
-    :ivar arguments: JSON text as the caller spelled it, or free text if ``custom``. Not checked: a
-        cut answer may have left half an object.
-    """
-
-    id: str
-    name: str
-    arguments: str
-    custom: bool = False
-    cache: CacheControl | None = None
-
-
-@frozen(slots=True)
-class ToolResultPart:
-    """What a tool gave back; stands in a ``user`` message, right after the assistant's message that
-    called it.
-
-    :ivar content: text, images and files, in order; may be empty.
-    """
-
-    call_id: str
-    content: tuple[TextPart | ImagePart | FilePart, ...] = ()
-    is_error: bool = False
-    cache: CacheControl | None = None
-
-
-@frozen(slots=True)
-class OpaquePart:
-    """A block that only the dialect ``origin`` knows, e.g. the traces of a server tool.
-
-    :ivar raw: its JSON.
-    """
-
-    origin: DialectName
-    kind: str
-    raw: bytes
-    where: str = ""
-
-
-Part: TypeAlias = (
-    TextPart
-    | RefusalPart
-    | ImagePart
-    | FilePart
-    | ThinkingPart
-    | ToolCallPart
-    | ToolResultPart
-    | OpaquePart
-)
-
-
-@frozen(slots=True)
-class Message:
-    """One message; consecutive ones of one role are allowed, ``system`` and ``developer`` may stand
-    anywhere.
-
-    :ivar name: OpenAI's participant name, a hint.
-    """
-
-    role: Role
-    parts: tuple[Part, ...]
-    name: str | None = None
-
-
-@frozen(slots=True)
-class FunctionTool:
-    """A tool whose arguments are a JSON object.
-
-    :ivar parameters: its JSON schema as raw JSON; ``None``: it takes none.
-    :ivar strict: arguments must match the schema exactly.
-    """
-
-    name: str
-    description: str | None = None
-    parameters: bytes | None = None
-    strict: bool | None = None
-    cache: CacheControl | None = None
-
-
-@frozen(slots=True)
-class CustomTool:
-    """A tool whose argument is free text (OpenAI's custom tools, e.g. Codex's ``apply_patch``).
-
-    A dialect without such tools gets a function with one string parameter ``input``
-    (:meth:`as_function`); its call then comes back as JSON, from which :mod:`~.freeform` takes the
-    text out again.
-
-    :ivar format: the grammar, as raw JSON.
-    """
-
-    name: str
-    description: str | None = None
-    format: bytes | None = None
-
-    def as_function(self) -> FunctionTool:
-        """Return the function that stands in for this tool where only functions exist."""
-        description = self.description or ""
-        if self.format is not None:
-            description += "\n\nThe input must follow this format: " + self.format.decode()
-        return FunctionTool(
-            name=self.name,
-            description=description.strip() or None,
-            parameters=b'{"type":"object","properties":{"input":{"type":"string"}},'
-            b'"required":["input"],"additionalProperties":false}',
-        )
-
-
-@frozen(slots=True)
-class ServerTool:
-    """A tool that the vendor itself runs (web search, code execution); only the dialect ``origin``
-    can express it.
-
-    :ivar kind: its ``type``.
-    :ivar raw: its JSON.
-    :ivar optional: the caller offers it with every request and can do without: other dialects leave
-        it out instead of refusing the request.
-    """
-
-    origin: DialectName
-    kind: str
-    name: str
-    raw: bytes
-    where: str = ""
-    optional: bool = False
-
-
-Tool: TypeAlias = FunctionTool | CustomTool | ServerTool
-
-
-@frozen(slots=True)
-class ToolChoice:
-    """Whether the model may, must or must not call tools.
-
-    :ivar mode: ``tool``: it must call the tool ``name``.
-    :ivar allowed: if not ``None``, only these names may be called (OpenAI's ``allowed_tools``),
-        with mode ``auto`` or ``required``.
-    """
-
-    mode: Literal["auto", "none", "required", "tool"]
-    name: str | None = None
-    allowed: tuple[str, ...] | None = None
+"""Callers' words for how much a model shall think."""
 
 
 @frozen(slots=True)

@@ -20,21 +20,19 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     FilePart,
     ImagePart,
     InlineData,
     Message,
     Part,
     PlainText,
-    Reasoning,
     RefusalPart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
-    Turn,
-    unsupported,
 )
+from clawproxy.core.dialects.turn import Reasoning, Turn, unsupported
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.agents import Agent
 

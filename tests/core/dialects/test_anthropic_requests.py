@@ -9,29 +9,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.dialects.anthropic_build import OPENING
 from clawproxy.core.dialects.dialect import DIALECTS
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     CacheControl,
-    CustomTool,
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
     OpaquePart,
-    OutputFormat,
     PlainText,
-    Reasoning,
     RefusalPart,
     RemoteUrl,
-    Sampling,
-    ServerTool,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolChoice,
     ToolResultPart,
     VendorFile,
 )
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, ToolChoice
+from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import built, request, turn
 

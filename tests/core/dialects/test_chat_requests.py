@@ -17,30 +17,25 @@ from clawproxy.core.dialects.events import (
     ThinkingStarted,
 )
 from clawproxy.core.dialects.naming import short_tool_name
-from clawproxy.core.dialects.seal import UNSEALED
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     CacheControl,
-    CustomTool,
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
     OpaquePart,
-    OutputFormat,
     PlainText,
-    Reasoning,
     RefusalPart,
     RemoteUrl,
-    Sampling,
-    ServerTool,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolChoice,
     ToolResultPart,
     VendorFile,
 )
+from clawproxy.core.dialects.seal import UNSEALED
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, ToolChoice
+from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import built, request, turn
 

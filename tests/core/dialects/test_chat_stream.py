@@ -33,7 +33,7 @@ from clawproxy.core.dialects.naming import short_tool_name
 from clawproxy.core.dialects.openai_chat_decode import ChatDecoder
 from clawproxy.core.dialects.openai_chat_encode import ChatEncoder
 from clawproxy.core.dialects.seal import UNSEALED
-from clawproxy.core.dialects.turn import CustomTool, FunctionTool
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import (
     built,

@@ -14,16 +14,9 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import BlockStopped, Event, Stopped, ToolCallStarted
 from clawproxy.core.dialects.naming import chat_call_id, short_call_id, short_tool_name
-from clawproxy.core.dialects.turn import (
-    CustomTool,
-    FunctionTool,
-    Message,
-    TextPart,
-    ToolCallPart,
-    ToolChoice,
-    ToolResultPart,
-    Turn,
-)
+from clawproxy.core.dialects.parts import Message, TextPart, ToolCallPart, ToolResultPart
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ToolChoice
+from clawproxy.core.dialects.turn import Turn
 
 LONG_ID = "toolu_" + "x" * 70
 NAMES = ("files.read", "files_read", "n" * 129, "n" * 128, "n" * 65, "größer", "read")

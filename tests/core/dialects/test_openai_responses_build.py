@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     Message,
     Part,
     TextPart,

@@ -16,27 +16,22 @@ from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import Event
 from clawproxy.core.dialects.openai_responses_build import build_request
 from clawproxy.core.dialects.openai_responses_request import parse_request
-from clawproxy.core.dialects.turn import (
-    CustomTool,
+from clawproxy.core.dialects.parts import (
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
-    OutputFormat,
     Part,
-    Reasoning,
     RefusalPart,
     RemoteUrl,
     Role,
-    Sampling,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolChoice,
     ToolResultPart,
-    Turn,
 )
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ToolChoice
+from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling, Turn
 from tests.core.dialects.strategies import answers, ids, names, objects, pieces_of, words
 from tests.core.dialects.transcripts import events_of, turn, written
 

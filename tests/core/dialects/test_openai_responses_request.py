@@ -15,27 +15,23 @@ from clawproxy.core.dialects.openai_responses_tools import (
     GroupedFunction,
     flat_name,
 )
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     CacheControl,
-    CustomTool,
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
     OpaquePart,
-    OutputFormat,
-    Reasoning,
     RefusalPart,
     RemoteUrl,
-    ServerTool,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolChoice,
     ToolResultPart,
     VendorFile,
 )
+from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, ToolChoice
+from clawproxy.core.dialects.turn import OutputFormat, Reasoning
 from clawproxy.core.errors import Kind, ProxyError
 
 

@@ -18,23 +18,20 @@ from clawproxy.core.dialects.events import (
     Event,
     ToolCallStarted,
 )
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     CacheControl,
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
-    OutputFormat,
     RemoteUrl,
-    Sampling,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolChoice,
     ToolResultPart,
-    Turn,
 )
+from clawproxy.core.dialects.tools import FunctionTool, ToolChoice
+from clawproxy.core.dialects.turn import OutputFormat, Sampling, Turn
 from clawproxy.core.errors import ProxyError
 from tests.core.dialects.strategies import (
     answers,

@@ -25,7 +25,7 @@ from clawproxy.core.dialects.events import (
     UsageReported,
 )
 from clawproxy.core.dialects.seal import UNSEALED
-from clawproxy.core.dialects.turn import CustomTool
+from clawproxy.core.dialects.tools import CustomTool
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import events_of, golden, turn
 

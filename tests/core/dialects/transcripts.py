@@ -21,7 +21,8 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.turn import Message, TextPart, Turn
+from clawproxy.core.dialects.parts import Message, TextPart
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.sse import SSEDecoder
 
 DATA = Path(__file__).parents[2] / "data"

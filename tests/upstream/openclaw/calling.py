@@ -21,7 +21,8 @@ from clawproxy.core.dialects.events import (
     TokenUsage,
     UsageReported,
 )
-from clawproxy.core.dialects.turn import ImagePart, InlineData, Message, Part, TextPart, Turn
+from clawproxy.core.dialects.parts import ImagePart, InlineData, Message, Part, TextPart
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
 from clawproxy.core.secret import Secret
 from clawproxy.upstream.openclaw.identity import DeviceIdentity

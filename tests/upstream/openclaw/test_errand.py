@@ -9,24 +9,20 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.config.gateway import DEFAULT_RETRIEVAL_PATTERNS
-from clawproxy.core.dialects.turn import (
+from clawproxy.core.dialects.parts import (
     FilePart,
-    FunctionTool,
     ImagePart,
     InlineData,
     Message,
-    OutputFormat,
     Part,
     PlainText,
-    Reasoning,
     RemoteUrl,
-    Sampling,
     TextPart,
     ToolCallPart,
-    ToolChoice,
     ToolResultPart,
-    Turn,
 )
+from clawproxy.core.dialects.tools import FunctionTool, ToolChoice
+from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling, Turn
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.agents import Agent
 from clawproxy.upstream.openclaw.errand import Errand, plan, strip, thinking_level

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawproxy.core.dialects.turn import TextPart
+from clawproxy.core.dialects.parts import TextPart
 from tests.upstream.openclaw.gateway import AgentGateway, JSONObject
 from tests.upstream.openclaw.providing import ProviderTestCase
 

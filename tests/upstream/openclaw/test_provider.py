@@ -13,7 +13,8 @@ from clawproxy.core.dialects.events import (
     TextDelta,
     TextStarted,
 )
-from clawproxy.core.dialects.turn import Reasoning, TextPart
+from clawproxy.core.dialects.parts import TextPart
+from clawproxy.core.dialects.turn import Reasoning
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.identity import DeviceIdentity
 from tests.upstream.openclaw.calling import PIXEL, Caller
