@@ -9,7 +9,7 @@ import msgspec
 
 from clawproxy.core.dialects.answer import Block as AnswerBlock
 from clawproxy.core.dialects.answer import CallBlock, TextBlock, ThinkingBlock, collect
-from clawproxy.core.dialects.anthropic_build import tool_input
+from clawproxy.core.dialects.anthropic_conversation import tool_input
 from clawproxy.core.dialects.anthropic_decode import (
     Block,
     block_decoder,

@@ -19,8 +19,9 @@ import msgspec
 
 from clawproxy.core.dialects.freeform import custom_input
 from clawproxy.core.dialects.naming import MAX_RESPONSES_CALL_ID, short_call_id, short_tool_name
-from clawproxy.core.dialects.openai_chat_build import ERROR_MARK, strict_ready
+from clawproxy.core.dialects.openai_chat_conversation import ERROR_MARK
 from clawproxy.core.dialects.openai_responses_tools import write_tool
+from clawproxy.core.dialects.openai_schema import strict_ready
 from clawproxy.core.dialects.parts import (
     FilePart,
     ImagePart,

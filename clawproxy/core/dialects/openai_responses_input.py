@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import msgspec
 from attrs import define, field
 
-from clawproxy.core.dialects.openai_chat_parse import read_url
+from clawproxy.core.dialects.dataurl import read_url
 from clawproxy.core.dialects.openai_responses_calls import (
     CALLS,
     OUTPUTS,

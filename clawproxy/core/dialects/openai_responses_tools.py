@@ -25,7 +25,7 @@ import msgspec
 from attrs import frozen
 
 from clawproxy.core.dialects.naming import MAX_TOOL_NAME, short_tool_name
-from clawproxy.core.dialects.openai_chat_build import object_schema, strict_ready
+from clawproxy.core.dialects.openai_schema import object_schema, strict_ready
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     Array,

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.dialects.anthropic_build import OPENING
+from clawproxy.core.dialects.anthropic_conversation import OPENING
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.parts import (
     CacheControl,

@@ -35,15 +35,7 @@ from clawproxy.core.dialects.openai_chat_encode import ChatEncoder
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool
 from clawproxy.core.errors import Kind, ProxyError
-from tests.core.dialects.transcripts import (
-    built,
-    events_of,
-    frames,
-    golden,
-    request,
-    turn,
-    written,
-)
+from tests.core.dialects.transcripts import built, events_of, frames, golden, request, turn, written
 
 STOP = BlockStopped()
 

@@ -14,10 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.answer import collect
 from clawproxy.core.dialects.dialect import DIALECTS
-from clawproxy.core.dialects.events import (
-    Event,
-    ToolCallStarted,
-)
+from clawproxy.core.dialects.events import Event, ToolCallStarted
 from clawproxy.core.dialects.parts import (
     CacheControl,
     FilePart,

@@ -7,12 +7,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from clawproxy.core.dialects.events import (
-    MessageStarted,
-    Stopped,
-    TextDelta,
-    TextStarted,
-)
+from clawproxy.core.dialects.events import MessageStarted, Stopped, TextDelta, TextStarted
 from clawproxy.core.dialects.parts import TextPart
 from clawproxy.core.dialects.turn import Reasoning
 from clawproxy.core.errors import Kind, ProxyError

@@ -1,0 +1,268 @@
+"""Write a turn's conversation as the messages of Chat Completions.
+
+1. Each result follows its call at once, whatever stood between them; instructions can wait.
+2. What a ``tool`` message has no place for (images, files, a failure) follows in a ``user`` message, or is said in
+   its text.
+3. Sealed thinking goes back to the servers that want it, and to no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from attrs import evolve
+
+from clawproxy.core.dialects.freeform import custom_arguments
+from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
+from clawproxy.core.dialects.parts import (
+    FilePart,
+    ImagePart,
+    InlineData,
+    Message,
+    OpaquePart,
+    PlainText,
+    RefusalPart,
+    RemoteUrl,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    VendorFile,
+)
+from clawproxy.core.dialects.rawjson import MALFORMED, is_object
+from clawproxy.core.dialects.traits import reasons, seals_calls
+from clawproxy.core.dialects.turn import Turn, unsupported
+
+Json = dict[str, Any]
+
+ERROR_MARK = "Error: "
+"""Stands before a failed tool's text, since a ``tool`` message has no other place to say so."""
+
+UNKNOWN_SEAL = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""Stands for the seal of a call that another model made; without one Gemini answers 400
+(https://ai.google.dev/gemini-api/docs/thought-signatures).
+"""
+
+_DROPPED_BLOCKS = frozenset({"fallback", "tool_search_tool_result"})
+"""Anthropic's blocks that tell of its own machinery and say nothing to another model."""
+
+
+def write_messages(turn: Turn, model: str) -> list[Json]:
+    """Write ``messages``, the standing instructions first.
+
+    :raises ProxyError: ``UNSUPPORTED_PARAMETER`` for what this dialect cannot express.
+    """
+    out: list[Json] = []
+    if turn.system:
+        out.append({"role": "system", "content": _joined([_text(p) for p in turn.system])})
+    waiting: list[Json] = []  # results have to follow their calls, instructions can wait for them
+    for message in _adjoined(turn.messages):
+        if message.role == "assistant":
+            out += waiting + _assistant(message, model)
+            waiting = []
+        elif message.role != "user" and (waiting or (out and out[-1].get("tool_calls"))):
+            waiting += _other(message, model)
+        else:
+            mine = _other(message, model)
+            results = [one for one in mine if one["role"] == "tool"]
+            out += results + waiting + mine[len(results) :]
+            waiting = []
+    out += waiting
+    if reasons(model):
+        for written in out:  # OpenAI's own models take no reasoning back in this API
+            written.pop("reasoning_content", None)
+    else:
+        for written in out:  # only reasoning models know the role; templates of others raise on it
+            if written["role"] == "developer":
+                written["role"] = "system"
+    return out
+
+
+def _adjoined(messages: Iterable[Message]) -> Iterator[Message]:
+    """Join messages of one role that stand between calls and their results, as Anthropic reads them: here
+    each call's result has to follow at once.
+    """
+    last: Message | None = None
+    for message in messages:
+        if last is not None and last.role == message.role and _belong(last, message):
+            last = evolve(last, parts=last.parts + message.parts)
+            continue
+        if last is not None:
+            yield last
+        last = message
+    if last is not None:
+        yield last
+
+
+def _belong(one: Message, other: Message) -> bool:
+    if one.role == "assistant":
+        return any(isinstance(part, ToolCallPart) for part in one.parts)
+    return one.role == "user" and any(isinstance(part, ToolResultPart) for part in other.parts)
+
+
+def _other(message: Message, model: str) -> list[Json]:
+    """Write a ``user``, ``system`` or ``developer`` message, tool results first."""
+    results: list[Json] = []
+    moved: list[Json] = []  # what a result holds beside text
+    content: list[Json] = []
+    for part in message.parts:
+        match part:
+            case ToolResultPart():
+                call_id = chat_call_id(part.call_id, model)
+                text, rest = _result(part, call_id)
+                results.append({"role": "tool", "tool_call_id": call_id, "content": text})
+                moved += rest
+            case ImagePart():
+                content.append(_image(part))
+            case FilePart():
+                content.append(_file(part))
+            case TextPart() | RefusalPart():
+                content.append(_text(part))
+            case OpaquePart():
+                content += _opaque(part)
+            case ThinkingPart() | ToolCallPart():
+                pass  # only an assistant's
+    content = moved + content
+    if content:
+        out: Json = {"role": message.role, "content": _joined(content)}
+        if message.name:
+            out["name"] = message.name
+        return [*results, out]
+    return results
+
+
+def _assistant(message: Message, model: str) -> list[Json]:
+    content: list[Json] = []
+    calls: list[Json] = []
+    refusals: list[str] = []
+    reasoning: list[str] = []
+    seal: Json = {}  # of the thinking about the call that follows
+    for part in message.parts:
+        match part:
+            case TextPart():
+                if part.text:
+                    content.append(_text(part))
+            case RefusalPart(text):
+                refusals.append(text)
+            case ToolCallPart():
+                calls.append(_call(part, model) | seal)
+                seal = {}
+            case ThinkingPart() if part.origin == "openai_chat" and is_object(part.signature):
+                if seals_calls(model):
+                    seal = {"extra_content": msgspec.Raw(part.signature.encode())}
+            case ThinkingPart():
+                if part.origin == "openai_chat" and part.text:
+                    reasoning.append(part.text)
+            case OpaquePart():
+                content += _opaque(part)
+            case ImagePart() | FilePart():
+                raise unsupported(part.where, "an assistant's message cannot hold images or files.")
+            case ToolResultPart():
+                pass  # only a user's
+    if not content and not calls and not refusals:
+        return []
+    out: Json = {"role": "assistant", "content": _joined(content) if content else None}
+    if reasoning:
+        out["reasoning_content"] = "".join(reasoning)
+    if refusals:
+        out["refusal"] = "".join(refusals)
+    if calls:
+        if seals_calls(model):
+            calls[0].setdefault("extra_content", UNKNOWN_SEAL)
+        out["tool_calls"] = calls
+    if message.name:
+        out["name"] = message.name
+    return [out]
+
+
+def _joined(content: list[Json]) -> str | list[Json]:
+    """Return one text as a string, which every server takes; more parts stay apart."""
+    if len(content) == 1 and content[0]["type"] == "text":
+        return str(content[0]["text"])
+    return content
+
+
+def _text(part: TextPart | RefusalPart) -> Json:
+    return {"type": "text", "text": part.text}
+
+
+def _call(part: ToolCallPart, model: str) -> Json:
+    call_id = chat_call_id(part.id, model)
+    name = short_tool_name(part.name)
+    # A custom tool is offered as its stand-in function, so its calls are that function's.
+    arguments = custom_arguments(part.arguments) if part.custom else part.arguments or "{}"
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _result(part: ToolResultPart, call_id: str) -> tuple[str | list[Json], list[Json]]:
+    """Return a ``tool`` message's content, and what has to follow in a ``user`` message."""
+    texts: list[Json] = []
+    moved: list[Json] = []
+    for inner in part.content:
+        match inner:
+            case TextPart():
+                texts.append(_text(inner))
+            case FilePart(source=PlainText()):
+                texts.append(_file(inner))
+            case ImagePart():
+                moved.append(_image(inner))
+            case FilePart():
+                moved.append(_file(inner))
+    if moved:
+        label = f"What the tool call {call_id} returned beside text:"
+        moved.insert(0, {"type": "text", "text": label})
+        if not texts:
+            texts.append({"type": "text", "text": "(The result is in the next message.)"})
+    if part.is_error:
+        first = (texts[0]["text"] if texts else "") or "The tool failed."
+        if not first.startswith("Error"):
+            first = ERROR_MARK + first
+        texts[:1] = [{"type": "text", "text": first}]
+    return (_joined(texts) if texts else ""), moved
+
+
+def _image(part: ImagePart) -> Json:
+    match part.source:
+        case InlineData(media_type, data):
+            url = f"data:{media_type};base64,{data}"
+        case RemoteUrl(address):
+            url = address
+        case VendorFile():
+            raise unsupported(part.where, "a file at another vendor cannot be read.")
+    return {
+        "type": "image_url",
+        "image_url": {"url": url} | ({"detail": part.detail} if part.detail else {}),
+    }
+
+
+def _file(part: FilePart) -> Json:
+    match part.source:
+        case PlainText(text):
+            head = "\n".join(said for said in (part.name, part.context) if said)
+            return {"type": "text", "text": f"{head}\n\n{text}" if head else text}
+        case InlineData(media_type, data):
+            name = part.name or ("document.pdf" if media_type == "application/pdf" else "document")
+            url = f"data:{media_type};base64,{data}"
+            return {"type": "file", "file": {"filename": name, "file_data": url}}
+        case VendorFile(file_id, origin) if origin != "anthropic":
+            return {"type": "file", "file": {"file_id": file_id}}
+        case VendorFile():
+            raise unsupported(part.where, "a file at another vendor cannot be read.")
+        case RemoteUrl():
+            raise unsupported(part.where, "Chat Completions takes files' data, not their address.")
+
+
+def _opaque(part: OpaquePart) -> list[Json]:
+    if part.kind in _DROPPED_BLOCKS:
+        return []
+    try:
+        block = msgspec.json.decode(part.raw, type=dict[str, Any])
+    except MALFORMED:
+        block = {}
+    if part.kind == "server_tool_use" and str(block.get("name")).startswith("tool_search_tool"):
+        return []
+    if part.kind == "compaction" and isinstance(block.get("content"), str):
+        return [{"type": "text", "text": block["content"]}]
+    raise unsupported(part.where, f"{part.kind} cannot be expressed in Chat Completions.")
