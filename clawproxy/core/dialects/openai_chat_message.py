@@ -24,7 +24,9 @@ from clawproxy.core.dialects.events import (
     made_up_call_id,
 )
 from clawproxy.core.dialects.freeform import custom_input
-from clawproxy.core.dialects.openai_chat_decode import (
+from clawproxy.core.dialects.openai_chat_encode import annotation, finish_reason
+from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
+from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
     Delta,
     arguments_text,
@@ -32,8 +34,6 @@ from clawproxy.core.dialects.openai_chat_decode import (
     read_finish,
     reasoning_text,
 )
-from clawproxy.core.dialects.openai_chat_encode import annotation, finish_reason
-from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, says_nothing
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import Turn

@@ -1,0 +1,144 @@
+"""What a Chat Completions upstream sends, as msgspec reads it: only the fields that are looked at, in a stream and
+without one.
+
+Every field is optional, since servers that imitate the API leave them out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clawproxy.core.dialects.events import (
+    SignatureDelta,
+    Stopped,
+    StopReason,
+)
+from clawproxy.core.dialects.rawjson import (
+    String,
+    decode,
+    is_null,
+    one_line,
+    text_of,
+)
+
+_REASONS: dict[str, StopReason] = {
+    "length": "max_tokens",
+    "max_tokens": "max_tokens",
+    "content_filter": "refusal",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+}
+
+
+class Function(msgspec.Struct, gc=False):
+    """A call's name and arguments; a string, or with some servers the object itself."""
+
+    name: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
+
+
+class CustomCall(msgspec.Struct, gc=False):
+    """A custom tool's name and free text."""
+
+    name: str | None = None
+    input: str | None = None
+
+
+class CallDelta(msgspec.Struct, gc=False):
+    """A piece of a tool call, or a whole one in an answer that is not a stream."""
+
+    index: int | None = None
+    id: str | int | None = None
+    function: Function | None = None
+    custom: CustomCall | None = None
+    extra_content: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def seal(self) -> SignatureDelta | None:
+        """What a server seals its thinking about the call with, and wants back beside it (Gemini)."""
+        raw = self.extra_content
+        if is_null(raw) or b"thought_signature" not in (text := one_line(raw)):
+            return None
+        return SignatureDelta(text.decode(), "openai_chat")
+
+    @property
+    def call_id(self) -> str:
+        """The call's id as text, as which it has to come back; ``""`` if it has none."""
+        return "" if self.id is None else str(self.id)
+
+
+class Delta(msgspec.Struct, gc=False):
+    """A piece of the answer, or the whole ``message``."""
+
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+    tool_calls: list[CallDelta] | None = None
+    function_call: Function | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    """A piece of one of the answers."""
+
+    index: int | None = None
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """A frame of the stream, or an error in its place."""
+
+    id: Any = None
+    object: Any = None
+    model: str | None = None
+    choices: list[Choice] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+    message: Any = None
+    code: Any = None
+    type: Any = None
+
+
+chunk_decoder = msgspec.json.Decoder(Chunk)
+
+
+def content_text(content: str | list[Any] | None) -> str:
+    """Return the text of ``content``; some servers put parts there."""
+    if isinstance(content, str):
+        return content
+    texts = [part.get("text") for part in content or () if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def reasoning_text(delta: Delta) -> str:
+    """Return the reasoning under either of the names that servers give it."""
+    if delta.reasoning_content:
+        return delta.reasoning_content
+    return delta.reasoning if isinstance(delta.reasoning, str) else ""
+
+
+def arguments_text(function: Function) -> str:
+    """Return a call's arguments as JSON text.
+
+    :raises Exception: one of :data:`~.rawjson.MALFORMED`.
+    """
+    if is_null(function.arguments):
+        return ""
+    text = text_of(function.arguments)
+    return decode(String, function.arguments) if text.startswith('"') else text
+
+
+def read_finish(reason: str, *, called: bool, refused: bool) -> Stopped:
+    """Read ``finish_reason``; ``stop`` after a call or a refusal is what imitators send."""
+    known = _REASONS.get(reason, "end_turn")
+    if known == "tool_use" and not called:
+        known = "end_turn"
+    elif known == "end_turn" and refused:
+        known = "refusal"
+    elif known == "end_turn" and called:
+        known = "tool_use"
+    return Stopped(known)
