@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from attrs import define
 
+from clawproxy.core.dialects.openai_schema import required_of
 from clawproxy.core.dialects.rawjson import MALFORMED
 
 Json = dict[str, Any]
@@ -85,7 +86,7 @@ def _closed(node: Any) -> Any:
             out[name] = _closed(value)
         elif (
             name in _KEPT
-            or (name == "format" and value in _FORMATS)
+            or (name == "format" and isinstance(value, str) and value in _FORMATS)
             or (name == "minItems" and value in (0, 1))
         ):
             out[name] = value
@@ -176,10 +177,7 @@ class Budget:
             return
         properties = node.get("properties")
         if isinstance(properties, dict):
-            required = node.get("required")
-            self.optional += len(
-                set(properties) - set(required if isinstance(required, list) else ())
-            )
+            self.optional += len(properties.keys() - required_of(node))
             self.unions += sum(map(_is_union, properties.values()))
         for inner in node.values():
             self._count(inner)

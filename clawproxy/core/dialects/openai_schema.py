@@ -37,6 +37,14 @@ def strict_ready(schema: bytes) -> bool:
         return False
 
 
+def required_of(node: Json) -> set[str]:
+    """Return the names that an object's schema requires, whatever stands in their place."""
+    required = node.get("required")
+    if not isinstance(required, list):
+        return set()
+    return {name for name in required if isinstance(name, str)}
+
+
 def _strict(node: Any) -> bool:
     if isinstance(node, list):
         return all(_strict(item) for item in node)
@@ -46,8 +54,7 @@ def _strict(node: Any) -> bool:
     if node.get("type") == "object" or isinstance(properties, dict):
         if node.get("additionalProperties") is not False:
             return False
-        required = node.get("required")
         names = properties if isinstance(properties, dict) else {}
-        if set(names) - set(required if isinstance(required, list) else ()):
+        if names.keys() - required_of(node):
             return False
     return all(_strict(value) for value in node.values())

@@ -1,27 +1,33 @@
-"""A fuzzer for the dialects' readers: real streams, damaged at random.
+"""A fuzzer for the dialects' readers and writers: real streams and requests, damaged at random.
 
-    python -m tests.core.dialects.fuzz --streams 100000 --seed 1
+    python -m tests.core.dialects.fuzz --streams 100000 --requests 100000 --seed 1
 
 Each stream is a transcript of tests/data with bytes, values or whole frames changed, doubled or
 left out, fed in random cuts to every decoder; whatever comes out is written to callers of all
 dialects. The readers promise to raise nothing, and this holds them to it: the first exception stops
 the run with the seed and the stream's number.
+
+Requests are those of the conformance suite with members changed, added or left out; each is read and, if it can be,
+written to every upstream. Nothing but ``ProxyError`` may come of it, and what is written has to be JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from clawproxy.core.dialects import DialectName
+from clawproxy.core.dialects.anthropic_cache import with_cache
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import Event
 from clawproxy.core.errors import ProxyError
+from tests.conformance.asks import ASKS
 from tests.core.dialects.transcripts import DATA, grammatical, turn
 
 JUNK = (
@@ -36,6 +42,35 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [[]], [None], [{}], {"type": {}}, {"type": "text"}, {"type": 7, "text": 7}),
     *({"a": {"b": [1]}}, ["text"], "0", "message_stop", "content_block_stop", "error"),
 )
+NAMES = (
+    *(
+        "type",
+        "name",
+        "id",
+        "content",
+        "text",
+        "arguments",
+        "input",
+        "output",
+        "call_id",
+        "role",
+        "summary",
+    ),
+    *(
+        "tools",
+        "schema",
+        "strict",
+        "required",
+        "properties",
+        "items",
+        "anyOf",
+        "$ref",
+        "format",
+        "enum",
+    ),
+    *("additionalProperties", "minItems", "$defs", "cache_control"),
+)
+MODELS = ("claude-sonnet-4-5", "claude-opus-4-8", "gpt-4o", "gpt-5.1", "gemini-3-pro")
 
 
 def transcripts() -> list[bytes]:
@@ -118,6 +153,57 @@ def _write(target: DialectName, events: list[Event]) -> None:
     encoder.close()
 
 
+def changed(value: Any, random: Random) -> Any:
+    """Give some members of a request another value, another name or no place."""
+    value = copy.deepcopy(value)
+    for _ in range(random.randint(1, 4)):
+        node = value
+        while isinstance(node, (dict, list)) and node:
+            keys: list[Any] = list(node) if isinstance(node, dict) else list(range(len(node)))
+            key = random.choice(keys)
+            kind = random.random()
+            if kind < 0.05:
+                del node[key]
+                break
+            if kind < 0.15 and isinstance(node, dict):
+                key = random.choice(NAMES)
+            elif isinstance(node[key], (dict, list)) and kind < 0.85:
+                node = node[key]
+                continue
+            node[key] = copy.deepcopy(random.choice(VALUES))
+            break
+    return value
+
+
+def fuzz_requests(requests: int, seed: int) -> None:
+    """Try so many requests.
+
+    :raises Exception: whatever a reader or a writer let through, with the request as a note.
+    """
+    random = Random(seed)
+    asked = [
+        (cast(DialectName, dialect), {"model": "m", **body})
+        for ask in ASKS
+        for dialect, body in ask.asked.items()
+    ]
+    for number in range(requests):
+        dialect, whole = random.choice(asked)
+        body = json.dumps(changed(whole, random)).encode()
+        try:
+            turn = DIALECTS[dialect].parse_request(body, [])
+            for target in DIALECTS:
+                with suppress(ProxyError):
+                    model = random.choice(MODELS)
+                    json.loads(
+                        DIALECTS[target].build_request(with_cache(turn), model=model, stream=True)
+                    )
+        except ProxyError:
+            continue
+        except Exception as error:
+            error.add_note(f"seed {seed}, request {number}: {body[:2000]!r}")
+            raise
+
+
 def fuzz(streams: int, seed: int) -> None:
     """Try so many streams.
 
@@ -138,12 +224,15 @@ def main() -> None:
     """Fuzz for as long as it was asked for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--streams", type=int, default=10_000)
+    parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     start = time.monotonic()
     fuzz(options.streams, options.seed)
+    fuzz_requests(options.requests, options.seed)
     seconds = time.monotonic() - start
-    sys.stdout.write(f"{options.streams} streams in {seconds:.0f} s: nothing raised\n")
+    tried = f"{options.streams} streams and {options.requests} requests"
+    sys.stdout.write(f"{tried} in {seconds:.0f} s: nothing raised\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawproxy.core.dialects.anthropic_schema import Budget, Unfit, closed
+from clawproxy.core.dialects.openai_schema import strict_ready
 from clawproxy.core.dialects.rawjson import encode
 
 _BOUNDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -73,6 +74,14 @@ def without_words(node: Any) -> Any:
 
 class ClosedTests(TestCase):
     """:func:`~clawproxy.core.dialects.anthropic_schema.closed`."""
+
+    def test_what_is_no_schema(self) -> None:
+        """Values that are none in their place are the vendor's to refuse."""
+        for members in ({"required": [["a"], {}, 5]}, {"format": ["date"]}, {"required": {"a": 1}}):
+            schema = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+            text = json.dumps(schema | members).encode()
+            Budget().add(closed(text))
+            self.assertFalse(strict_ready(text))
 
     @given(schemas)
     def test_as_the_sdk_does(self, schema: dict[str, Any]) -> None:
