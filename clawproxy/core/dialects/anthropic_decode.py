@@ -12,48 +12,40 @@ Events: https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
+from clawproxy.core.dialects.anthropic_wire import (
+    Frame,
+    block_decoder,
+    frame_decoder,
+    message_decoder,
+    read_citation,
+    read_stop,
+    read_usage,
+    type_decoder,
+)
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
-    CitationAdded,
     Event,
     MessageStarted,
     OpaqueBlock,
     Ping,
     SignatureDelta,
     Stopped,
-    StopReason,
     StreamFailed,
     TextDelta,
     TextStarted,
     ThinkingDelta,
     ThinkingStarted,
-    TokenUsage,
     ToolCallStarted,
     UsageReported,
 )
 from clawproxy.core.dialects.halves import Halves
-from clawproxy.core.dialects.rawjson import MALFORMED, count, decode, is_null, one_line, text_of
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null, one_line, text_of
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
 from clawproxy.core.sse import SSEDecoder, SSEEvent
 
 MAX_FRAME = 64 * 1024 * 1024
 """Most bytes of one frame; twice the largest message the API takes."""
-
-STOP_REASONS: dict[str, StopReason] = {
-    "end_turn": "end_turn",
-    "max_tokens": "max_tokens",
-    "stop_sequence": "stop_sequence",
-    "tool_use": "tool_use",
-    "pause_turn": "pause_turn",
-    "compaction": "pause_turn",
-    "refusal": "refusal",
-    "model_context_window_exceeded": "context_window",
-}
 
 _KNOWN = frozenset(
     {
@@ -67,117 +59,6 @@ _KNOWN = frozenset(
         "error",
     }
 )
-
-
-class _Delta(msgspec.Struct, gc=False):
-    type: str = ""
-    text: str | None = None
-    partial_json: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    citation: msgspec.Raw = msgspec.Raw()
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
-    stop_details: Any = None
-
-
-class _Frame(msgspec.Struct, gc=False):
-    type: str = ""
-    index: int | None = None
-    delta: _Delta | None = None
-    content_block: msgspec.Raw = msgspec.Raw()
-    message: msgspec.Raw = msgspec.Raw()
-    usage: msgspec.Raw = msgspec.Raw()
-    error: Any = None
-
-
-class _Type(msgspec.Struct):
-    type: Any = None
-
-
-class Block(msgspec.Struct):
-    """A content block, as it starts in a stream and as it stands in a whole message."""
-
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: msgspec.Raw = msgspec.Raw()
-    citations: list[msgspec.Raw] | None = None
-
-
-class _Message(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
-    usage: msgspec.Raw = msgspec.Raw()
-
-
-class _Citation(msgspec.Struct):
-    url: str | None = None
-    source: str | None = None
-    title: str | None = None
-    document_title: str | None = None
-    cited_text: str | None = None
-
-
-_frame = msgspec.json.Decoder(_Frame)
-_type = msgspec.json.Decoder(_Type)
-_message = msgspec.json.Decoder(_Message)
-_citation = msgspec.json.Decoder(_Citation)
-_any = msgspec.json.Decoder()
-block_decoder = msgspec.json.Decoder(Block)
-
-
-def read_usage(raw: msgspec.Raw) -> TokenUsage | None:
-    """Read a ``usage`` object, of which upstreams send any part; ``None`` if it says nothing."""
-    if is_null(raw):
-        return None
-    try:
-        found = decode(_any, raw)
-    except MALFORMED:
-        return None
-    if not isinstance(found, dict):
-        return None
-    details = found.get("output_tokens_details")
-    usage = TokenUsage(
-        count(found.get("input_tokens")),
-        count(found.get("output_tokens")),
-        count(found.get("cache_read_input_tokens")),
-        count(found.get("cache_creation_input_tokens")),
-        count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
-    )
-    return None if usage == TokenUsage() else usage
-
-
-def read_citation(raw: msgspec.Raw) -> CitationAdded | None:
-    """Read a citation of any kind; ``None`` if it is none."""
-    try:
-        found = decode(_citation, raw)
-    except MALFORMED:
-        return None
-    return CitationAdded(
-        url=found.url or found.source or "",
-        title=found.title or found.document_title or "",
-        cited=found.cited_text or "",
-        origin="anthropic",
-        raw=one_line(raw),
-    )
-
-
-def read_stop(reason: object, sequence: str | None, details: Any) -> Stopped:
-    """Read ``stop_reason`` and its companions."""
-    known = STOP_REASONS.get(reason, "end_turn") if isinstance(reason, str) else "end_turn"
-    fields = details if isinstance(details, dict) else {}
-    explanation, category = fields.get("explanation"), fields.get("category")
-    return Stopped(
-        known,
-        sequence,
-        explanation if isinstance(explanation, str) else None,
-        category if isinstance(category, str) else None,
-    )
 
 
 class AnthropicDecoder:
@@ -228,7 +109,7 @@ class AnthropicDecoder:
 
     def _frame(self, frame: SSEEvent) -> list[Event]:
         try:
-            found = self._halves.decode(_frame, frame.data)
+            found = self._halves.decode(frame_decoder, frame.data)
         except MALFORMED:
             if self._foreign(frame):
                 return []
@@ -258,19 +139,19 @@ class AnthropicDecoder:
     def _foreign(frame: SSEEvent) -> bool:
         """Tell whether a frame that cannot be read is one whose shape nobody knows."""
         try:
-            kind = decode(_type, frame.data).type or frame.event
+            kind = decode(type_decoder, frame.data).type or frame.event
         except MALFORMED:
             return False
         return not isinstance(kind, str) or kind not in _KNOWN
 
-    def _message_start(self, found: _Frame) -> list[Event]:
+    def _message_start(self, found: Frame) -> list[Event]:
         if self._started or self._next:
             return []  # a second start, or one behind its blocks
         self._started = True
         if is_null(found.message):
             return [MessageStarted()]
         try:
-            message = decode(_message, found.message)
+            message = decode(message_decoder, found.message)
         except MALFORMED:
             return self._fail(StreamFailed(malformed("a message_start")))
         out: list[Event] = [MessageStarted(message.id or "", message.model or "")]
@@ -278,7 +159,7 @@ class AnthropicDecoder:
             out.append(UsageReported(usage))
         return out
 
-    def _block_start(self, found: _Frame) -> list[Event]:
+    def _block_start(self, found: Frame) -> list[Event]:
         if found.index is None or is_null(found.content_block):
             return self._fail(StreamFailed(malformed("a content_block_start")))
         try:
@@ -312,7 +193,7 @@ class AnthropicDecoder:
                 self._opaque[key] = OpaqueBlock("anthropic", kind, one_line(found.content_block))
         return out
 
-    def _delta(self, found: _Frame) -> list[Event]:
+    def _delta(self, found: Frame) -> list[Event]:
         delta = found.delta
         key = self._keys.get(found.index) if found.index is not None else None
         if delta is None or key is None:
@@ -350,7 +231,7 @@ class AnthropicDecoder:
             out += self._blocks.delta(key, ArgumentsDelta(text))
         return out + self._blocks.stop(key)
 
-    def _message_delta(self, found: _Frame) -> list[Event]:
+    def _message_delta(self, found: Frame) -> list[Event]:
         if (delta := found.delta) is not None and delta.stop_reason is not None:
             self._stopped = read_stop(delta.stop_reason, delta.stop_sequence, delta.stop_details)
         usage = read_usage(found.usage)

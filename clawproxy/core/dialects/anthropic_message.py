@@ -10,14 +10,14 @@ import msgspec
 from clawproxy.core.dialects.answer import Block as AnswerBlock
 from clawproxy.core.dialects.answer import CallBlock, TextBlock, ThinkingBlock, collect
 from clawproxy.core.dialects.anthropic_conversation import tool_input
-from clawproxy.core.dialects.anthropic_decode import (
+from clawproxy.core.dialects.anthropic_encode import own_signature, stop_json, usage_json
+from clawproxy.core.dialects.anthropic_wire import (
     Block,
     block_decoder,
     read_citation,
     read_stop,
     read_usage,
 )
-from clawproxy.core.dialects.anthropic_encode import own_signature, stop_json, usage_json
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
     BlockStopped,
