@@ -9,7 +9,7 @@
    ``finish_reason``, as some servers send no more.
 
 Chunks: https://platform.openai.com/docs/api-reference/chat/streaming. The leniences are those that
-servers which imitate the API need: missing or constant ``index``, missing or numeric ``id``,
+servers which imitate the API need: missing or constant ``index``, missing or numeric ``id``, names in pieces,
 ``finish_reason: ""``, arguments with the name in one chunk, ``tool_calls: []``, empty ``content``, usage in
 ``choices``, ``reasoning`` beside ``reasoning_content``.
 """
@@ -234,6 +234,7 @@ class ChatDecoder:
     def _stop_whole_calls(self) -> list[Event]:
         out: list[Event] = []
         for call in self._calls.values():
+            out += self._start(call)
             if call.started and call.whole():
                 call.pieces.clear()
                 out += self._blocks.stop(call.key)
@@ -262,21 +263,25 @@ class ChatDecoder:
             index = delta.index
             self._calls[len(self._calls) if index is None else index] = call
         call.id = call.id or delta.call_id
-        call.name = call.name or name
+        if not call.started and name != call.name:
+            call.name += name  # most servers say it once, some in every chunk, few in pieces
         if text and not call.custom and not call.pieces and (says_nothing(text) or text == "{}"):
             # Some servers announce a call with these and give its arguments later; encoders fill them in.
             call.empty, text = True, ""
         if text:
             self._hold(text)
             call.pieces.append(text)
-        if not call.started:
-            if not call.name:
-                return out
-            call.started = True
-            start = ToolCallStarted(call.id, call.name, custom=call.custom)
-            out += self._blocks.start(call.key, start)
-            text = "".join(call.pieces)
-        if text:
+        if call.started:
+            return out + (self._blocks.delta(call.key, ArgumentsDelta(text)) if text else [])
+        return out + (self._start(call) if call.pieces else [])
+
+    def _start(self, call: _Call) -> list[Event]:
+        """Begin a call's block, once its name is whole: its arguments begin, or something else."""
+        if call.started or not call.name:
+            return []
+        call.started = True
+        out = self._blocks.start(call.key, ToolCallStarted(call.id, call.name, custom=call.custom))
+        if text := "".join(call.pieces):
             out += self._blocks.delta(call.key, ArgumentsDelta(text))
         return out
 
@@ -290,9 +295,11 @@ class ChatDecoder:
         return None if call.whole() or (call.started and call.key not in self._blocks) else call
 
     def _finish_blocks(self) -> list[Event]:
-        if any(not call.started for call in self._calls.values()):
+        if any(not call.name for call in self._calls.values()):
             return self._fail(StreamFailed(malformed("a tool call without a name")))
         out = self._stop_words()
+        for call in self._calls.values():
+            out += self._start(call)
         self._calls.clear()
         self._latest = None
         return out + self._blocks.stop_all()

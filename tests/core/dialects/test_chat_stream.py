@@ -228,10 +228,42 @@ class DecodeTests(SynchronousTestCase):
         )
         self.assertEqual(
             decoder.feed(calls({"index": 1, "id": "b", "function": {"name": "g"}})),
-            [STOP, ToolCallStarted("b", "g")],
+            [STOP],
         )
         piece = calls({"index": 1, "function": {"arguments": "{"}})
+        self.assertEqual(decoder.feed(piece), [ToolCallStarted("b", "g"), ArgumentsDelta("{")])
         self.assertEqual(decoder.feed(piece), [ArgumentsDelta("{")])
+
+    def test_a_name_in_pieces(self) -> None:
+        """It is whole when the arguments begin, another call, words, or the end."""
+        pieces = [
+            calls({"index": 0, "id": "a", "function": {"name": "edit_", "arguments": ""}}),
+            calls({"index": 0, "function": {"name": "file", "arguments": ""}}),
+        ]
+        wanted = ToolCallStarted("a", "edit_file")
+        arguments = calls({"index": 0, "function": {"name": None, "arguments": '{"a":1}'}})
+        other = calls({"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}})
+        end = [chunk({}, "tool_calls"), DONE]
+        for more, following in (
+            ([arguments], [ArgumentsDelta('{"a":1}'), STOP]),
+            ([other], [STOP, ToolCallStarted("b", "g"), STOP]),
+            ([chunk({"content": "so"})], [STOP, TextStarted(), TextDelta("so"), STOP]),
+            ([], [STOP]),
+        ):
+            events = events_of("openai_chat", *pieces, *more, *end)
+            self.assertEqual(events[1:-1], [wanted, *following])
+
+    def test_an_id_behind_the_name(self) -> None:
+        """It is the call's as long as its arguments have not begun."""
+        events = events_of(
+            "openai_chat",
+            calls({"index": 0, "function": {"name": "f", "arguments": ""}}),
+            calls({"index": 0, "id": "late", "function": {"arguments": "{"}}),
+            calls({"index": 0, "function": {"arguments": "}"}}),
+            chunk({}, "tool_calls"),
+            DONE,
+        )
+        self.assertEqual(events[1], ToolCallStarted("late", "f"))
 
     def test_name_after_id(self) -> None:
         """A call begins when its name is known; arguments that came before it are kept."""
