@@ -46,11 +46,7 @@ from clawproxy.core.dialects.openai_chat_wire import (
     read_finish,
     reasoning_text,
 )
-from clawproxy.core.dialects.rawjson import (
-    MALFORMED,
-    is_object,
-    says_nothing,
-)
+from clawproxy.core.dialects.rawjson import MALFORMED, is_object, says_nothing
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
@@ -168,6 +164,8 @@ class ChatDecoder:
             out.append(MessageStarted(str(chunk.id or ""), chunk.model or ""))
         if chunk.choices:
             choice = chunk.choices[0]
+            if choice.error is not None:
+                return out + self._fail(StreamFailed(openai_fault(choice.error)))
             if choice.index:  # another answer than the one that was asked for
                 return out
             if choice.delta is not None:

@@ -43,6 +43,7 @@ from clawproxy.core.dialects.upstream_error import malformed, openai_fault
 class _Choice(msgspec.Struct):
     message: Delta | None = None
     finish_reason: str | None = None
+    error: Any = None
 
 
 class _Completion(msgspec.Struct):
@@ -72,6 +73,8 @@ def parse_response(body: bytes) -> list[Event]:
         if found.object == "error":
             flat = {"message": found.message, "code": found.code, "type": found.type}
             return [StreamFailed(openai_fault(flat))]
+        if found.choices and found.choices[0].error is not None:
+            return [StreamFailed(openai_fault(found.choices[0].error))]
         if not found.choices or (message := found.choices[0].message) is None:
             raise malformed("an answer without choices")
         blocks = _blocks(message)

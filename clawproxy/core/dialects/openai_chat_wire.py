@@ -10,18 +10,9 @@ from typing import Any
 
 import msgspec
 
-from clawproxy.core.dialects.events import (
-    SignatureDelta,
-    Stopped,
-    StopReason,
-)
-from clawproxy.core.dialects.rawjson import (
-    String,
-    decode,
-    is_null,
-    one_line,
-    text_of,
-)
+from clawproxy.core.dialects.events import SignatureDelta, Stopped, StopReason, StreamFailed
+from clawproxy.core.dialects.rawjson import String, decode, is_null, one_line, text_of
+from clawproxy.core.errors import Kind, ProxyError
 
 _REASONS: dict[str, StopReason] = {
     "length": "max_tokens",
@@ -29,7 +20,17 @@ _REASONS: dict[str, StopReason] = {
     "content_filter": "refusal",
     "tool_calls": "tool_use",
     "function_call": "tool_use",
+    "sensitive": "refusal",
+    "model_context_window_exceeded": "context_window",
 }
+
+_FAILURES: dict[str, Kind] = {
+    "error": Kind.API,
+    "abort": Kind.API,
+    "network_error": Kind.API,
+    "insufficient_system_resource": Kind.OVERLOADED,
+}
+"""Reasons of servers whose own servers failed them: OpenRouter, vLLM, Z.ai, DeepSeek."""
 
 
 class Function(msgspec.Struct, gc=False):
@@ -87,6 +88,7 @@ class Choice(msgspec.Struct, gc=False):
     delta: Delta | None = None
     finish_reason: str | None = None
     usage: msgspec.Raw = msgspec.Raw()
+    error: Any = None
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -132,8 +134,10 @@ def arguments_text(function: Function) -> str:
     return decode(String, function.arguments) if text.startswith('"') else text
 
 
-def read_finish(reason: str, *, called: bool, refused: bool) -> Stopped:
+def read_finish(reason: str, *, called: bool, refused: bool) -> Stopped | StreamFailed:
     """Read ``finish_reason``; ``stop`` after a call or a refusal is what imitators send."""
+    if failure := _FAILURES.get(reason):
+        return StreamFailed(ProxyError(failure, f"The upstream's answer ended as {reason!r}."))
     known = _REASONS.get(reason, "end_turn")
     if known == "tool_use" and not called:
         known = "end_turn"

@@ -362,11 +362,32 @@ class DecodeTests(SynchronousTestCase):
             "stop": "end_turn",
             "length": "max_tokens",
             "content_filter": "refusal",
+            "sensitive": "refusal",
+            "model_context_window_exceeded": "context_window",
             "tool_calls": "end_turn",  # without any call it cannot be meant
             "novelty": "end_turn",
         }.items():
             events = events_of("openai_chat", chunk({"content": "x"}), chunk({}, said), DONE)
             self.assertEqual(events[-1], Stopped(meant), said)  # type: ignore[arg-type]
+
+    def test_reasons_that_are_failures(self) -> None:
+        """An upstream whose own upstream failed has not answered, in a stream and without one."""
+        fault = {"message": "gone", "code": 502}
+        for ending, said in (
+            ({"finish_reason": "error"}, "'error'"),
+            ({"finish_reason": "network_error"}, "'network_error'"),
+            ({"finish_reason": "insufficient_system_resource"}, "'insufficient_system_resource'"),
+            ({"finish_reason": "error", "error": fault}, "gone"),
+        ):
+            last = {"choices": [{"index": 0, "delta": {}} | ending]}
+            frame = b"data: " + json.dumps(last).encode() + b"\n\n"
+            events = events_of("openai_chat", chunk({"content": "x"}), frame, DONE)
+            body = {"choices": [{"message": {"content": "x"}} | ending]}
+            whole = DIALECTS["openai_chat"].parse_response(json.dumps(body).encode())
+            for found in (events, whole):
+                assert isinstance(found[-1], StreamFailed), found
+                self.assertIn(said, found[-1].error.message)
+                self.assertGreaterEqual(found[-1].error.http_status, 500)
 
     def test_unclean_ends(self) -> None:
         """No finish, no words, or nothing at all: the answer failed."""
