@@ -194,6 +194,7 @@ class ResponsesDecoder:
     def _ending(self, response: Response, status: str) -> list[Event]:
         out = self._start(response)
         if status in ("completed", "incomplete"):
+            self._items.recall()
             for index, raw in enumerate(response.output or ()):
                 try:
                     out += self._items.item_done(index, raw)

@@ -38,11 +38,14 @@ from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed
 
+_CALLS = frozenset({"function_call", "custom_tool_call"})
+
 
 @define(slots=True)
 class _Open:
     """What is known of an output item.
 
+    :ivar call_id: the id of a call, as far as it was told.
     :ivar key: its block, ``None`` until it has one (messages have one per part).
     :ivar given: characters that deltas have given.
     :ivar source: ``summary`` or ``content``: whichever of the two reasoning texts came first.
@@ -50,6 +53,7 @@ class _Open:
     """
 
     kind: str = ""
+    call_id: str = ""
     key: Hashable = None
     given: int = 0
     source: str = ""
@@ -73,12 +77,23 @@ class OutputItems:
         self._open: dict[int, _Open] = {}
         self._texts: dict[tuple[int, int], int] = {}  # (item, part) -> characters given
         self._ids: dict[str, int] = {}
+        self._called: dict[str, int] = {}  # a call's id -> its item
+        self._lengths: list[int] = []  # of the messages that the stream gave
+        self._thought_of = False  # whether it gave reasoning
         self.calls = False
         self.words = False
         self.refused = False
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def recall(self) -> None:
+        """Take note of what the stream gave, before the terminal event says it again."""
+        given: dict[int, int] = {}
+        for (index, _), count in self._texts.items():
+            given[index] = given.get(index, 0) + count
+        self._lengths = list(given.values())
+        self._thought_of = any(state.source for state in self._open.values())
 
     def stop_all(self) -> list[Event]:
         """End what is open."""
@@ -105,16 +120,18 @@ class OutputItems:
         index = found.output_index
         if index is None or index in self._open:
             index = max(self._open, default=-1) + 1
-        self._open[index] = state = _Open(kind=item.type)
+        self._open[index] = state = _Open(item.type, item.call_id or "")
         if item.id:
             self._ids[item.id] = index
-        if item.type in ("function_call", "custom_tool_call") and item.name:
+        if item.type in _CALLS and item.name:
             return self._call(index, state, item)
         return []
 
     def _call(self, index: int, state: _Open, item: Item) -> list[Event]:
         self.calls = True
         state.key = (index, "call")
+        if item.call_id:
+            self._called.setdefault(item.call_id, index)
         custom = item.type == "custom_tool_call"
         out = self._blocks.start(
             state.key,
@@ -266,8 +283,11 @@ class OutputItems:
             item = decode(item_decoder, raw)
         except MALFORMED:
             raise malformed("an output item") from None
-        index = self._ids.setdefault(item.id, index) if item.id else index
-        state = self._open.setdefault(index, _Open(kind=item.type))
+        place = self._place(index, item)
+        if place is None:
+            return []
+        index = self._ids.setdefault(item.id, place) if item.id else place
+        state = self._open.setdefault(index, _Open(item.type, item.call_id or ""))
         if state.done:
             return []
         out: list[Event] = []
@@ -291,6 +311,43 @@ class OutputItems:
                 out += self._blocks.whole((index, "opaque"), block)
         state.done = True
         return out
+
+    def _place(self, index: int, item: Item) -> int | None:
+        """Find the item that a whole one is, ``None`` if it came before and cannot be told from another.
+
+        Some servers give an item a new id with each event, and some leave items out of the terminal event, so that
+        those behind them stand elsewhere. A call that was given a second time would be run a second time.
+        """
+        if item.id in self._ids:
+            return self._ids[item.id]
+        there = self._open.get(index)
+        called = item.type in _CALLS
+        if there is None:
+            fits = False
+        elif called:
+            same = not item.call_id or there.call_id in ("", item.call_id)
+            fits = there.kind in _CALLS and same
+        else:
+            fits = there.kind == item.type
+        if fits:
+            return index
+        if called and item.call_id in self._called:
+            return self._called[item.call_id]
+        if self._repeats(item):
+            return None
+        return index if there is None else max(self._open) + 1
+
+    def _repeats(self, item: Item) -> bool:
+        """Tell whether an item without a known place says what the stream said before."""
+        if item.type == "reasoning":
+            return self._thought_of
+        if item.type != "message":
+            return False
+        length = sum(len(part.text or part.refusal or "") for part in item.content or ())
+        if length not in self._lengths:
+            return False
+        self._lengths.remove(length)
+        return True
 
     def _reasoning_done(self, index: int, state: _Open, item: Item) -> list[Event]:
         out: list[Event] = []

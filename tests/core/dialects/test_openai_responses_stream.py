@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,6 +48,9 @@ TOOLS = [
         "tools": [{"type": "function", "name": "sleep"}, {"type": "custom", "name": "exec"}],
     },
 ]
+
+
+STOP = BlockStopped()
 
 
 def encoder(**members: Any) -> Any:
@@ -445,6 +449,67 @@ class EncoderTests(SynchronousTestCase):
 class DecoderTests(SynchronousTestCase):
     """Frames beside those of the transcripts."""
 
+    def test_a_terminal_event_with_other_places_and_ids(self) -> None:
+        """What came in the stream does not come again, and a call that did not come does."""
+        thought: dict[str, Any] = {
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "Hm"}],
+        }
+        said: dict[str, Any] = {
+            "type": "message",
+            "content": [{"type": "output_text", "text": "I look."}],
+        }
+        call: dict[str, Any] = {
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "f",
+            "arguments": '{"a":1}',
+        }
+        other = call | {"call_id": "c2", "name": "g"}
+        streamed = (thought, said, call)
+        for output, more in (
+            ((thought, said, call), []),
+            ((said, call), []),
+            ((call,), []),
+            ((), []),
+            ((said, other, call), [ToolCallStarted("c2", "g"), ArgumentsDelta('{"a":1}'), STOP]),
+            ((other,), [ToolCallStarted("c2", "g"), ArgumentsDelta('{"a":1}'), STOP]),
+        ):
+            for ids in (False, True):
+                given = [item | ({"id": f"x{n}"} if ids else {}) for n, item in enumerate(output)]
+                events = decode(
+                    *(
+                        {"type": "response.output_item.done", "output_index": index}
+                        | {"item": item | {"id": f"i{index}"}}
+                        for index, item in enumerate(streamed)
+                    ),
+                    {
+                        "type": "response.completed",
+                        "response": {"status": "completed", "output": given},
+                    },
+                )
+                wanted = [
+                    ThinkingStarted(summary=True, id="i0"),
+                    ThinkingDelta("Hm"),
+                    STOP,
+                    TextStarted(),
+                    TextDelta("I look."),
+                    STOP,
+                    ToolCallStarted("c1", "f", item_id="i2"),
+                    ArgumentsDelta('{"a":1}'),
+                    STOP,
+                    *more,
+                    Stopped("tool_use"),
+                ]
+                found = [
+                    evolve(event, item_id="")
+                    if isinstance(event, ToolCallStarted) and event.id == "c2"
+                    else event
+                    for event in events
+                    if not isinstance(event, MessageStarted)
+                ]
+                self.assertEqual(found, wanted, output)
+
     def test_freeform_call(self) -> None:
         """An upstream's freeform call keeps its bare text."""
         item = {"id": "ctc_1", "type": "custom_tool_call", "call_id": "c", "name": "p", "input": ""}
@@ -539,6 +604,18 @@ class DecoderTests(SynchronousTestCase):
 
 class WholeAnswersTests(SynchronousTestCase):
     """Answers that are not streams."""
+
+    def test_items_of_one_length(self) -> None:
+        """Each is given, whether it has an id or not."""
+        for ids in (False, True):
+            output = [
+                {"type": "message", "content": [{"type": "output_text", "text": text}]}
+                | ({"id": text} if ids else {})
+                for text in ("One.", "Two.")
+            ]
+            body = json.dumps({"status": "completed", "output": output}).encode()
+            texts = [e.text for e in DIALECT.parse_response(body) if isinstance(e, TextDelta)]
+            self.assertEqual(texts, ["One.", "Two."])
 
     def test_failures(self) -> None:
         """A failed response is its error; a body that is none is one of ours."""
