@@ -247,7 +247,7 @@ class ChatDecoder:
         if not (name or text or delta.call_id):
             return []
         out: list[Event] = []
-        call = self._known(delta, name)
+        call = self._known(delta, name, text)
         if call is None:
             if self._called >= MAX_CALLS:
                 raise ValueError("too many calls")
@@ -263,6 +263,8 @@ class ChatDecoder:
         call.id = call.id or delta.call_id
         if not call.started and name != call.name:
             call.name += name  # most servers say it once, some in every chunk, few in pieces
+        if text and (name or delta.call_id) and call.pieces and call.whole():
+            return out  # the whole call once more, as some servers end it
         if text and not call.custom and not call.pieces and (says_nothing(text) or text == "{}"):
             # Some servers announce a call with these and give its arguments later; encoders fill them in.
             call.empty, text = True, ""
@@ -283,13 +285,15 @@ class ChatDecoder:
             out += self._blocks.delta(call.key, ArgumentsDelta(text))
         return out
 
-    def _known(self, delta: CallDelta, name: str) -> _Call | None:
+    def _known(self, delta: CallDelta, name: str, text: str) -> _Call | None:
         """Return the call that a piece belongs to, ``None`` if it begins another one."""
         call = self._latest if delta.index is None else self._calls.get(delta.index)
         if call is None or not name or not call.name:
             return call
         if delta.call_id and call.id:
-            return call if delta.call_id == call.id else None
+            # A second whole object makes another call; servers that use ids again exist.
+            other = is_object(text) and "".join(call.pieces) not in ("", text) and call.whole()
+            return call if delta.call_id == call.id and not other else None
         return None if call.whole() or (call.started and call.key not in self._blocks) else call
 
     def _finish_blocks(self) -> list[Event]:
