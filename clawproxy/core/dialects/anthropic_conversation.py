@@ -17,7 +17,7 @@ import msgspec
 from attrs import evolve
 
 from clawproxy.core.dialects.anthropic_tools import cached
-from clawproxy.core.dialects.freeform import custom_arguments
+from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
 from clawproxy.core.dialects.naming import MAX_CLAUDE_TOOL_NAME, claude_call_id, short_tool_name
 from clawproxy.core.dialects.parts import (
     FilePart,
@@ -35,7 +35,6 @@ from clawproxy.core.dialects.parts import (
     ToolResultPart,
     VendorFile,
 )
-from clawproxy.core.dialects.rawjson import is_object, says_nothing
 from clawproxy.core.dialects.traits import Version
 from clawproxy.core.dialects.turn import Turn, unsupported
 
@@ -51,11 +50,6 @@ NO_PREFILL_SINCE: Version = (4, 6)
 
 CLOSING = "(Please go on.)"
 """Stands for the user's last words where those models need some."""
-
-RAW_ARGUMENTS = "raw_arguments"
-"""The member under which arguments that are no JSON object (a cut answer's) are kept as text:
-``input`` has to be an object.
-"""
 
 
 def split_system(turn: Turn) -> tuple[list[TextPart], list[Message]]:
@@ -183,13 +177,9 @@ def _block(part: Part, role: str) -> list[Json]:
             return [msgspec.json.decode(part.raw, type=dict[str, msgspec.Raw])]
 
 
-def tool_input(arguments: str) -> msgspec.Raw | Json:
+def tool_input(arguments: str) -> msgspec.Raw:
     """Return arguments as the object that ``input`` has to be, each number as it was spelled."""
-    if says_nothing(arguments):
-        return {}
-    if is_object(arguments):
-        return msgspec.Raw(arguments.encode())
-    return {RAW_ARGUMENTS: arguments}
+    return msgspec.Raw(object_arguments(arguments).encode())
 
 
 def _thinking_block(part: ThinkingPart) -> list[Json]:

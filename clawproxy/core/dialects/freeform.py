@@ -1,8 +1,9 @@
-"""The free text of a custom tool in the JSON around it, since most dialects know calls with JSON arguments alone.
+"""A call's arguments that are no JSON object, since most dialects know no others.
 
-A custom tool (Codex's ``apply_patch``) is offered there as a function with one string ``input``.
-:func:`custom_arguments` wraps a text as that function's arguments, :func:`custom_input` takes it out again, and
-:class:`FreeformText` does so piece by piece while the JSON still streams in.
+1. :func:`object_arguments` keeps the text of a call that a limit cut.
+2. A custom tool (Codex's ``apply_patch``) is offered there as a function with one string ``input``.
+   :func:`custom_arguments` wraps a text as that function's arguments, :func:`custom_input` takes it out again, and
+   :class:`FreeformText` does so piece by piece while the JSON still streams in.
 """
 
 from __future__ import annotations
@@ -11,13 +12,27 @@ import re
 
 import msgspec
 
-from clawproxy.core.dialects.rawjson import clean
+from clawproxy.core.dialects.rawjson import clean, encode, is_object, says_nothing
+
+RAW_ARGUMENTS = "raw_arguments"
+"""The member under which arguments that are no JSON object (a cut answer's) are kept as text."""
 
 _HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 _LONGEST_HEAD = 256
 _PLAIN = re.compile(r'[^"\\]+')
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def object_arguments(arguments: str) -> str:
+    """Return a call's arguments as a JSON object, as they were spelled if they are one: Anthropic demands it, and the
+    templates of many chat models raise on anything else.
+    """
+    if says_nothing(arguments):
+        return "{}"
+    if is_object(arguments):
+        return arguments
+    return encode({RAW_ARGUMENTS: arguments}).decode()
 
 
 def custom_arguments(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
-from clawproxy.core.dialects.freeform import custom_arguments
+from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
 from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
 from clawproxy.core.dialects.parts import (
     FilePart,
@@ -192,8 +192,12 @@ def _call(part: ToolCallPart, model: str) -> Json:
     call_id = chat_call_id(part.id, model)
     name = short_tool_name(part.name)
     # A custom tool is offered as its stand-in function, so its calls are that function's.
-    arguments = custom_arguments(part.arguments) if part.custom else part.arguments or "{}"
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    arguments = custom_arguments(part.arguments) if part.custom else part.arguments
+    return {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": name, "arguments": object_arguments(arguments)},
+    }
 
 
 def _result(part: ToolResultPart, call_id: str) -> tuple[str | list[Json], list[Json]]:

@@ -296,6 +296,26 @@ class BuildTests(SynchronousTestCase):
         """Return the messages as they are sent."""
         return built("openai_chat", turn("anthropic", messages=messages, **fields))["messages"]
 
+    def test_arguments_that_are_no_object(self) -> None:
+        """Templates of chat models raise on them; a limit cut the call."""
+        for arguments, sent in (
+            ('{"path": "/et', {"raw_arguments": '{"path": "/et'}),
+            ("[1]", {"raw_arguments": "[1]"}),
+            ("", {}),
+            ("null", {}),
+            ('{"a": 1e400}', None),
+        ):
+            items = [
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments},
+                {"type": "function_call_output", "call_id": "c", "output": "aborted"},
+            ]
+            body = built("openai_chat", request("openai_responses", {"input": items}), "m")
+            found = body["messages"][0]["tool_calls"][0]["function"]["arguments"]
+            if sent is None:
+                self.assertEqual(found, arguments)
+            else:
+                self.assertEqual(json.loads(found), sent)
+
     def test_messages_between_calls_and_results(self) -> None:
         """Anthropic reads consecutive messages of one role as one; here results follow calls at once."""
 
