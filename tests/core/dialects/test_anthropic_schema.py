@@ -8,7 +8,7 @@ from typing import Any
 from unittest import TestCase
 
 from anthropic import transform_schema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawproxy.core.dialects.anthropic_schema import Budget, Unfit, closed
@@ -83,12 +83,14 @@ class ClosedTests(TestCase):
             Budget().add(closed(text))
             self.assertFalse(strict_ready(text))
 
+    @settings(deadline=None)
     @given(schemas)
     def test_as_the_sdk_does(self, schema: dict[str, Any]) -> None:
         """The SDK's transformation says the same, but for the words of descriptions."""
         expected = without_words(transform_schema(schema))
         self.assertEqual(without_words(rewritten(schema)), expected)
 
+    @settings(deadline=None)
     @given(schemas)
     def test_twice_is_once(self, schema: dict[str, Any]) -> None:
         once = rewritten(schema)
