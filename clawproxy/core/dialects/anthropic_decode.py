@@ -16,6 +16,7 @@ from clawproxy.core.dialects.anthropic_wire import (
     Frame,
     block_decoder,
     frame_decoder,
+    input_text,
     message_decoder,
     read_citation,
     read_stop,
@@ -39,7 +40,7 @@ from clawproxy.core.dialects.events import (
     UsageReported,
 )
 from clawproxy.core.dialects.halves import Halves
-from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null, one_line, text_of
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null, one_line
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
 from clawproxy.core.sse import SSEDecoder, SSEEvent
@@ -70,6 +71,7 @@ class AnthropicDecoder:
         self._blocks = BlockSequence()
         self._keys: dict[int, int] = {}  # an index becomes a key that no earlier block had
         self._next = 0
+        self._ids: dict[int, str] = {}  # of the open calls, by index
         self._inputs: dict[int, str] = {}  # arguments that came whole with a call's start
         self._opaque: dict[int, OpaqueBlock] = {}
         self._stopped: Stopped | None = None
@@ -164,8 +166,11 @@ class AnthropicDecoder:
             return self._fail(StreamFailed(malformed("a content_block_start")))
         try:
             block = decode(block_decoder, found.content_block)
+            arguments = input_text(block.input)
         except MALFORMED:
             return self._fail(StreamFailed(malformed("a content_block_start")))
+        if block.type == "tool_use" and block.id and self._ids.get(found.index) == block.id:
+            return []  # the call's start once more
         out = self._block_stop(found.index)  # of an earlier block that nobody stopped
         key = self._next
         self._next += 1
@@ -186,9 +191,10 @@ class AnthropicDecoder:
                 out += blocks.start(key, ThinkingStarted(redacted=block.data or ""))
             case "tool_use":
                 self._calls = True
+                self._ids[found.index] = block.id or ""
                 out += blocks.start(key, ToolCallStarted(block.id or "", block.name or ""))
-                if not is_null(block.input) and (text := text_of(block.input)) != "{}":
-                    self._inputs[key] = text
+                if arguments:
+                    self._inputs[key] = arguments
             case kind:
                 self._opaque[key] = OpaqueBlock("anthropic", kind, one_line(found.content_block))
         return out
@@ -222,8 +228,9 @@ class AnthropicDecoder:
 
     def _block_stop(self, index: int | None) -> list[Event]:
         key = self._keys.pop(index, None) if index is not None else None
-        if key is None:
+        if key is None or index is None:
             return []
+        self._ids.pop(index, None)
         if opaque := self._opaque.pop(key, None):
             return self._blocks.whole(key, opaque)
         out: list[Event] = []

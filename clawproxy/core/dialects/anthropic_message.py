@@ -14,6 +14,7 @@ from clawproxy.core.dialects.anthropic_encode import own_signature, stop_json, u
 from clawproxy.core.dialects.anthropic_wire import (
     Block,
     block_decoder,
+    input_text,
     read_citation,
     read_stop,
     read_usage,
@@ -36,7 +37,7 @@ from clawproxy.core.dialects.events import (
     made_up_call_id,
 )
 from clawproxy.core.dialects.freeform import custom_arguments
-from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, is_null, one_line, text_of
+from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, one_line
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed
 
@@ -99,7 +100,7 @@ def _block(raw: msgspec.Raw, block: Block) -> list[Event]:
             out = [ThinkingStarted(redacted=block.data or "")]
         case "tool_use":
             out = [ToolCallStarted(block.id or "", block.name or "")]
-            if not is_null(block.input) and (text := text_of(block.input)) != "{}":
+            if text := input_text(block.input):
                 out.append(ArgumentsDelta(text))
         case kind:
             return [OpaqueBlock("anthropic", kind, one_line(raw))]

@@ -11,7 +11,16 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.events import CitationAdded, Stopped, StopReason, TokenUsage
-from clawproxy.core.dialects.rawjson import MALFORMED, count, decode, is_null, one_line
+from clawproxy.core.dialects.rawjson import (
+    MALFORMED,
+    String,
+    count,
+    decode,
+    is_null,
+    one_line,
+    says_nothing,
+    text_of,
+)
 
 STOP_REASONS: dict[str, StopReason] = {
     "end_turn": "end_turn",
@@ -95,6 +104,16 @@ message_decoder = msgspec.json.Decoder(StartedMessage)
 _citation = msgspec.json.Decoder(Citation)
 _any = msgspec.json.Decoder()
 block_decoder = msgspec.json.Decoder(Block)
+
+
+def input_text(raw: msgspec.Raw) -> str:
+    """Return a call's ``input`` as JSON text, ``""`` if it holds nothing; imitators put a string there."""
+    if is_null(raw):
+        return ""
+    text = text_of(raw)
+    if text.startswith('"'):
+        text = decode(String, raw)
+    return "" if says_nothing(text) or text == "{}" else text
 
 
 def read_usage(raw: msgspec.Raw) -> TokenUsage | None:

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.dialects.anthropic_encode import AnthropicEncoder
+from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
     BlockStopped,
@@ -104,6 +105,35 @@ class DecodeTests(SynchronousTestCase):
         stream = block(0, type="tool_use", id="a", name="f", input={"n": 1})
         events = events_of("anthropic", stream + event("content_block_stop", index=0) + END)
         self.assertEqual(events[1], ArgumentsDelta('{"n": 1}'))
+
+    def test_inputs_of_imitators(self) -> None:
+        """A string, and what holds nothing, in a stream and without one."""
+        for given, meant in (
+            (None, ""),
+            ("", ""),
+            ({}, ""),
+            ("null", ""),
+            ('{"n": 1}', '{"n": 1}'),
+        ):
+            call: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "f", "input": given}
+            stopped = event("content_block_stop", index=0)
+            body = {"type": "message", "content": [call], "stop_reason": "tool_use"}
+            for events in (
+                events_of("anthropic", block(0, **call) + stopped + END),
+                DIALECTS["anthropic"].parse_response(json.dumps(body).encode()),
+            ):
+                found = [each.text for each in events if isinstance(each, ArgumentsDelta)]
+                self.assertEqual("".join(found), meant)
+
+    def test_a_call_that_begins_twice(self) -> None:
+        """It is one call: a second would be run with no arguments."""
+        start = block(0, type="tool_use", id="a", name="f", input={})
+        piece = delta(0, type="input_json_delta", partial_json='{"n":1}')
+        stop = event("content_block_stop", index=0)
+        other = block(0, type="tool_use", id="b", name="f", input={})
+        events = events_of("anthropic", start + start + piece + stop + other + stop + END)
+        one = [ToolCallStarted("a", "f"), ArgumentsDelta('{"n":1}'), STOP]
+        self.assertEqual(events[:-1], [*one, ToolCallStarted("b", "f"), STOP])
 
     def test_muddled_blocks(self) -> None:
         """Missing, double and foreign stops, and deltas to nowhere, give clean blocks."""
