@@ -14,6 +14,7 @@ from clawproxy.dashboard.api_query import (
     FILTERS,
     MOST,
     BadParameter,
+    filters,
     parameters,
     read_filter,
     whole,
@@ -28,9 +29,9 @@ from clawproxy.store.protocol import Store
 
 async def page(call: Call) -> Answer:
     """Answer ``GET /api/conversations``."""
-    found = parameters(call.query, (*FILTERS, "limit", "cursor"))
+    narrow, found = filters(call.query, FILTERS, ("limit", "cursor"))
     limit = whole("limit", found["limit"], 1, MOST) if "limit" in found else DEFAULT
-    filter = read_filter(found, call.now)
+    filter = read_filter(narrow, call.now)
     cursor = found.get("cursor")
     try:
         page = await call.pool.run(lambda store: lists.page(store, filter, cursor, limit))

@@ -6,7 +6,7 @@ A parameter that is not known is refused and not ignored: ``DELETE /api/requests
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -30,6 +30,14 @@ SYNONYMS = {
     "text": "q",
 }
 """Other names of parameters: a record's fields may be used as they are called there."""
+SEVERAL = ("model", "provider", "outcome", "agent")
+"""Parameters that may come more than once: any of their values will do. Outcomes, which hold no commas, may be
+separated by them, too."""
+FAILED: tuple[Outcome, ...] = ("error", "cut", "interrupted")
+"""The outcomes that figures count as errors."""
+
+Given = Mapping[str, Sequence[str]]
+"""The values of each filter that was given."""
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -60,7 +68,49 @@ def parameters(query: str, known: Sequence[str], *, strict: bool = False) -> dic
     :param strict: refuse an empty value too, which otherwise counts as none.
     :raises BadParameter: for any other.
     """
-    found: dict[str, str] = {}
+    found = collected(_pairs(query, known), (), strict=strict)
+    return {name: values[0] for name, values in found.items()}
+
+
+def filters(
+    query: str, taken: Sequence[str], others: Sequence[str] = (), *, strict: bool = False
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Read a query string that narrows a list.
+
+    :param taken: those of :data:`FILTERS` that may occur.
+    :param others: other names that may occur, each once.
+    :param strict: refuse an empty value too, which otherwise counts as none.
+    :returns: the filters, and the others.
+    :raises BadParameter: for any other.
+    """
+    found = collected(_pairs(query, (*taken, *others)), SEVERAL, strict=strict)
+    rest = {name: found.pop(name)[0] for name in others if name in found}
+    return {name: tuple(values) for name, values in found.items()}, rest
+
+
+def collected(
+    pairs: Iterable[tuple[str, str]], several: Sequence[str], *, strict: bool
+) -> dict[str, list[str]]:
+    """Bring together what was said of each name.
+
+    :param several: the names that may have more than one value.
+    :param strict: refuse an empty value, which otherwise counts as none.
+    :raises BadParameter: for a second value of another name.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for name, value in pairs:
+        if name in found and name not in several:
+            raise BadParameter(name, f"{next(iter(found[name]))} and {value}"[:100], "one value")
+        values = value.split(",") if name == "outcome" and name in several else [value]
+        if strict and not all(values):
+            raise BadParameter(name, value[:100], "a value")
+        found.setdefault(name, {}).update(dict.fromkeys(values))
+    some = {name: [each for each in values if each] for name, values in found.items()}
+    return {name: values for name, values in some.items() if values}
+
+
+def _pairs(query: str, known: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Give names as they are known, and values."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100)
     except ValueError:
@@ -71,14 +121,9 @@ def parameters(query: str, known: Sequence[str], *, strict: bool = False) -> dic
             near = get_close_matches(name, known, 1)
             expected = f"{near[0]}, or another of " if near else "one of "
             raise BadParameter("a parameter's name", name[:100], expected + ", ".join(known))
-        if name in found:
-            raise BadParameter(name, f"{found[name]} and {value}"[:100], "one value")
         if "\0" in value:
             raise BadParameter(name, value[:100], "text without NUL characters")
-        if strict and not value:
-            raise BadParameter(name, "", "a value")
-        found[name] = value
-    return {name: value for name, value in found.items() if value}
+        yield name, value
 
 
 def whole(name: str, text: str, least: int, most: int) -> int:
@@ -150,25 +195,17 @@ FILTERS = tuple(_FIELDS)
 """The parameters that narrow a list."""
 
 
-def read_filter(found: Mapping[str, str], now: float) -> Filter:
-    """Make a filter of parameters; those that are none of :data:`FILTERS` are left to others.
+def read_filter(given: Given, now: float) -> Filter:
+    """Make a filter of parameters.
 
+    :param given: some of :data:`FILTERS` with their values.
     :param now: seconds since the epoch, for ``since=24h``.
     :raises BadParameter: for a value that makes no sense.
     """
     filter = Filter()
-    for name, text in found.items():
-        if name in _FIELDS:
-            field, read = _FIELDS[name]
-            filter = evolve(filter, **{field: read(name, text, now)})
+    for name, texts in given.items():
+        field, read = _FIELDS[name]
+        values = tuple(read(name, text, now) for text in texts)
+        value: Any = values if name in SEVERAL else values[0]
+        filter = evolve(filter, **{field: value})
     return filter
-
-
-def write_filter(filter: Filter) -> dict[str, str]:
-    """Give a filter's parameters, as a link to the same list needs them."""
-    found = {}
-    for name, (field, _) in _FIELDS.items():
-        value = getattr(filter, field)
-        if value is not None:
-            found[name] = "turn" if name == "kind" and value == "" else str(value)
-    return found

@@ -11,6 +11,7 @@ from clawproxy.dashboard.api_query import (
     MOST,
     BadParameter,
     choice,
+    filters,
     parameters,
     read_filter,
 )
@@ -33,9 +34,9 @@ _SIDES = {"sent": Side.SENT, "received": Side.RECEIVED}
 
 async def page(call: Call) -> Answer:
     """Answer ``GET /api/requests``."""
-    found = parameters(call.query, (*FILTERS, "limit", "cursor"))
+    narrow, found = filters(call.query, FILTERS, ("limit", "cursor"))
     limit = whole_number("limit", found["limit"], 1, MOST) if "limit" in found else DEFAULT
-    filter = read_filter(found, call.now)
+    filter = read_filter(narrow, call.now)
     cursor = found.get("cursor")
     try:
         page = await call.pool.run(lambda store: store.list(filter, cursor, limit))
@@ -52,7 +53,8 @@ async def page(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """Answer ``DELETE /api/requests``."""
-    filter = read_filter(parameters(call.query, FILTERS, strict=True), call.now)
+    narrow, _ = filters(call.query, FILTERS, strict=True)
+    filter = read_filter(narrow, call.now)
     return given({"deleted": await delete_all(call.pool, filter)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.dashboard.api_answer import Answer, Call, given
-from clawproxy.dashboard.api_query import FILTERS, choice, parameters, read_filter
+from clawproxy.dashboard.api_query import FILTERS, choice, filters, read_filter
 from clawproxy.store.protocol import Store
 from clawproxy.store.statistics import BYS, PERCENTS, By, Figures, report
 
@@ -14,10 +14,10 @@ _LABELS = {"agent": "agent_id"}
 
 async def statistics(call: Call) -> Answer:
     """Answer ``GET /api/stats``."""
-    found = parameters(call.query, (*_TAKEN, "by"))
+    narrow, found = filters(call.query, _TAKEN, ("by",))
     asked = found.get("by", ",".join(BYS)).split(",")
     bys: list[By] = [choice("by", name, BYS) for name in asked]  # type: ignore[misc]
-    filter = read_filter(found, call.now)
+    filter = read_filter(narrow, call.now)
 
     async def fetch(store: Store) -> dict[str, object]:
         whole, groups = await report(store, filter, bys)

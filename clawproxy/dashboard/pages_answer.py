@@ -53,8 +53,8 @@ def plain(body: bytes, kind: str = "text/plain; charset=utf-8", **headers: str) 
     return Answer(200, body, kind, [("Content-Security-Policy", SANDBOX), *more])
 
 
-class Given(dict[str, str]):
-    """A page's filters; one that was not given is empty."""
+class Given(dict[str, tuple[str, ...]]):
+    """A page's filters, each with its values; one that was not given has none."""
 
-    def __missing__(self, name: str) -> str:
-        return ""
+    def __missing__(self, name: str) -> tuple[str, ...]:
+        return ()

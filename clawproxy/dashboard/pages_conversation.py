@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from clawproxy.dashboard.api_answer import Answer, NotFound
-from clawproxy.dashboard.api_query import FILTERS, BadParameter, parameters, read_filter
+from clawproxy.dashboard.api_query import FILTERS, BadParameter, filters, parameters, read_filter
 from clawproxy.dashboard.pages_answer import Given, Visit, shown
 from clawproxy.dashboard.pages_live import SINCE, names
 from clawproxy.dashboard.pages_parts import given, reached
@@ -25,9 +25,9 @@ _TAKEN = tuple(name for name in FILTERS if name != "q")
 
 async def conversations(visit: Visit) -> Answer:
     """Show the list."""
-    found = parameters(visit.query, (*_TAKEN, "cursor"))
-    filter = read_filter(found, visit.now)
-    cursor = found.pop("cursor", None)
+    narrow, found = filters(visit.query, _TAKEN, ("cursor",))
+    filter = read_filter(narrow, visit.now)
+    cursor = found.get("cursor")
 
     async def fetch(store: Store) -> tuple[ConversationPage, dict[str, list[str]]]:
         page = await conversation_list.page(store, filter, cursor, ROWS)
@@ -46,7 +46,7 @@ async def conversations(visit: Visit) -> Answer:
         next=page.cursor,
         total=page.total,
         cursor=cursor,
-        filters=Given(found),
+        filters=Given(narrow),
         choices=choices,
         since=SINCE,
     )

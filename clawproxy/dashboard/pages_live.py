@@ -13,6 +13,7 @@ from clawproxy.dashboard.api_answer import Answer
 from clawproxy.dashboard.api_query import (
     FILTERS,
     BadParameter,
+    filters,
     parameters,
     read_filter,
     whole,
@@ -123,9 +124,8 @@ async def names(store: Store) -> dict[str, list[str]]:
 
 async def live(visit: Visit) -> Answer:
     """Show ``/ui/``."""
-    found, wrong = _tolerant(visit, (*FILTERS, "cursor"))
-    filter = read_filter(found, visit.now) if wrong is None else Filter()
-    cursor = found.pop("cursor", None)
+    narrow, cursor, wrong = _tolerant(visit)
+    filter = read_filter(narrow, visit.now)
 
     async def fetch(store: Store) -> tuple[Page, list[Row], dict[str, list[str]]]:
         page = await page_of(store, filter, cursor, ROWS)
@@ -140,29 +140,29 @@ async def live(visit: Visit) -> Answer:
         total=page.total,
         next=page.cursor,
         cursor=cursor,
-        filters=Given(found),
+        filters=Given(narrow),
         choices=choices,
         since=SINCE,
         wrong=wrong,
     )
 
 
-def _tolerant(visit: Visit, known: Sequence[str]) -> tuple[dict[str, str], str | None]:
-    """Read the filters of an address that a person may have typed: a wrong one is said on the page."""
+def _tolerant(visit: Visit) -> tuple[dict[str, tuple[str, ...]], str | None, str | None]:
+    """Read the filters and the cursor of an address that a person may have typed: a wrong one is said on the page."""
     try:
-        found = parameters(visit.query, known)
-        read_filter(found, visit.now)
+        narrow, found = filters(visit.query, FILTERS, ("cursor",))
+        read_filter(narrow, visit.now)
     except BadParameter as bad:
-        return {}, str(bad)
-    return found, None
+        return {}, None, str(bad)
+    return narrow, found.get("cursor"), None
 
 
 async def rows(visit: Visit) -> Answer:
     """Give rows alone, for the page to put in: the newest, or those behind a cursor."""
-    found = parameters(visit.query, (*FILTERS, "cursor", "limit"))
-    limit = whole("limit", found.pop("limit"), 1, MOST) if "limit" in found else ROWS
-    cursor = found.pop("cursor", None)
-    filter = read_filter(found, visit.now)
+    narrow, found = filters(visit.query, FILTERS, ("cursor", "limit"))
+    limit = whole("limit", found["limit"], 1, MOST) if "limit" in found else ROWS
+    cursor = found.get("cursor")
+    filter = read_filter(narrow, visit.now)
 
     async def fetch(store: Store) -> tuple[Page, list[Row]]:
         page = await page_of(store, filter, cursor, limit)

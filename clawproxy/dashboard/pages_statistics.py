@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from clawproxy.dashboard.api_answer import Answer
-from clawproxy.dashboard.api_query import FILTERS, choice, parameters, read_filter
+from clawproxy.dashboard.api_query import FILTERS, choice, filters, read_filter
 from clawproxy.dashboard.charts import COLOURS, Chart, Series
 from clawproxy.dashboard.pages_answer import Given, Visit, shown
 from clawproxy.dashboard.pages_live import names
@@ -79,10 +79,10 @@ class Data:
 
 async def statistics(visit: Visit) -> Answer:
     """Show the page."""
-    found = parameters(visit.query, (*_TAKEN, "range", "by"))
-    span = choice("range", found.pop("range", "24h"), tuple(RANGES))
-    by: By = choice("by", found.pop("by", "model"), tuple(_KEYS))  # type: ignore[assignment]
-    filter = read_filter(found, visit.now)
+    narrow, found = filters(visit.query, _TAKEN, ("range", "by"))
+    span = choice("range", found.get("range", "24h"), tuple(RANGES))
+    by: By = choice("by", found.get("by", "model"), tuple(_KEYS))  # type: ignore[assignment]
+    filter = read_filter(narrow, visit.now)
     until = int(visit.now * 1000)
 
     async def fetch(store: Store) -> tuple[Data, Figures, list[Figures], dict[str, list[str]]]:
@@ -104,7 +104,7 @@ async def statistics(visit: Visit) -> Answer:
         bys=list(_KEYS),
         span=span,
         ranges=[(name, label) for name, (label, _, _) in RANGES.items()],
-        filters=Given(found),
+        filters=Given(narrow),
         choices=choices,
     )
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from clawproxy import __version__
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.dashboard import render_numbers
+from clawproxy.dashboard.api_query import FAILED
 from clawproxy.dashboard.markdown import markdown, remembered
 from clawproxy.dashboard.render_code import LONGEST, highlight, language_of
 from clawproxy.dashboard.render_text import bare, terminal, visible
@@ -106,11 +107,11 @@ def link(*path: str, **query: object) -> str:
     """Give a page's address.
 
     :param path: what stands between the slashes.
-    :param query: parameters; those that are ``None`` or empty are left out.
+    :param query: parameters; those that are ``None`` or empty are left out, those that are tuples come repeatedly.
     """
     found = "/ui/" + "/".join(quote(each, safe="") for each in path)
-    pairs = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{found}?{urlencode(pairs)}" if pairs else found
+    pairs = {name: value for name, value in query.items() if value not in (None, "", ())}
+    return f"{found}?{urlencode(pairs, doseq=True)}" if pairs else found
 
 
 def gist(text: str, most: int = 140) -> str:
@@ -138,6 +139,7 @@ def environment() -> Environment:
         "link": link,
         "version": __version__,
         "dash": render_numbers.DASH,
+        "failed": FAILED,
     }
     return made
 

@@ -18,7 +18,14 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from clawproxy.cli import add_config_options, load_config
-from clawproxy.dashboard.api_query import FILTERS, SYNONYMS, BadParameter, read_filter
+from clawproxy.dashboard.api_query import (
+    FILTERS,
+    SEVERAL,
+    SYNONYMS,
+    BadParameter,
+    collected,
+    read_filter,
+)
 from clawproxy.store import export_csv, export_har
 from clawproxy.store.export_curl import command
 from clawproxy.store.export_jsonl import write_line
@@ -56,15 +63,16 @@ def add_command(subparsers: Subparsers) -> None:
     for name in FILTERS:
         names = (name, *(other for other, meant in SYNONYMS.items() if meant == name))
         options = [f"--{each.replace('_', '-')}" for each in names]
-        filters.add_argument(*options, dest=name, metavar="VALUE", default=None)
+        filters.add_argument(*options, dest=name, metavar="VALUE", action="append")
     parser.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> int:
     """Export; exit code 1 where that cannot be done."""
     config = load_config(arguments).config
-    given = {name: value for name in FILTERS if (value := getattr(arguments, name)) is not None}
+    query = [(name, value) for name in FILTERS for value in getattr(arguments, name) or ()]
     try:
+        given = collected(query, SEVERAL, strict=True)
         filter = read_filter(given, time.time())
         if arguments.id and given:
             raise CannotExport("found an id and filters, expected one of them")

@@ -8,7 +8,7 @@ away) is a :class:`StoreUnavailable`, upon which the caller waits and tries agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
@@ -30,9 +30,15 @@ class StoreRefused(Exception):
     Somebody has to act."""
 
 
+def _any_of(given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 @frozen(kw_only=True)
 class Filter:
-    """Which exchanges; every field that is set narrows it.
+    """Which exchanges; every field that is set narrows it. Of those that hold several values, any will do.
 
     :ivar since: started at or after, milliseconds since the epoch.
     :ivar until: started before, milliseconds since the epoch.
@@ -44,14 +50,14 @@ class Filter:
 
     since: int | None = None
     until: int | None = None
-    model: str | None = None
-    provider: str | None = None
-    outcome: str | None = None
+    model: tuple[str, ...] | None = field(default=None, converter=_any_of)
+    provider: tuple[str, ...] | None = field(default=None, converter=_any_of)
+    outcome: tuple[str, ...] | None = field(default=None, converter=_any_of)
     status: int | None = None
     dialect: str | None = None
     path: str | None = None
     session_id: str | None = None
-    agent_id: str | None = None
+    agent_id: tuple[str, ...] | None = field(default=None, converter=_any_of)
     parent_agent_id: str | None = None
     conversation_id: str | None = None
     key: str | None = None

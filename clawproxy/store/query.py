@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from attrs import field, frozen
 
@@ -59,7 +60,8 @@ def where(filter: Filter, mark: str) -> Where:
     if filter.until is not None:
         add("e.id < ?", filter.until << NUMBER_BITS)
     if filter.model is not None:
-        add("(e.model = ? OR e.routed_model = ?)", filter.model, filter.model)
+        among = _among(filter.model)
+        add(f"(e.model {among} OR e.routed_model {among})", *filter.model, *filter.model)
     if filter.side_call is not None:
         if filter.side_call:
             add("e.side_call = ?", filter.side_call)
@@ -67,9 +69,15 @@ def where(filter: Filter, mark: str) -> Where:
             add("e.side_call IS NULL")
     for name, column in _EQUAL.items():
         value = getattr(filter, name)
-        if value is not None:
+        if isinstance(value, tuple):
+            add(f"e.{column} {_among(value)}", *value)
+        elif value is not None:
             add(f"e.{column} = ?", value)
     return found
+
+
+def _among(values: Sequence[str]) -> str:
+    return "= ?" if len(values) == 1 else f"IN ({', '.join('?' for _ in values)})"
 
 
 def cursor_number(cursor: str | None) -> int | None:

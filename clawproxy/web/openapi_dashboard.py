@@ -13,7 +13,7 @@ from typing import get_args
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.record import Outcome
 from clawproxy.dashboard.api import ROUTES, Handler, Route
-from clawproxy.dashboard.api_query import DEFAULT, FILTERS, MOST, SYNONYMS
+from clawproxy.dashboard.api_query import DEFAULT, FILTERS, MOST, SEVERAL, SYNONYMS
 from clawproxy.store.statistics import BYS
 from clawproxy.web.openapi_dashboard_local import ACCESS, local, shown
 from clawproxy.web.openapi_dashboard_local import faults as _faults
@@ -26,8 +26,10 @@ _MEANINGS: Mapping[str, JSON] = {
     },
     "until": {"description": "As since."},
     "model": {"description": "As asked or as sent."},
-    "provider": {},
-    "outcome": {"schema": {"enum": list(get_args(Outcome))}},
+    "outcome": {
+        "description": "May be several, separated by commas, too.",
+        "schema": {"enum": list(get_args(Outcome))},
+    },
     "status": {"schema": {"type": "integer", "minimum": 100, "maximum": 599}},
     "session": {"description": "Claude Code's session."},
     "agent": {"description": "Claude Code's subagent."},
@@ -48,6 +50,10 @@ def parameters() -> dict[str, JSON]:
         name: {"name": name, "in": "query", "schema": {"type": "string"}, **_MEANINGS.get(name, {})}
         for name in FILTERS
     }
+    for name in SEVERAL:
+        meaning = found[name].get("description", "")
+        found[name]["description"] = f"{meaning} Any of several, when it is repeated.".lstrip()
+        found[name]["schema"] = {"type": "array", "items": found[name]["schema"]}
     for other, name in SYNONYMS.items():
         meaning = found[name].get("description", "")
         found[name]["description"] = f"{meaning} May be called {other}, too.".lstrip()

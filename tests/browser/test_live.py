@@ -93,6 +93,23 @@ class LiveTests(BrowserCase):
                 page.wait_for_function(shown)
 
     @browsing
+    def test_several_outcomes(self) -> None:
+        """A page that asks for what runs among others shows it, and only of the models asked for."""
+        proxy = self.demo(8)
+        thread = threading.Thread(target=ask, args=(proxy, 3))
+        thread.start()
+        self.addCleanup(thread.join)
+        with self.page(proxy.url, expected="404") as page:
+            self.open(page, "/ui/?outcome=error,running&model=none&model=demo")
+            page.wait_for_function(f"() => ({CARDS})() === 1")
+            page.locator("#rows tr.running").wait_for()
+            for query in ("outcome=error,cut", "outcome=running&model=none&model=other"):
+                self.open(page, f"/ui/?{query}")
+                page.locator("#pulse.on").wait_for()
+                page.wait_for_timeout(600)
+                self.assertEqual(page.evaluate(CARDS), 0, query)
+
+    @browsing
     def test_many(self) -> None:
         """However many stream, the list below stays within reach."""
         proxy = self.demo()

@@ -11,12 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.dashboard.api_query import (
     FILTERS,
+    SEVERAL,
     BadParameter,
+    filters,
     moment,
     parameters,
     read_filter,
     whole,
-    write_filter,
 )
 from clawproxy.dashboard.api_record import events, json_of
 from clawproxy.dashboard.api_requests import safe
@@ -73,24 +74,53 @@ class Parameters(SynchronousTestCase):
             self.assertRaises(BadParameter, parameters, wrong, FILTERS)
         self.assertRaises(BadParameter, parameters, "text=a", ("since",))
 
-    def test_filters_and_back(self) -> None:
-        """A filter's parameters make the same filter."""
+    def test_several_values(self) -> None:
+        """Of some any will do; outcomes may stand behind one another."""
+        query = "outcome=error,cut&outcome=error&model=a,b&model=c&provider=p&agent_id=x&agent=y&limit=3&session="
+        given, others = filters(query, FILTERS, ("limit",))
+        self.assertEqual(others, {"limit": "3"})
+        self.assertEqual(
+            given,
+            {
+                "outcome": ("error", "cut"),
+                "model": ("a,b", "c"),
+                "provider": ("p",),
+                "agent": ("x", "y"),
+            },
+        )
+        self.assertEqual(
+            read_filter(given, NOW),
+            Filter(outcome=("error", "cut"), model=("a,b", "c"), provider="p", agent_id=("x", "y")),
+        )
+        for wrong in ("outcome=error,nothing", "outcome=error, cut", "since=1d&since=2d"):
+            with self.assertRaises(BadParameter):
+                read_filter(filters(wrong, FILTERS)[0], NOW)
+        for name in set(FILTERS) - set(SEVERAL):
+            self.assertRaises(BadParameter, filters, f"{name}=1&{name}=2", FILTERS)
+        for wrong in ("outcome=error,", "outcome=,", "outcome=error&outcome=", "limit=&model=a"):
+            self.assertRaises(BadParameter, filters, wrong, FILTERS, ("limit",), strict=True)
+
+    def test_filters(self) -> None:
+        """Each parameter narrows by a field of its own."""
         filter = Filter(
             since=1, until=2, model="m", provider="p", outcome="ok", status=200, session_id="s", agent_id="a",
             parent_agent_id="b", conversation_id="c", dialect="anthropic", tool="t", path="/v1", key="k",
             side_call="", text="w",
         )  # fmt: skip
-        found = write_filter(filter)
+        query = (
+            "since=1&until=2&model=m&provider=p&outcome=ok&status=200&session=s&agent=a&parent_agent=b&conversation=c"
+            "&dialect=anthropic&tool=t&path=/v1&key=k&kind=turn&q=w"
+        )
+        found, _ = filters(query, FILTERS)
         self.assertEqual(set(found), set(FILTERS))
         self.assertEqual(read_filter(found, NOW), filter)
-        self.assertEqual(read_filter({"limit": "3"}, NOW), Filter())
 
     @settings(deadline=None, max_examples=200)
     @given(st.text(max_size=60))
     def test_anything(self, query: str) -> None:
         """Nothing but a BadParameter is raised."""
         try:
-            read_filter(parameters(query, FILTERS), NOW)
+            read_filter(filters(query, FILTERS)[0], NOW)
         except BadParameter as bad:
             self.assertTrue(bad.expected)
 

@@ -367,6 +367,24 @@ class LiveCase(PagesCase):
         self.assertEqual(len(chosen), 2)
         self.assertIn("Found 2", page.text)
 
+    def test_several_values(self) -> None:
+        """Any of them will do; the form and the link to older rows keep all."""
+        page = self.page("", "outcome=error,cut,interrupted")
+        self.assertEqual(self.ids(page), self.ids(self.page("", "outcome=error")))
+        chosen = [each["value"] for each in page.all("option") if "selected" in each]
+        self.assertEqual(chosen, ["error,cut,interrupted"])
+        query = "outcome=ok&outcome=client_gone&model=gpt-5-mini&model=claude-sonnet-4-5"
+        page = self.page("", query)
+        chosen = [each["value"] for each in page.all("option") if "selected" in each]
+        self.assertEqual(len(chosen), 4)
+        self.assertEqual([each["name"] for each in page.all("select")].count("model"), 2)
+        teller = Teller(NOW - 1000)
+        for _ in range(60):
+            teller.exchange({"model": "m"}, stream([text("ok")], "m", {"output_tokens": 1}))
+        self.keep(teller.told)
+        (older,) = self.page("", "outcome=ok&outcome=error").all("a", id="older")
+        self.assertIn("?outcome=ok&outcome=error&cursor=", older["href"])
+
     def test_search(self) -> None:
         """Words of prompts and answers find an exchange."""
         self.assertEqual(len(self.ids(self.page("", "q=changelog"))), 1)
@@ -514,15 +532,19 @@ class StatisticsCase(PagesCase):
         """What failed is one click away, within the range and the filters of the page."""
         teller = Teller(NOW - 2000)
         stories.failing(teller)
+        body = {"model": stories.SONNET, "messages": []}
+        for outcome in ("cut", "interrupted"):
+            teller.exchange(body, [], outcome=outcome)
         self.keep(teller.told)
         model = stories.SONNET
         page = self.page("stats", f"range=24h&model={model}")
         links = [link["href"] for link in page.all("a")]
-        failed = f"/ui/?model={model}&since=24h&outcome=error"
-        self.assertIn(failed, links)
-        self.assertIn(failed.removesuffix("&outcome=error"), links)
-        listed = self.page("", failed.partition("?")[2])
-        self.assertEqual(len(listed.all("tr", class_="error")), 2)
+        every = f"/ui/?model={model}&since=24h"
+        failed = f"{every}&outcome=error&outcome=cut&outcome=interrupted"
+        self.assertEqual(links.count(failed), 2)
+        self.assertIn(every, links)
+        self.assertIn("errors 4 ", page.text)
+        self.assertIn("Found 4 ", self.page("", failed.partition("?")[2]).text)
 
 
 class StaticCase(PagesCase):

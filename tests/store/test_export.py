@@ -358,8 +358,12 @@ class CommandLine(ExportCase):
         self.assertIn(b"6 read, 6 of them new, 0 unreadable", done.stderr)
         done = self.clawproxy("export", "--format", "csv")
         self.assertEqual(len(done.stdout.splitlines()), 7)
+        every = ("--model", "claude-sonnet-4-5", "--model", "none", "--outcome", "error,ok")
+        done = self.clawproxy("export", *every, "--outcome", "client_gone")
+        self.assertEqual(len(done.stdout.splitlines()), 6)
         for arguments, words in (
             (("export", "--outcome", "fine"), b"outcome: found 'fine', expected one of"),
+            (("export", "--since", "1d", "--since", "2d"), b"since: found '1d and 2d'"),
             (("export", "nobody"), b"there is no exchange 'nobody'"),
             (("export", "--format", "curl"), b"needs the id"),
             (("export", "--set", "storage.url=none"), b"nothing is recorded"),

@@ -13,7 +13,12 @@ const LINGER = 1200; // milliseconds for which a finished card stays, until its 
 
 const query = new URLSearchParams(location.search);
 const older = query.has("cursor");
-if (query.get("outcome") === "running") document.documentElement.classList.add("show-running");
+// A parameter's values: it may come more than once, and outcomes may be separated by commas.
+function values(name) {
+  const given = query.getAll(name);
+  return (name === "outcome" ? given.flatMap((each) => each.split(",")) : given).filter(Boolean);
+}
+if (values("outcome").includes("running")) document.documentElement.classList.add("show-running");
 
 // Cards.
 
@@ -29,12 +34,12 @@ const FIELDS = {
   key: "key",
 };
 function passes(exchange) {
-  const model = query.get("model");
-  if (model && ![exchange.model, exchange.routed_model].includes(model)) return false;
-  if ((query.get("outcome") ?? "running") !== "running") return false;
-  return Object.entries(FIELDS).every(
+  const among = (name, found) => !values(name).length || values(name).some((each) => found.includes(each));
+  return (
+    among("model", [exchange.model, exchange.routed_model]) &&
+    among("outcome", ["running"]) &&
     // What routing and indexing find out only later may still become what was asked for.
-    ([name, field]) => !query.has(name) || [query.get(name), null].includes(exchange[field]),
+    Object.entries(FIELDS).every(([name, field]) => exchange[field] === null || among(name, [exchange[field]]))
   );
 }
 
@@ -335,7 +340,9 @@ async function more() {
     for (const row of [...body.rows]) if (known.has(row.dataset.id)) row.remove();
     table.append(body);
     learn(body);
-    if (next) end.href = `?${new URLSearchParams({ ...Object.fromEntries(query), cursor: next })}`;
+    const beyond = new URLSearchParams(query);
+    beyond.set("cursor", next);
+    if (next) end.href = `?${beyond}`;
     else end.remove();
   } catch (error) {
     say(error.message);
