@@ -50,7 +50,15 @@ def login_target(target: str) -> str:
 @cache
 def _template(name: str) -> Template:
     loader = PackageLoader("clawproxy.dashboard")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Not those of the reader's pages: what those need is not loaded in this process.
+    environment.globals["static"] = "/ui/static/{}".format
     return environment.get_template(name)
 
 
