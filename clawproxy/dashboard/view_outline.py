@@ -12,6 +12,7 @@ from clawproxy.dashboard.render_numbers import short
 from clawproxy.dashboard.view import Call, Message, Part, Prompt
 from clawproxy.dashboard.view_cache import CacheMap, Segment
 from clawproxy.dashboard.view_thread import Item, Laid
+from clawproxy.dashboard.view_tools import about
 
 SHORT = 30
 """Messages up to which earlier ones are listed one by one."""
@@ -139,12 +140,17 @@ def contents(threads: Sequence[Laid]) -> list[Entry]:
 def _turn(turn: Item, said: Item | None) -> Entry:
     """Word a turn by what it called, else by what it said; it leads to where that begins."""
     parts = said.message.parts if said is not None and said.message is not None else ()
-    calls = [part.name for part in parts if isinstance(part, Call)]
+    calls = [part for part in parts if isinstance(part, Call)]
+    named = ", ".join(dict.fromkeys(call.name for call in calls))
+    if len(calls) == 1:
+        words = about(calls[0])
+        # Of a path the end tells most, and there is little room.
+        named += f" {words if ' ' in words else words.rpartition('/')[2]}".rstrip()
     return Entry(
         anchor=(said or turn).anchor,
         role="assistant",
         who="",
-        gist=gist(", ".join(dict.fromkeys(calls)) or first_text(parts), 60) or "asked again",
+        gist=gist(named or first_text(parts), 60) or "asked again",
         exchange=turn.exchange,
     )
 

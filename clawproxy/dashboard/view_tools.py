@@ -136,15 +136,27 @@ def shown(call: Call, *, quick: bool = False) -> Shown:
         return _freeform(call.raw)
     rest = dict(arguments)
     panes: list[Pane] = []
-    path = next((text(rest[name]) for name in _PATHS if text(rest.get(name))), "")
+    path = _path(arguments)
     _take_edits(rest, panes, diff.replaced if quick else diff.compare)
     _take_patch(rest, panes)
     _take_whole(rest, path, panes)
     _take_todos(rest, panes)
-    gist = _line(_gist(arguments) or path or _values(arguments))
+    gist = about(call)
     fields, long = _others(rest, gist)
     found = ([Fields(entries=tuple(fields))] if fields else []) + panes + long
     return Shown(gist, tuple(found))
+
+
+def about(call: Call) -> str:
+    """Give the one argument of a call that says most, on a line; nothing where there are none by name."""
+    arguments = call.arguments
+    if not isinstance(arguments, dict):
+        return ""
+    return _line(_gist(arguments) or _path(arguments) or _values(arguments))
+
+
+def _path(arguments: dict[str, object]) -> str:
+    return next((text(arguments[name]) for name in _PATHS if text(arguments.get(name))), "")
 
 
 def _line(gist: str) -> str:

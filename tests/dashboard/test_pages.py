@@ -453,6 +453,7 @@ class ConversationCase(PagesCase):
         page = self.page(f"conversations/{stories.SESSION}")
         outline = page.text[page.text.index("user Our rate limiter") : page.text.index("As you")]
         self.assertRegex(outline, r"\d s TodoWrite, Grep")
+        self.assertRegex(outline, r"\d m?s Read bucket\.py")
         self.assertIn("subagent Find every place", outline)
         ids = {found["id"] for _, found in page.elements if "id" in found}
         places = {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")}

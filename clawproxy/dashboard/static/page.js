@@ -147,7 +147,7 @@ function step(by) {
 }
 
 function toggleAll() {
-  const folds = $$("main details:not(.menu)");
+  const folds = $$("main details:not(.menu, .contents)");
   const open = folds.some((fold) => !fold.open);
   for (const fold of folds) fold.open = open;
   for (const box of $$("main .fold > input")) box.checked = open;
