@@ -19,6 +19,14 @@ TEXT = """
 () => [...document.querySelectorAll(".card-text p:not(.wait)")]
   .reduce((sum, each) => sum + each.textContent.length, 0)
 """.strip()
+#: Notes when a page has shown words of an answer and shows none any more.
+FORGOTTEN = """
+setInterval(() => {
+  const said = document.querySelector("#answer")?.textContent ?? "";
+  if (said.includes("Hello!")) sessionStorage.setItem("said", said.length);
+  else if (said && sessionStorage.getItem("said")) sessionStorage.setItem("forgotten", said);
+}, 20);
+"""
 ROWS = "() => document.querySelectorAll('#rows tr[data-id]').length"
 
 
@@ -91,6 +99,23 @@ class LiveTests(BrowserCase):
             for figure in ("took", "first"):
                 shown = f"() => /^\\d/.test(document.querySelector('#{figure}').textContent)"
                 page.wait_for_function(shown)
+
+    @browsing
+    def test_end(self) -> None:
+        """What an exchange's page has shown of an answer stays until all of it is there, and then once."""
+        proxy = self.demo(25)
+        with self.page(proxy.url, expected="404") as page:
+            page.add_init_script(FORGOTTEN)
+            self.open(page, "/ui/")
+            thread = threading.Thread(target=ask, args=(proxy, 9))
+            thread.start()
+            self.addCleanup(thread.join)
+            page.locator(".card a").click()
+            page.wait_for_url("**/requests/*")
+            page.locator("[data-outcome=ok]").wait_for()
+            answer = page.locator("#answer").text_content()
+            self.assertEqual((answer.count("Hello!"), answer.count("real model.")), (1, 1))
+            self.assertIsNone(page.evaluate("() => sessionStorage.getItem('forgotten')"))
 
     @browsing
     def test_several_outcomes(self) -> None:

@@ -81,12 +81,15 @@ export class Answer {
   get said() {
     const now = this.progress ?? NOTHING;
     const fresh = now.tools.length || now.text; // a call that stood at the end of the beginning is over
-    const gap = this.gap ? " … " : "";
+    const joined = (name) => {
+      const parts = [this.lead[name], now[name]].filter(Boolean);
+      return parts.length === 1 && now[name] && this.gap ? `… ${now[name]}` : parts.join(this.gap ? " … " : "");
+    };
     return {
-      text: now.offset ? `… ${now.text}` : [this.lead.text, now.text].filter(Boolean).join(gap),
-      thinking: [this.lead.thinking, now.thinking].filter(Boolean).join(gap),
+      text: now.offset ? `… ${now.text}` : joined("text"),
+      thinking: joined("thinking"),
       tools: [...this.lead.tools, ...now.tools],
-      call: fresh ? now.call : [this.lead.call, now.call].filter(Boolean).join(gap),
+      call: fresh ? now.call : joined("call"),
     };
   }
 }

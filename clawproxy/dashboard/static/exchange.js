@@ -3,7 +3,7 @@ import { Answer, calling } from "./earlier.js";
 import { watch } from "./feed.js";
 import "./outline.js";
 import { duration } from "./figures.js";
-import { $, make } from "./page.js";
+import { $, ask, make } from "./page.js";
 
 const growing = $("[data-grow]");
 
@@ -12,11 +12,21 @@ if (growing) {
   const text = make("pre", { class: "text" });
   const thought = make("pre", { class: "text thought" });
   let over = false;
-  const reload = () => {
+  // What is over is shown anew once it is written down; until then what was said stays.
+  const reload = async () => {
     if (over) return;
     over = true;
     clearInterval(took);
-    setTimeout(() => location.reload(), 900);
+    for (let wait = 300; ; wait = Math.min(wait * 1.5, 3000)) {
+      await new Promise((then) => setTimeout(then, wait));
+      try {
+        const record = await (await ask(`/api/requests/${encodeURIComponent(id)}?bodies=0`)).json();
+        if (record.outcome !== "running") break;
+      } catch {
+        // The proxy may be starting again; the next try tells.
+      }
+    }
+    location.reload();
   };
   const begun = Date.parse($("#took").dataset.since);
   const tick = () => {
@@ -39,7 +49,7 @@ if (growing) {
   watch({
     joined() {
       // What is under way is told at once; what is not told is over.
-      setTimeout(() => seen || reload(), 2500);
+      setTimeout(() => seen || reload(), 700);
     },
     started(exchange) {
       if (exchange.id !== id) return;
