@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from tests.browser.accessibility import violations
-from tests.browser.case import DESKTOP, PATIENCE, BrowserCase
+from tests.browser.case import DESKTOP, PATIENCE, PHONE, BrowserCase
 from tests.browser.stage import browsing
 from tests.integration.proxy import Proxy
 
@@ -128,6 +128,8 @@ class LiveTests(BrowserCase):
             self.open(page, "/ui/?outcome=error,running&model=none&model=demo")
             page.wait_for_function(f"() => ({CARDS})() === 1")
             page.locator("#rows tr.running").wait_for()
+            page.set_viewport_size(PHONE)
+            self.assertTrue(page.locator("#rows tr.running").is_visible())
             for query in ("outcome=error,cut", "outcome=running&model=none&model=other"):
                 self.open(page, f"/ui/?{query}")
                 page.locator("#pulse.on").wait_for()

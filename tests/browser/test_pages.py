@@ -53,6 +53,12 @@ TOUCHING = """
 TIMES = """
 () => [...document.querySelectorAll(".c-time")].map((cell) => [cell.scrollWidth, cell.clientWidth, cell.textContent])
 """
+#: Rows in which what was called leaves no room for what was said.
+COVERED = """
+() => [...document.querySelectorAll(".c-tools")]
+  .filter((tools) => tools.offsetWidth > 0.62 * tools.parentElement.clientWidth)
+  .map((tools) => tools.textContent)
+"""
 OPEN_ALL = "() => document.querySelectorAll('main details').forEach(each => { each.open = true; })"
 TABS = ("", "/timing", "/headers", "/raw", "/send")
 
@@ -154,11 +160,14 @@ class SessionTests(BrowserCase):
     def test_tablet(self) -> None:
         """Where there is less room, a row still shows what it was about and what it cost."""
         site = session()
-        with self.page(site.url, viewport={"width": 1024, "height": 768}) as page:
-            self.open(page, "/ui/")
-            cost = page.locator("#rows tbody .c-cost").first.bounding_box()
-            self.assertLessEqual(cost["x"] + cost["width"], 1024)
-            self.assertGreater(page.locator("#rows .c-gist").first.bounding_box()["width"], 200)
+        for width in (740, 870, 900, 1024, 1140):
+            with self.page(site.url, viewport={"width": width, "height": 768}) as page:
+                self.open(page, "/ui/")
+                cost = page.locator("#rows tbody .c-cost:visible").first.bounding_box()
+                self.assertLessEqual(cost["x"] + cost["width"], width)
+                about = page.locator("#rows .c-gist").first.bounding_box()
+                self.assertGreater(about["width"], 180)
+                self.assertEqual(page.evaluate(COVERED), [], width)
 
     @browsing
     def test_old_rows(self) -> None:
