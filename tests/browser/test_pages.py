@@ -218,6 +218,20 @@ class HostileTests(BrowserCase):
                 self.assertEqual(page.evaluate(HARM, MARK), [], path)
 
     @browsing
+    def test_piled_marks(self) -> None:
+        """Hundreds of marks upon one letter are drawn over nothing but the message that they stand in."""
+        site = hostile()
+        with self.page(site.url) as page:
+            self.open(page, f"/ui/requests/{site.ids[0]}")
+            settle(page)
+            around = [page.locator(name).screenshot() for name in (".bar", ".title", ".tabs")]
+            hide = "() => document.querySelectorAll('.msg .body').forEach(each => each.remove())"
+            page.evaluate(hide)
+            settle(page)
+            for name, before in zip((".bar", ".title", ".tabs"), around, strict=True):
+                self.assertEqual(page.locator(name).screenshot(), before, name)
+
+    @browsing
     def test_search(self) -> None:
         """Filters come back as text."""
         site = hostile()
