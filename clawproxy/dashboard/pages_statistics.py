@@ -204,7 +204,8 @@ def charts(data: Data, by: By) -> list[Chart]:
         named, rest = ranked[: COLOURS - 1], ranked[COLOURS - 1 :]
         found = [_series(data, name, [name], value, at) for at, name in enumerate(named)]
         if rest:
-            found.append(_series(data, f"{len(rest)} others", rest, value, COLOURS - 1))
+            name = rest[0] if len(rest) == 1 else f"{len(rest)} others"
+            found.append(_series(data, name, rest, value, COLOURS - 1))
         return found
 
     common: dict[str, Any] = {"starts": data.starts, "width": data.width}

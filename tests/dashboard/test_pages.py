@@ -11,6 +11,7 @@ from attrs import evolve
 from msgspec import structs
 
 from clawproxy.core.record import Exchange, Usage
+from clawproxy.dashboard.charts import COLOURS
 from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
 from clawproxy.store import pieces
@@ -528,6 +529,18 @@ class StatisticsCase(PagesCase):
             self.assertIn(f"Cost by {by}", self.page("stats", f"range=all&by={by}").text)
         self.assertIn("Nothing in this range", self.page("stats", "range=1h&model=none").text)
         self.assertEqual(self.get("stats", "range=2h").status, 400)
+
+    def test_many_names(self) -> None:
+        """Names beyond the colours are one, unless there is but one of them."""
+        teller = Teller(NOW - 2000)
+        for number in range(COLOURS):
+            teller.exchange({"model": f"m{number}"}, [])
+        self.keep(teller.told)
+        self.assertNotIn("other", self.page("stats").text)
+        for number in range(COLOURS, COLOURS + 2):
+            teller.exchange({"model": f"m{number}"}, [])
+        self.keep(teller.told)
+        self.assertIn("3 others", self.page("stats").text)
 
     def test_links(self) -> None:
         """What failed is one click away, within the range and the filters of the page."""
