@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from typing import Any
 
 from tests.browser.accessibility import violations
@@ -27,6 +28,8 @@ setInterval(() => {
   else if (said && sessionStorage.getItem("said")) sessionStorage.setItem("forgotten", said);
 }, 20);
 """
+#: The exchange of a row in the middle of the window.
+IN_SIGHT = "() => document.elementFromPoint(400, innerHeight / 2).closest('tr').dataset.id"
 ROWS = "() => document.querySelectorAll('#rows tr[data-id]').length"
 
 
@@ -39,6 +42,15 @@ def ask(proxy: Proxy, number: int) -> None:
     connection.request("POST", "/v1/messages", json.dumps(body), headers)
     connection.getresponse().read()
     connection.close()
+
+
+def recorded(proxy: Proxy, count: int) -> None:
+    """Wait until so many exchanges are in the store."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while proxy.get("/api/requests?outcome=ok&limit=1")[1]["total"] < count:
+        if time.monotonic() > deadline:
+            raise AssertionError(proxy.log)
+        time.sleep(0.1)
 
 
 class LiveTests(BrowserCase):
@@ -116,6 +128,30 @@ class LiveTests(BrowserCase):
             answer = page.locator("#answer").text_content()
             self.assertEqual((answer.count("Hello!"), answer.count("real model.")), (1, 1))
             self.assertIsNone(page.evaluate("() => sessionStorage.getItem('forgotten')"))
+
+    @browsing
+    def test_back(self) -> None:
+        """Whoever comes back from an exchange finds the list where it was left, however far down that was."""
+        proxy = self.demo(0)
+        for number in range(150):
+            ask(proxy, number)
+        recorded(proxy, 150)
+        with self.page(proxy.url) as page:
+            self.open(page, "/ui/")
+            while page.locator("#older").count():
+                page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+                page.wait_for_timeout(50)
+            page.wait_for_timeout(300)
+            id = page.evaluate(IN_SIGHT)
+            row = page.locator(f"#rows tr[data-id={id}]")
+            before = row.bounding_box()["y"]
+            row.locator("a").click()
+            page.wait_for_url(f"**/requests/{id}")
+            page.go_back()
+            page.wait_for_function(
+                "id => document.activeElement.closest('tr')?.dataset.id === id", arg=id
+            )
+            self.assertAlmostEqual(row.bounding_box()["y"], before, delta=3)
 
     @browsing
     def test_several_outcomes(self) -> None:

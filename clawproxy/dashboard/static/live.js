@@ -6,6 +6,8 @@ import { $, $$, ask, localize, make, say } from "./page.js";
 
 const CARDS = 24; // drawn with their text; more are counted
 const CHUNK = 50; // rows that come and go together when a page is scrolled
+const MANY = 500; // rows fetched at once on the way back to where a page was left
+const BACK = 20; // so often
 const AHEAD = 800; // pixels before the end at which older rows are fetched
 const TAIL = 700; // characters of a text that a card can show
 const HOLD = 5000; // milliseconds for which the cards' room stays
@@ -215,11 +217,11 @@ function parse(html) {
   return body;
 }
 
-async function fetchRows(cursor) {
+async function fetchRows(cursor, limit = CHUNK) {
   const asked = new URLSearchParams(query);
   asked.delete("cursor");
   if (cursor) asked.set("cursor", cursor);
-  asked.set("limit", CHUNK);
+  asked.set("limit", limit);
   return parse(await (await ask(`/ui/rows?${asked}`)).text());
 }
 
@@ -330,16 +332,23 @@ for (const body of table.tBodies) learn(body);
 
 // Older rows come when the end comes into sight.
 const end = $("#older");
-let loading = false;
-async function more() {
-  if (loading || !next) return;
-  loading = true;
+let loading = null;
+function more(limit = CHUNK) {
+  loading ??= append(limit).finally(() => {
+    loading = null;
+  });
+  return loading;
+}
+async function append(limit) {
   try {
-    const body = await fetchRows(next);
+    const body = await fetchRows(next, limit);
     next = body.dataset.next;
-    for (const row of [...body.rows]) if (known.has(row.dataset.id)) row.remove();
-    table.append(body);
-    learn(body);
+    const rows = [...body.rows].filter((row) => !known.has(row.dataset.id));
+    for (let at = 0; at < rows.length; at += CHUNK) {
+      const some = make("tbody", {}, ...rows.slice(at, at + CHUNK));
+      table.append(some);
+      learn(some);
+    }
     const beyond = new URLSearchParams(query);
     beyond.set("cursor", next);
     if (next) end.href = `?${beyond}`;
@@ -347,15 +356,42 @@ async function more() {
   } catch (error) {
     say(error.message);
   }
-  loading = false;
-  near();
 }
-function near() {
-  if (next && end?.isConnected && end.getBoundingClientRect().top < innerHeight + AHEAD) more();
+async function near() {
+  while (next && !loading && end?.isConnected && end.getBoundingClientRect().top < innerHeight + AHEAD) {
+    const reached = next;
+    await more();
+    if (next === reached) return; // it could not be had; the next scrolling tries again
+  }
 }
 addEventListener("scroll", near, { passive: true });
 addEventListener("resize", near, { passive: true });
-near();
+
+// Whoever comes back finds the list where it was left. The browser keeps no page that holds prompts (no-store).
+addEventListener("pagehide", () => {
+  const middle = table.getBoundingClientRect().left + table.offsetWidth / 2;
+  const sight = [0.3, 0.6].map((part) => document.elementFromPoint(middle, innerHeight * part)?.closest("tr[data-id]"));
+  const row = document.activeElement?.closest("#rows tr") ?? sight.find(Boolean);
+  const place = row && scrollY ? { row: row.dataset.id, top: row.getBoundingClientRect().top } : null;
+  history.replaceState(place, "");
+});
+async function comeBack({ row, top }) {
+  for (let tries = 0; tries < BACK && !known.has(row) && next; tries += 1) {
+    await loading;
+    await more(MANY);
+  }
+  const found = known.get(row);
+  if (!found?.isConnected) return;
+  scrollTo(0, scrollY + found.getBoundingClientRect().top - top);
+  found.classList.add("at");
+  $("a", found).focus({ preventScroll: true });
+}
+if (history.state?.row) {
+  history.scrollRestoration = "manual";
+  comeBack(history.state);
+} else {
+  near();
+}
 
 // The stream.
 
