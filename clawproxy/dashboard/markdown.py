@@ -69,7 +69,7 @@ class _Renderer(RendererHTML):
     def table_open(
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
     ) -> str:
-        return '<div class="wide" tabindex="0" role="region" aria-label="table"><table>\n'
+        return '<div class="wide" tabindex="0" role="group" aria-label="table"><table>\n'
 
     def table_close(
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType

@@ -140,6 +140,9 @@ async def exchange(visit: Visit) -> Answer:
     x = held.exchange
     prompt = read_prompt(x.dialect, held.request)
     answer = read_answer(x.dialect, json_object(held.detail.finished))
+    kept = False
+    if x.outcome != "running" and held.detail.finished is None and x.response_bytes:
+        kept = bool(await visit.pool.run(lambda store: store.body(x.id, "response")))
     what_is_new = novelty(held.before[1], held.request) if held.before and held.request else None
     old, fresh = _parted(prompt, what_is_new)
     cache = cache_map(prompt, x.usage, x.dialect, what_is_new.old if what_is_new else 0)
@@ -160,7 +163,9 @@ async def exchange(visit: Visit) -> Answer:
         prompt=prompt,
         answer=answer,
         broken=_breaks(x, answer.messages) if answer.error is None else "",
-        request_missing=held.request is None,
+        no_prompt=_no_prompt(held, prompt),
+        request_kept=bool(held.detail.request),
+        answer_kept=kept,
         old=old,
         fresh=fresh,
         marked=what_is_new is not None and bool(what_is_new.old),
@@ -173,6 +178,21 @@ async def exchange(visit: Visit) -> Answer:
         outline=outline(prompt, old, fresh),
         system_gist=gist(first_text(prompt.system[-1:]), 300),
     )
+
+
+def _no_prompt(held: Turn, prompt: Prompt) -> str:
+    """Say why a page shows nothing of a request."""
+    if held.request is None:
+        if held.detail.request:
+            return "The request is no JSON object."
+        return (
+            "The request's text was not kept."
+            if held.exchange.request_bytes
+            else "The request has no body."
+        )
+    if prompt.settings or prompt.tools or prompt.system or prompt.messages:
+        return ""
+    return "The request has no messages."
 
 
 def _parted(prompt: Prompt, new: Novelty | None) -> tuple[list[Message], list[Message]]:

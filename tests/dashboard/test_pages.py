@@ -144,6 +144,42 @@ class ExchangeCase(PagesCase):
         self.keep(teller.told)
         self.assertIn("The request's text was not kept", self.page(f"requests/{x.id}").text)
 
+    def test_what_is_no_prompt(self) -> None:
+        """What a page cannot show as a prompt or an answer is one click away, where it was kept."""
+        teller = Teller(NOW)
+        plain = [(1.0, b"some words")]
+        for request, sent, words, links in (
+            (b"", [], "The request has no body. Answer empty", []),
+            (b'{"model": oops', [], "The request is no JSON object. Its body", ["#request"]),
+            ({"model": "m"}, [], "The request has no messages. Its body", ["#request"]),
+            (
+                {"model": "m", "messages": []},
+                plain,
+                "no message: its body",
+                ["#request", "#response"],
+            ),
+            (b"", plain, "no body. Answer an answer that is no message", ["#response"]),
+        ):
+            kind = "text/plain" if sent else "application/json"
+            x = teller.exchange(request, sent, kind=kind)
+            self.keep(teller.told)
+            page = self.page(f"requests/{x.id}")
+            self.assertIn(words, page.text)
+            found = [each["href"] for each in page.all("a")]
+            raw = f"/ui/requests/{x.id}/raw"
+            self.assertEqual(
+                [each for each in found if each.startswith(f"{raw}#")],
+                [raw + each for each in links],
+            )
+            for place in links:
+                self.assertTrue(
+                    [
+                        e
+                        for _, e in self.page(f"requests/{x.id}/raw").elements
+                        if e.get("id") == place[1:]
+                    ]
+                )
+
     def test_by_request_id(self) -> None:
         """A link may name the request id that a client knows."""
         found = self.tell()
