@@ -30,6 +30,12 @@ APPROVAL = {
     "expires_at": "2026-11-21T09:35:00.000Z",
 }
 
+#: A page that came over plain HTTP has no clipboard.
+PLAIN = """
+window.board = navigator.clipboard;
+Object.defineProperty(navigator, "clipboard", { value: undefined });
+"""
+
 
 def answered(site: Site) -> str:
     """Give an exchange whose answer is prose."""
@@ -68,18 +74,28 @@ class ActionTests(BrowserCase):
 
     @browsing
     def test_copy(self) -> None:
-        """The curl command on the clipboard goes to where the dashboard is."""
+        """The curl command on the clipboard goes to where the dashboard is; a page from another machine, which has
+        no clipboard without TLS, can copy, too."""
         site = session()
         allowed = ["clipboard-read", "clipboard-write"]
-        with self.page(site.url, permissions=allowed) as page:
-            self.open(page, f"/ui/requests/{answered(site)}")
-            page.get_by_role("button", name="Copy as curl").click()
-            page.wait_for_function(
-                "() => document.querySelector('#said').textContent === 'Copied.'"
-            )
-            command = page.evaluate("() => navigator.clipboard.readText()")
-            self.assertTrue(command.startswith(f"curl -N '{site.url}/v1/messages"), command[:80])
-            self.assertIn('"$ANTHROPIC_API_KEY"', command)
+        for script in ("window.board = navigator.clipboard", PLAIN):
+            with self.page(site.url, permissions=allowed) as page:
+                page.add_init_script(script)
+                self.open(page, f"/ui/requests/{answered(site)}")
+                button = page.get_by_role("button", name="Copy as curl")
+                button.click()
+                page.wait_for_function(
+                    "() => document.querySelector('#said').textContent === 'Copied.'"
+                )
+                command = page.evaluate("() => board.readText()")
+                self.assertTrue(
+                    command.startswith(f"curl -N '{site.url}/v1/messages"), command[:80]
+                )
+                self.assertIn('"$ANTHROPIC_API_KEY"', command)
+                self.assertEqual(
+                    page.evaluate("() => document.activeElement.textContent"), "Copy as curl"
+                )
+                page.evaluate("() => board.writeText('')")
 
     @browsing
     def test_link_into_something_closed(self) -> None:

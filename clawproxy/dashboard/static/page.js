@@ -70,15 +70,31 @@ function turn() {
 $("#theme").addEventListener("click", turn);
 $("#help").addEventListener("click", () => $("#keys").showModal());
 
-// Copying, also of what has to be fetched first.
+// Copying, also of what has to be fetched first: a browser wants to be asked at once, and gives no clipboard to a page
+// that came over plain HTTP from another machine.
+async function copy(text) {
+  if (navigator.clipboard?.write && window.ClipboardItem) {
+    const plain = text.then((words) => new Blob([words], { type: "text/plain" }));
+    await Promise.all([text, navigator.clipboard.write([new ClipboardItem({ "text/plain": plain })])]);
+    return;
+  }
+  const focus = document.activeElement;
+  const field = make("textarea", { class: "sr", readonly: true });
+  field.value = await text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focus?.focus();
+  if (!done) throw new Error("this browser forbids it");
+}
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   try {
     const address = new URL(button.dataset.copy, location.href);
     if (address.pathname.endsWith("/curl")) address.searchParams.set("origin", location.origin);
-    const text = await (await ask(address)).text();
-    await navigator.clipboard.writeText(text);
+    await copy(ask(address).then((answer) => answer.text()));
     say("Copied.");
   } catch (error) {
     say(`Not copied: ${error.message}`);
