@@ -7,8 +7,6 @@ package that gives :class:`~markupsafe.Markup`.
 from __future__ import annotations
 
 from functools import cache
-from hashlib import blake2b
-from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -34,8 +32,6 @@ not long ago costs nothing."""
 EDITS = 400_000
 """Characters of edits on a page that are compared; of what is beyond, both sides are shown whole."""
 HTML = "text/html; charset=utf-8"
-
-_STATIC = files("clawproxy.dashboard") / "static"
 
 
 class Writer:
@@ -93,14 +89,10 @@ class Writer:
         return shown(call, quick=quick)
 
 
-@cache
-def _digest(name: str) -> str:
-    return blake2b((_STATIC / name).read_bytes(), digest_size=6).hexdigest()
-
-
 def static(name: str) -> str:
-    """Give a static file's address, which changes with its content."""
-    return f"/ui/static/{name}?{_digest(name)}"
+    """Give a static file's address: the one by which modules name each other, since a browser runs a module once for
+    each of its addresses. Whether it has changed is asked each time."""
+    return f"/ui/static/{name}"
 
 
 def link(*path: str, **query: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from tests.browser.case import BrowserCase
 from tests.browser.site import session
 from tests.browser.stage import browsing
+from tests.browser.test_pages import kinds
 
 FOCUS = "() => document.activeElement.id || document.activeElement.innerText.trim() || document.activeElement.tagName"
 #: Whether something shows where the focus is: an outline, or a shadow.
@@ -15,6 +16,11 @@ RING = """
   const style = getComputedStyle(document.activeElement);
   return style.outlineStyle !== "none" || style.boxShadow !== "none";
 }
+"""
+
+#: The scripts that a page has run, by address.
+MODULES = """
+() => performance.getEntriesByType("resource").map((each) => each.name).filter((name) => name.includes(".js"))
 """
 
 
@@ -98,10 +104,10 @@ class KeyboardTests(BrowserCase):
 
     @browsing
     def test_theme(self) -> None:
-        """t turns light to dark, for good."""
+        """t turns light to dark, for good; the button in the bar turns it back, on each kind of page."""
         site = session()
         ground = "() => getComputedStyle(document.documentElement).backgroundColor"
-        with self.page(site.url, color_scheme="light") as page:
+        with self.page(site.url, expected="404", color_scheme="light") as page:
             self.open(page, "/ui/")
             light = page.evaluate(ground)
             page.keyboard.press("t")
@@ -109,3 +115,10 @@ class KeyboardTests(BrowserCase):
             self.assertNotEqual(light, dark)
             self.open(page, "/ui/stats")
             self.assertEqual(page.evaluate(ground), dark)
+            for path in (*kinds(site), "/ui/requests/none"):
+                page.goto(path)
+                before = page.evaluate(ground)
+                page.locator("#theme").click()
+                self.assertNotEqual(page.evaluate(ground), before, path)
+                modules = [each.partition("?")[0] for each in page.evaluate(MODULES)]
+                self.assertEqual(len(modules), len(set(modules)), modules)
