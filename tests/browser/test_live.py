@@ -82,12 +82,18 @@ class LiveTests(BrowserCase):
             self.assertTrue(page.locator("#empty").is_visible())
             self.stream(proxy)
             page.wait_for_function(f"() => ({CARDS})() === {STREAMS}")
+            # What is under way stands above, and is not counted twice.
+            page.locator("#empty").wait_for(state="detached")
+            self.assertEqual(page.locator("#total").text_content(), "0")
             page.wait_for_function(f"() => ({TEXT})() > 0")
             before = page.evaluate(TEXT)
             page.wait_for_function(f"before => ({TEXT})() > before + 500", arg=before)
             page.wait_for_function(f"() => ({ROWS})() === {STREAMS} && ({CARDS})() === 0")
             self.assertEqual(page.locator("#total").text_content(), str(STREAMS))
             self.assertEqual(page.locator("#rows .pill").first.text_content(), "200")
+            with page.expect_navigation(url="**/ui/?model=demo"):
+                page.get_by_label("model").select_option("demo")
+            page.locator("#pulse.on").wait_for()
 
     @browsing
     def test_later(self) -> None:

@@ -237,6 +237,26 @@ function put(row) {
   known.set(row.dataset.id, row);
 }
 
+// What is under way is counted above.
+const running = document.documentElement.classList.contains("show-running");
+function count(total) {
+  const flying = running ? 0 : [...known.values()].filter((row) => row.classList.contains("running")).length;
+  const over = Math.max(0, total - flying);
+  $("#total").textContent = over.toLocaleString("en-US");
+  $("#clearing-count").textContent = $("#total").textContent;
+  $("#clear").disabled = !over;
+}
+
+// Filters offer what has come since the page was made.
+const OFFERED = 200;
+function offer(name, value) {
+  if (!value) return;
+  for (const { options } of $$(`#filters select[name=${name}]`)) {
+    const there = [...options].some((option) => option.value === value);
+    if (!there && options.length <= OFFERED) options.add(new Option(value, value));
+  }
+}
+
 // A running exchange's row knows what was asked.
 function explain(body) {
   for (const row of body.rows) {
@@ -300,9 +320,7 @@ async function refresh() {
   } else {
     begin(bodies, cursor);
   }
-  $("#total").textContent = Number(total).toLocaleString("en-US");
-  $("#clearing-count").textContent = $("#total").textContent;
-  $("#clear").disabled = total === "0";
+  count(Number(total));
   if (known.size) $("#empty")?.remove();
   return fresh.map((row) => row.dataset.id).concat([...known.keys()]);
 }
@@ -329,6 +347,7 @@ function wait(ms) {
 }
 
 for (const body of table.tBodies) learn(body);
+count(Number($("tbody", table).dataset.total));
 
 // Older rows come when the end comes into sight.
 const end = $("#older");
@@ -424,6 +443,9 @@ const feed = watch({
   },
   finished(exchange) {
     finish(exchange.id);
+    offer("model", exchange.model);
+    offer("provider", exchange.provider);
+    offer("agent", exchange.agent_id);
     awaited.set(exchange.id, 4);
     wait(350);
   },

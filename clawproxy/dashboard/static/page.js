@@ -89,9 +89,14 @@ async function copy(text) {
   if (!done) throw new Error("this browser forbids it");
 }
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy], [data-copy-text]");
   if (!button) return;
   try {
+    if (button.dataset.copyText) {
+      await copy(Promise.resolve($(button.dataset.copyText).textContent));
+      say("Copied.");
+      return;
+    }
     const address = new URL(button.dataset.copy, location.href);
     if (address.pathname.endsWith("/curl")) address.searchParams.set("origin", location.origin);
     await copy(ask(address).then((answer) => answer.text()));
