@@ -136,6 +136,22 @@ class LiveTests(BrowserCase):
             self.assertIsNone(page.evaluate("() => sessionStorage.getItem('forgotten')"))
 
     @browsing
+    def test_lost(self) -> None:
+        """The page of the proxy's state says that it is old when there is no answer, and says so once."""
+        proxy = self.demo()
+        with self.page(proxy.url, expected="ERR_CONNECTION_REFUSED") as page:
+            self.open(page, "/ui/status")
+            page.get_by_text("calls go through").first.wait_for()
+            self.assertFalse(page.locator("#lost").is_visible())
+            assert proxy.process is not None
+            proxy.process.kill()
+            page.locator("#lost").wait_for()
+            words = page.locator("#lost").text_content()
+            page.wait_for_timeout(2500)
+            self.assertEqual(page.locator("#lost").text_content(), words)
+            self.assertEqual(page.locator("#said").text_content(), "")
+
+    @browsing
     def test_back(self) -> None:
         """Whoever comes back from an exchange finds the list where it was left, however far down that was."""
         proxy = self.demo(0)

@@ -1,5 +1,5 @@
 // What the proxy knows of itself, asked anew every two seconds; approvals, to be decided here.
-import { moment, number, size } from "./figures.js";
+import { clock, moment, number, size } from "./figures.js";
 import { $, ask, make, say } from "./page.js";
 
 const EVERY = 2000;
@@ -125,12 +125,24 @@ async function approvals() {
   $("#no-approvals").hidden = found.length > 0;
 }
 
+// Said once, and for as long as it is so.
+let since = null;
+function lost(error) {
+  const told = $("#lost");
+  told.hidden = !error;
+  since = error ? (since ?? new Date()) : null;
+  if (!error) return;
+  const words = `What stands here is of ${clock(since)}: the proxy gives no answer (${error.message}).`;
+  if (told.textContent !== words) told.textContent = words;
+}
+
 async function round() {
   if (!document.hidden) {
     try {
       await Promise.all([status(), approvals()]);
+      lost(null);
     } catch (error) {
-      say(error.message);
+      lost(error);
     }
   }
   setTimeout(round, EVERY);
