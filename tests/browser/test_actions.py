@@ -73,6 +73,19 @@ class ActionTests(BrowserCase):
             )
 
     @browsing
+    def test_back_to_other_filters(self) -> None:
+        """The form says what the list is narrowed by, after the way back as well."""
+        site = session()
+        with self.page(site.url) as page:
+            for path in ("/ui/", "/ui/conversations", "/ui/stats?range=all"):
+                self.open(page, path)
+                with page.expect_navigation(url="**provider=openai*"):
+                    page.get_by_label("provider").select_option("openai")
+                page.go_back()
+                page.wait_for_timeout(100)
+                self.assertEqual(page.get_by_label("provider").input_value(), "", path)
+
+    @browsing
     def test_copy(self) -> None:
         """The curl command on the clipboard goes to where the dashboard is; a page from another machine, which has
         no clipboard without TLS, can copy, too."""
