@@ -85,6 +85,42 @@ class KeyboardTests(BrowserCase):
             page.wait_for_url("**/ui/conversations")
 
     @browsing
+    def test_filters(self) -> None:
+        """A list is walked through with arrows without being taken away at the first step, and keeps the focus when the
+        page comes that it asked for."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, "/ui/stats?range=all")
+            page.locator("select[name=model]").focus()
+            # As a browser does that changes closed lists at each step.
+            step = """(by) => {
+              const list = document.activeElement;
+              list.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+              list.selectedIndex = by;
+              list.dispatchEvent(new Event("change", { bubbles: true }));
+            }"""
+            page.evaluate(step, 1)
+            page.wait_for_timeout(300)
+            with page.expect_navigation():
+                page.evaluate(step, 2)
+                chosen = page.locator("select[name=model]").input_value()
+            self.assertIn(f"model={chosen}", page.url)
+            page.wait_for_function("() => document.activeElement.name === 'model'")
+
+    @browsing
+    def test_menu(self) -> None:
+        """Escape closes a menu and gives the focus back."""
+        site = session()
+        with self.page(site.url) as page:
+            self.open(page, f"/ui/requests/{site.ids[4]}")
+            page.locator(".menu summary").focus()
+            page.keyboard.press("Enter")
+            tab(page)
+            page.keyboard.press("Escape")
+            self.assertEqual(page.evaluate(FOCUS), "Download")
+            self.assertFalse(page.locator(".menu ul").is_visible())
+
+    @browsing
     def test_help_and_search(self) -> None:
         """? lists the keys and Escape closes the list; / goes to the search, which keeps its words in the address."""
         site = session()

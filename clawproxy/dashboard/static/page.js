@@ -113,6 +113,13 @@ document.addEventListener("click", (event) => {
   }
 });
 
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && $("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  if (menu.contains(document.activeElement)) $("summary", menu).focus();
+});
+
 // A place in a page may be inside something closed.
 function reveal() {
   const id = decodeURIComponent(location.hash.slice(1));
@@ -126,7 +133,21 @@ function reveal() {
 }
 addEventListener("hashchange", reveal);
 
-// Filters apply themselves; empty ones stay out of the address.
+// Gives what this tab remembers, and has it remember something else.
+function remembered(name, value) {
+  try {
+    const old = sessionStorage.getItem(name);
+    if (value === null) sessionStorage.removeItem(name);
+    else sessionStorage.setItem(name, value);
+    return old;
+  } catch {
+    return null; // Storage may be forbidden.
+  }
+}
+
+// Filters apply themselves, and are where one was afterwards; empty ones stay out of the address.
+const FOCUSED = "clawproxy-filter";
+const WALK = 900; // milliseconds without a key
 const filters = $("#filters");
 if (filters) {
   filters.addEventListener("submit", (event) => {
@@ -137,9 +158,30 @@ if (filters) {
     }
     location.assign(address);
   });
-  filters.addEventListener("change", (event) => {
-    if (event.target.tagName === "SELECT") filters.requestSubmit();
+  // The arrows of a keyboard change a closed list at each step: whoever walks through it is waited for.
+  let walking = false;
+  let pending = null;
+  const apply = (after = 0) => {
+    clearTimeout(pending);
+    pending = setTimeout(() => filters.requestSubmit(), after);
+  };
+  filters.addEventListener("keydown", (event) => {
+    walking = event.key !== "Enter";
+    if (pending !== null) apply(walking ? WALK : 0);
   });
+  filters.addEventListener("pointerdown", () => {
+    walking = false;
+  });
+  filters.addEventListener("focusout", () => {
+    if (pending !== null) apply();
+  });
+  filters.addEventListener("change", (event) => {
+    if (event.target.tagName !== "SELECT") return;
+    remembered(FOCUSED, event.target.name);
+    apply(walking ? WALK : 0);
+  });
+  const name = remembered(FOCUSED, null);
+  if (name) filters.elements.namedItem(name)?.focus?.({ preventScroll: true });
 }
 
 // Keys.
