@@ -41,6 +41,10 @@ MAX_PIPELINED = 1_048_576
 MAX_PIECES = 256
 """Pieces in which read-ahead bytes are kept; more are joined, or counting them would take ever longer."""
 
+AT_ONCE = 65_536
+"""Bytes of what was read ahead that are taken up in one turn, as one read brings them: each request in it copies
+what stands behind it, and a caller may send thousands."""
+
 TLS_HELLO = b"\x16\x03"
 """How a TLS connection begins (RFC 8446 §5.1); there may be no line end in it to wait for."""
 
@@ -64,8 +68,10 @@ class ProxyChannel(http.HTTPChannel):
         "_host",
         "_idle_clock",
         "_idle_until",
+        "_later",
         "_lingering",
         "_out",
+        "_partial",
         "_peer",
         "_stall",
         "_stalled",
@@ -87,6 +93,8 @@ class ProxyChannel(http.HTTPChannel):
         self._lingering: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._closing: IDelayedCall | None = None
+        self._later: IDelayedCall | None = None
+        self._partial = 0
         self._idle_clock: IDelayedCall | None = None
         self._idle_until = 0.0
         self._stall: Stall | None = None
@@ -107,7 +115,7 @@ class ProxyChannel(http.HTTPChannel):
         """Leave the site's connections and end what was being answered."""
         self.site.channels.discard(self)
         self._let_go()
-        for call in (self._watch, self._lingering, self._closing):
+        for call in (self._watch, self._lingering, self._closing, self._later):
             if call is not None and call.active():
                 call.cancel()
         self.stop_idle_clock()
@@ -208,9 +216,7 @@ class ProxyChannel(http.HTTPChannel):
             # Not at a pause: a transport that is full asks for one again with each ping that is written.
             self._stall.moved = True
         if self.paused:
-            self.paused = False
-            waiting, self._buffer = self._buffer, b""
-            self.dataReceived(waiting)
+            self._take_up()
 
     def _left(self) -> int | None:
         return outstanding(self.transport) if self._waitingForTransport else None
@@ -238,17 +244,46 @@ class ProxyChannel(http.HTTPChannel):
         self.corked = False
         self.used = True
         self.flush()
+        much = self._ahead > AT_ONCE
         if self._ahead:
             self._let_go()
         if self.site.drain.draining and not any(self._dataBuffer):
             self.persistent = 0
-        if self._waitingForTransport and self.persistent:
+        if (much or self._waitingForTransport) and self.persistent:
             # Hundreds of requests fit into one read, and their answers would all wait here for a caller who takes none.
             self.paused = True
             super().requestDone(request)
             self._networkProducer.pauseProducing()
+            if much:
+                self._take_up()
             return
         super().requestDone(request)
+
+    def _take_up(self) -> None:
+        """Go on with what waits, a little of it in each turn, as long as the caller takes the answers."""
+        if self._waitingForTransport or not self.paused or self.refused:
+            return
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+        self._later = None
+        self.paused = False
+        waiting, self._buffer = self._buffer, b""
+        # A line that is longer than this is not begun with again and again.
+        end = self._partial + AT_ONCE
+        self.dataReceived(waiting[:end])
+        rest = waiting[end:]
+        if not self.paused:
+            self._networkProducer.resumeProducing()
+        if self._handlingRequest:
+            if rest:
+                self.rawDataReceived(rest)
+        elif rest and not self.refused:
+            self._partial = 0 if self.paused else len(self._buffer)
+            self._buffer += rest
+            self.paused = True
+            self._networkProducer.pauseProducing()
+            if not self._waitingForTransport:
+                self._later = self.site.reactor.callLater(0, self._take_up)
 
     def _let_go(self) -> None:
         """What was read ahead is read now, or never."""

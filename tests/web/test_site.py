@@ -12,7 +12,7 @@ from twisted.web.http_headers import _nameEncoder
 
 from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from clawproxy.web.channel import LINGER, LINGER_MOST, MAX_HEAD
+from clawproxy.web.channel import AT_ONCE, LINGER, LINGER_MOST, MAX_HEAD
 from clawproxy.web.request import ProxyRequest
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
@@ -439,3 +439,54 @@ class KeepAliveTests(SiteCase):
         self.assertLess(len(self.caller.protocol._channel._dataBuffer), 1000)
         upstream.write(OK)
         self.assertEqual([reply.status for reply in self.all()], [200] * 101)
+
+    def test_what_was_read_far_ahead_is_taken_up_a_little_in_each_turn(self) -> None:
+        ask = self.head(path="/livez", method="GET")
+        many = AT_ONCE * 3 // len(ask)
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write(ask * many)
+        self.proxy.upstream().write(OK)
+        first = len(self.all())
+        self.assertGreater(first, many // 4)
+        self.assertLess(first, many // 2)
+        self.caller.write(ask)  # comes in its turn
+        self.assertEqual(self.caller.read(), b"")
+        self.proxy.advance(0.1)
+        self.assertEqual(first + len(self.all()), 1 + many + 1)
+        self.assertEqual(self.caller.transport.producerState, "producing")
+
+    def test_refusal_far_behind_a_request_is_read_on(self) -> None:
+        ask = self.head(path="/livez", method="GET")
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write(ask * 3000 + b"no request\r\n\r\n" + ask * 3000)
+        self.proxy.upstream().write(OK)
+        self.caller.write(ask)
+        self.assertEqual(self.caller.transport.producerState, "paused")
+        self.proxy.advance(0.1)
+        self.assertEqual(self.all()[-1].status, 400)
+        self.assertEqual(self.caller.transport.producerState, "producing")
+        self.proxy.advance(LINGER + 1)
+        self.assertTrue(self.caller.closed)
+
+    def test_leaving_with_much_read_ahead_leaves_nothing_behind(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write(self.head(path="/livez", method="GET") * 5000)
+        self.proxy.upstream().write(OK)
+        self.caller.read()
+        self.caller.leave()
+        self.proxy.advance(1)
+        self.assertEqual(self.caller.read(), b"")
+        self.assertEqual(self.in_flight, 0)
+
+    def test_long_line_among_what_was_read_far_ahead(self) -> None:
+        ask = self.head(path="/livez", method="GET")
+        long = self.head("X-Long: " + "x" * 100_000, path="/livez", method="GET")
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write((ask * 1000 + long + ask.replace(b"Host", b"Expect: x\r\nHost")) * 5)
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(OK)
+        self.proxy.advance(0.5)
+        upstream.write(OK)
+        self.assertEqual([reply.status for reply in self.all()], [200] * (1 + 5 * 1002 + 1))
+        self.assertEqual(self.caller.transport.producerState, "producing")
