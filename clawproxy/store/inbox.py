@@ -109,7 +109,7 @@ class Inbox:
 
         :param dead: its writer is gone.
         """
-        if self._path is None:
+        if not self._select():
             return False
         if self._sealed or dead:
             return True

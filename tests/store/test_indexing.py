@@ -272,6 +272,27 @@ class OrphanTests(IndexingCase):
         self.assertEqual(await self.outcomes(), {"id000001": "ok"})
         self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
 
+    async def test_segments_without_a_record_are_in_nobody_s_way(self) -> None:
+        """A full disk leaves a header alone, a loss of power not even that."""
+        for empty in (b"", segment.header("0-z"), segment.header("0-z") + whole(9)[:20]):
+            instances.segment_path(self.directory, "0-z", 1).write_bytes(empty)
+            self.write(2, whole(1), instance="0-z")
+            instances.segment_path(self.directory, "0-z", 3).write_bytes(empty)
+            with captured():
+                await self.made(None).orphans()
+            self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+            self.assertEqual(list(self.directory.iterdir()), [])
+            await self.store.delete(Filter())
+
+    async def test_nor_are_they_when_the_proxy_closes_its_journal(self) -> None:
+        self.write(1)
+        self.write(2, whole(1))
+        self.write(3)
+        with captured():
+            self.assertTrue(await self.indexing.own(ended=True))
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        self.assertEqual(list(self.directory.iterdir()), [])
+
 
 class FailingTests(IndexingCase):
     async def test_an_absent_store_is_waited_for(self) -> None:
