@@ -166,7 +166,9 @@ class Attempt:
         exchange.routed_model = target.model or None
         exchange.upstream_dialect = exchange.usage = self.forward.account = None
         exchange.upstream_request_headers = exchange.upstream_response_headers = []
+        exchange.demoted = False
         self.forward.quoted, self.forward.told = False, bool
+        self.forward.word_error = self.forward.event_of
         if isinstance(provider, HTTPProvider) and self._verbatim(provider):
             exchange.upstream_dialect = inbound.dialect
             return await self._pass(provider, target, more=more)

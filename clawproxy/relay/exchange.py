@@ -136,7 +136,7 @@ class Forward:
         self._closed = False
         self.account: Callable[[], Usage | None] | None = None
         self.told: Callable[[], bool] = bool
-        self.word_error: Callable[[ProxyError], bytes] | None = self._event_of
+        self.word_error: Callable[[ProxyError], bytes] | None = self.event_of
 
     # Beginning.
 
@@ -283,7 +283,8 @@ class Forward:
             self.write(self.word_error(error))
         self.end(outcome, whole=False)
 
-    def _event_of(self, error: ProxyError) -> bytes:
+    def event_of(self, error: ProxyError) -> bytes:
+        """Word an error for a stream that is passed on as it comes, wherever a piece of it was cut."""
         event = render_event(error, self.dialect, self.exchange.request_id)
         return self.boundary.ending() + event
 

@@ -106,6 +106,40 @@ class FallbackTests(SynchronousTestCase):
         self.assertIn(b"message_start", sent)
         self.assertNotIn(b"hello", sent)
 
+    def test_broken_answer_of_a_fallback_ends_with_an_error_event(self) -> None:
+        """Also where the first target's could have taken none."""
+        for of_the_body in (b"Content-Length: %d" % len(OVERLOADED), b"Content-Encoding: br"):
+            proxy = MemoryProxy(*PROVIDERS, FALLBACK)
+            caller = proxy.caller()
+            ask(caller, "a-1", stream=True)
+            first = proxy.upstream()
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + of_the_body
+            if b"Encoding" in of_the_body:
+                first.write(head + b"\r\n\r\n")
+                first.reset()
+            else:
+                first.write(head + b"\r\n\r\n" + OVERLOADED)
+            second = proxy.upstream()
+            second.write(STREAM_HEAD + chunk(b"event: ping\ndata: {}\n\ndata: "))
+            second.reset()
+            self.assertIn(b"data: \r\n", received := caller.read())
+            self.assertIn(b"event: error\n", received)
+            self.assertTrue(caller.closed)
+
+    def test_what_a_record_says_of_demotion_is_the_last_target_s(self) -> None:
+        proxy = MemoryProxy(
+            *PROVIDERS,
+            FALLBACK,
+            "providers.one.demote_nonstreaming=true",
+            "providers.two={kind: demo}",
+        )
+        caller = proxy.caller()
+        ask(caller, "a-1")
+        proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED) + b"0\r\n\r\n")
+        proxy.advance(60)
+        self.assertIn(b" 200 ", caller.read())
+        self.assertEqual([each.demoted for each in proxy.exchanges], [False])
+
     def test_translated_fallback_streams_at_once(self) -> None:
         proxy = MemoryProxy(
             PROVIDERS[0],
