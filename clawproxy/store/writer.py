@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -191,8 +192,10 @@ class Writer:
         try:
             size = _write(self._fd, chunks)
         except OSError:
-            os.ftruncate(self._fd, self._offset)
+            # In this order: where what was written of it cannot be cut off, the next try writes the same over it.
             os.lseek(self._fd, self._offset, os.SEEK_SET)
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._offset)
             raise
         self._offset += size
         now = self._clock()
@@ -202,7 +205,9 @@ class Writer:
             self._seal()
 
     def _open(self) -> None:
-        path = instances.segment_path(self._directory, self._instance, self._number + 1)
+        # Never the same number again: what is left of a try that failed may still be there.
+        self._number += 1
+        path = instances.segment_path(self._directory, self._instance, self._number)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self._offset = _write(fd, [header(self._instance)])
@@ -211,18 +216,22 @@ class Writer:
             path.unlink(missing_ok=True)
             raise
         self._fd = fd
-        self._number += 1
         self._opened_at = self._clock()
 
     def _seal(self) -> None:
+        # However it is closed, its descriptor is gone then, and may be a caller's socket a moment later.
+        fd, self._fd = self._fd, -1
         try:
-            _write(self._fd, [frame(Kind.SEAL, b"")])
+            _write(fd, [frame(Kind.SEAL, b"")])
         except OSError:
             # Unsealed is no loss: that a higher number exists, or that its writer is gone, says
             # the same.
-            os.ftruncate(self._fd, self._offset)
-        os.close(self._fd)
-        self._fd = -1
+            with suppress(OSError):
+                os.ftruncate(fd, self._offset)
+        try:
+            os.close(fd)
+        except OSError as error:
+            self._log.error("A segment of the journal could not be closed: {error}", error=error)
         self._measure()
 
     def _measure(self) -> None:
