@@ -87,6 +87,9 @@ class Drain:
             # Something came in between the drain's end and the last port's: that is waited for too.
             self._outcome = None
             self._look()
+        if self._outcome is False and self._cut_late_ones():
+            self._waiting.append(waiting)
+            return waiting
         if self._outcome is not None:
             waiting.callback(self._outcome)
             return waiting
@@ -102,6 +105,14 @@ class Drain:
             self._begun()
             self._look()
         return waiting
+
+    def _cut_late_ones(self) -> bool:
+        """Cut what came after the others had been cut, while the ports were still open."""
+        words = self._cut()
+        if words:
+            self._log.warn("cut {count} more: {words}", count=len(words), words="; ".join(words))
+            self._reactor.callLater(CUT_GRACE, self._fire)
+        return bool(words)
 
     def give_up(self) -> None:
         """Wait no longer: cut what is left now, or as soon as the drain begins.

@@ -137,6 +137,31 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(again))
         self.assertEqual(self.begun, 1)
 
+    def test_what_comes_after_the_others_were_cut_is_cut_too(self) -> None:
+        proxy = MemoryProxy("server.drain.timeout=3")
+        drain = proxy.assembly.drain
+        early, late = proxy.caller(), proxy.caller()
+        early.post("/v1/messages", ASK)
+        proxy.upstream().write(STREAM_HEAD)
+        waiting = drain.start()
+        proxy.advance(3)
+        late.post("/v1/messages", ASK)
+        proxy.upstream().write(STREAM_HEAD)
+        proxy.advance(0.5)
+        self.assertFalse(self.successResultOf(waiting))
+        self.assertNotIn(b"event: error", late.read())
+        waiting = drain.start()  # as the service does once the ports are closed
+        self.assertNoResult(waiting)
+        self.assertIn(b"event: error", late.read())
+        proxy.advance(0.5)
+        self.assertFalse(self.successResultOf(waiting))
+        self.assertEqual([each.outcome for each in proxy.exchanges], ["cut", "cut"])
+        self.assertTrue(
+            any(f"cut 1 more: {proxy.exchanges[1].id}" in each for each in self.lines())
+        )
+        self.assertFalse(self.successResultOf(drain.start()))
+        self.assertEqual(drain.in_flight, 0)
+
     def test_unsent_ends_of_answers_are_waited_for(self) -> None:
         unsent = [2]
         drain = self.drain(timeout=60)
