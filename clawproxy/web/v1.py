@@ -22,6 +22,9 @@ from clawproxy.web.request import ProxyRequest, RawHeaders, phrase
 _UPGRADE = (("Upgrade", "HTTP/1.1"), ("Connection", "Upgrade"))
 """What a 426 has to name (RFC 9110 §15.5.22): the protocol that is wanted, which is the one spoken already."""
 
+_NOT_PASSED = frozenset({b"TRACE", b"CONNECT"})
+"""Methods whose answers would show a caller the operator's key, or make a kept connection a tunnel of one caller's."""
+
 Local = Callable[[ProxyRequest, bytes], bool]
 """Answers a request on a path of its own; false passes it through after all."""
 
@@ -67,6 +70,10 @@ class V1Resource(Resource):
         elif not known and climbs(path):
             words = "the path's .. lead out of the API"
             self.refuse(request, path, ProxyError(Kind.INVALID_REQUEST, words))
+        elif not known and request.method in _NOT_PASSED:
+            words = f"{request.method.decode('latin-1')} is not passed on"
+            allow = (("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+            self.refuse(request, path, ProxyError(Kind.METHOD_NOT_ALLOWED, words, headers=allow))
         elif endpoint is not None and request.method != b"POST":
             words = f"{path} takes POST, not {request.method.decode('latin-1')[:40]}"
             allow = (("Allow", "POST, OPTIONS"),)

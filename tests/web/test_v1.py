@@ -75,6 +75,15 @@ class PathTests(V1Case):
                 else:
                     self.assertEqual(error["error"]["code"], "method_not_allowed")
 
+    def test_methods_that_are_not_passed_on(self) -> None:
+        """Servers send back what TRACE brought, keys and all; CONNECT makes a tunnel of a connection that is kept."""
+        for method in ("TRACE", "CONNECT"):
+            for path in ("/v1/files", "/openai/v1/files", "/v1/models/x"):
+                reply = self.ask(method, path)
+                self.assertEqual(reply.status, 405, (method, path))
+                self.assertNotIn(method, reply["allow"] or "")
+        self.assertEqual(self.proxy.reactor.tcpClients, [])
+
     def test_websockets_are_refused_at_once(self) -> None:
         headers = {"Connection": "Upgrade", "Upgrade": "WebSocket", "Sec-WebSocket-Version": "13"}
         reply = self.ask("GET", "/v1/responses", headers)
