@@ -37,6 +37,10 @@ MAX_HEAD = 262_144
 SMALL = 65_536
 """Bytes of a request body up to which it leaves in one packet with its head."""
 
+CLOSE_WITHIN = 5.0
+"""Seconds until a connection that is closed is dropped: over TLS the other side has to agree, and one that reads no
+further never takes what was still to be sent. It would count as open all that time."""
+
 _SWITCHED = "it switched protocols without being asked to"
 
 
@@ -158,6 +162,8 @@ class H1Connection(Protocol):
         """Close a connection that carries nothing."""
         self.closed = True
         if self.transport is not None:
+            self._stop_clock()
+            self._clock = self._reactor.callLater(CLOSE_WITHIN, self.abort)
             self.transport.loseConnection()
 
     # One request.

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
 
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.h1 import MAX_HEAD, SMALL, H1Connection
+from clawproxy.upstream.h1 import CLOSE_WITHIN, MAX_HEAD, SMALL, H1Connection
 from clawproxy.upstream.response import H1Response
 
 
@@ -556,3 +556,16 @@ class ClockTests(ConnectionCase):
                 self.read(asking)
         self.clock.advance(0.6)
         self.assertTrue(self.failureResultOf(asking, UpstreamFailure).value.timeout)
+
+    def test_close_that_the_other_side_does_not_agree_to(self) -> None:
+        self.patch(self.transport, "loseConnection", bool)
+        asking = self.ask()
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+        self.connection.dataReceived(head + b"{}")
+        self.assertTrue(self.read(asking)[1].whole)
+        self.clock.advance(CLOSE_WITHIN - 1)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.gone, [self.connection])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
