@@ -91,17 +91,20 @@ class Supervisor:
         return self._child.transport.pid if self._child is not None else None
 
     def start(self) -> None:
-        """Start the child."""
+        """Start the child; where that cannot be now, for want of descriptors or memory, it is tried again."""
         self._timer = None
         self._started_at = self._reactor.seconds()
         self._child = _Child(self)
-        self._reactor.spawnProcess(
-            self._child,
-            sys.executable,
-            self._argv,
-            env=self._environment,
-            childFDs={0: "w", 1: "r", 2: "r"},
-        )
+        try:
+            self._reactor.spawnProcess(
+                self._child,
+                sys.executable,
+                self._argv,
+                env=self._environment,
+                childFDs={0: "w", 1: "r", 2: "r"},
+            )
+        except OSError:
+            self.ended(Failure())
 
     def send(self, data: bytes) -> None:
         """Write to the child's standard input, if it lives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,31 @@ class SupervisorTests(TestCase):
             self.assertTrue(child.running)
         errors = [event for event in events if event["log_level"] is LogLevel.error]
         self.assertTrue(any(event.get("text") == "as told" for event in errors))
+
+    async def test_a_machine_that_has_no_room_for_it_is_asked_again(self) -> None:
+        spawn = reactor.spawnProcess
+        refused: list[object] = []
+
+        def refuse_twice(*arguments: Any, **more: Any) -> Any:
+            if len(refused) < 2:
+                refused.append(arguments)
+                raise OSError(errno.EMFILE, "Too many open files")
+            return spawn(*arguments, **more)
+
+        self.patch(reactor, "spawnProcess", refuse_twice)
+        with captured() as events:
+            child = self.started()
+            self.assertFalse(child.running)
+
+            async def told() -> bool:
+                return bool(self.said)
+
+            self.assertTrue(await until(told))
+        self.assertTrue(child.running)
+        self.assertEqual(child.restarts, 2)
+        errors = [event["reason"] for event in events if event["log_level"] is LogLevel.error]
+        self.assertEqual(len(errors), 2)
+        self.assertIn("Too many open files", errors[0])
 
     async def test_it_leaves_when_told(self) -> None:
         child = self.started()
