@@ -91,7 +91,7 @@ class Attempt:
                 "{id}: {provider} failed ({why}); trying the next target",
                 id=self.forward.exchange.id,
                 provider=target.provider,
-                why=failed,
+                why=self.forward.fit_to_keep(failed),
             )
         if first is not None:
             self.forward.quoted = True
@@ -194,8 +194,13 @@ class Attempt:
         if error is None:
             return None
         if more and transient(error.http_status):
-            return error.message
+            return self._said(error)
         raise error
+
+    def _said(self, error: ProxyError) -> str:
+        """Give the words of an error that somebody else may make good: most likely the upstream's."""
+        self.forward.quoted = True
+        return error.message
 
     def _keepalive(self, target: Target) -> float:
         return float(getattr(self.wiring.config.providers[target.provider], "keepalive", 0.0))
@@ -233,7 +238,7 @@ class Attempt:
             error = await Translation(self.forward, turn, answer, name, keepalive, more=more).run()
         finally:
             answer.stopProducing()
-        return None if error is None else error.message
+        return None if error is None else self._said(error)
 
     def _verbatim(self, provider: HTTPProvider) -> bool:
         inbound = self.inbound
@@ -268,7 +273,7 @@ class Attempt:
         finally:
             # Read to its end this does nothing; any other way out must not leave its connection open.
             answer.stopProducing()
-        return None if error is None else error.message
+        return None if error is None else self._said(error)
 
     async def _verbatim_ask(
         self, provider: HTTPProvider, target: Target, *, demoted: bool = False

@@ -296,6 +296,13 @@ class Forward:
         self.quoted = False
         self.fail(failure.proxy_error(self.exchange.provider or ""))
 
+    def fit_to_keep(self, error: str) -> str:
+        """Give an error's words as they may be recorded and logged."""
+        if self.quoted and self.wiring.config.storage.bodies == "metadata":
+            return UNQUOTED
+        # Some upstreams repeat the key that they refuse.
+        return heads.mask_text(error)
+
     # Ending.
 
     def end(self, outcome: Outcome, *, whole: bool = True) -> None:
@@ -365,11 +372,9 @@ class Forward:
         exchange = self.exchange
         now = self.board.reactor.seconds()
         exchange.outcome = outcome
-        if self.quoted and outcome == "error" and self.wiring.config.storage.bodies == "metadata":
-            exchange.error = UNQUOTED
-        elif exchange.error is not None:
-            # Some upstreams repeat the key that they refuse.
-            exchange.error = heads.mask_text(exchange.error)
+        if exchange.error is not None:
+            self.quoted = self.quoted and outcome == "error"
+            exchange.error = self.fit_to_keep(exchange.error)
         exchange.finished_at = rfc3339(now)
         exchange.duration_ms = (now - self.started) * 1000
         self.board.running.discard(self)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from attrs import evolve
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.config.model import HTTPProviderConfig
 from clawproxy.core.circuit import FAILURES_TO_OPEN, OPEN_FOR
 from clawproxy.core.policy import Cause, Failure
+from clawproxy.relay.exchange import UNQUOTED
 from clawproxy.relay.passage import Passage
 from clawproxy.relay.speaker import Speaker
 from clawproxy.relay.translation import Translation
@@ -139,6 +142,23 @@ class FallbackTests(SynchronousTestCase):
         proxy.advance(60)
         self.assertIn(b" 200 ", caller.read())
         self.assertEqual([each.demoted for each in proxy.exchanges], [False])
+
+    def test_log_tells_nothing_secret_of_why_another_target_is_asked(self) -> None:
+        leaking = OVERLOADED.replace(b"busy", b"no sk-abcdefgh12345678 for <the prompt>")
+        for sets, said in (
+            ((), "no *** for <the prompt>"),
+            (("storage.bodies=metadata",), UNQUOTED),
+        ):
+            events: list[LogEvent] = []
+            observer = cast(ILogObserver, events.append)
+            globalLogPublisher.addObserver(observer)
+            self.addCleanup(globalLogPublisher.removeObserver, observer)
+            proxy = MemoryProxy(*PROVIDERS, FALLBACK, *sets)
+            ask(proxy.caller(), "a-1", stream=True)
+            proxy.upstream().write(STREAM_HEAD + chunk(leaking))
+            proxy.upstream().write(STREAM_HEAD + b"0\r\n\r\n")
+            told = [str(event["why"]) for event in events if "why" in event]
+            self.assertEqual(told, [said])
 
     def test_translated_fallback_streams_at_once(self) -> None:
         proxy = MemoryProxy(
