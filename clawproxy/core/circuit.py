@@ -55,7 +55,7 @@ def counts(failure: Failure) -> bool:
 
 
 class Circuit:
-    """Remember how a provider has done lately. All times are seconds on one monotonic clock.
+    """Remember how a provider has done lately. All times are seconds on one clock.
 
     :param name: the provider's, for messages.
     """

@@ -41,7 +41,7 @@ class Exchange(msgspec.Struct):
     """One request and its answer, from complete head to finished response.
 
     Times: ``started_at``/``finished_at`` are RFC 3339 in UTC with milliseconds; every ``*_ms`` is
-    milliseconds since ``started_at`` on the monotonic clock.
+    milliseconds since ``started_at``, by the same clock.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """A whole proxy in memory, on a clock that a test turns: :class:`MemoryProxy`.
 
 Nothing here opens a socket or waits: callers write requests as bytes and read answers as bytes, upstreams
-are connections that a test finds in :attr:`MemoryProxy.upstreams` and answers by hand.
+are connections that a test takes from :meth:`MemoryProxy.upstream` and answers by hand.
 """
 
 from __future__ import annotations
