@@ -79,18 +79,23 @@ class Inbox:
             self._offset = start
         found: list[Record] = []
         base = self._offset - start
-        for record, end in segment.scan(data, start):
-            self._offset = base + end
-            if isinstance(record, Seal):
-                self._sealed = True
-            elif isinstance(record, Unreadable):
-                self._log.error(
-                    "Segment {name} has a record that cannot be read: {reason}",
-                    name=self._path.name if self._path else "",
-                    reason=record.reason,
-                )
-            else:
-                found.append(record)
+        try:
+            for record, end in segment.scan(data, start):
+                self._offset = base + end
+                if isinstance(record, Seal):
+                    self._sealed = True
+                elif isinstance(record, Unreadable):
+                    self._log.error(
+                        "Segment {name} has a record that cannot be read: {reason}",
+                        name=self._path.name if self._path else "",
+                        reason=record.reason,
+                    )
+                else:
+                    found.append(record)
+        except SegmentError:
+            if not found:
+                raise
+            # What stands before it is good, and the next look comes to it again.
         return found
 
     def _select(self) -> bool:

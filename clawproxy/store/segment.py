@@ -368,6 +368,8 @@ def scan(data: bytes, offset: int = 0) -> Iterator[tuple[Record, int]]:
     while offset + FRAME_SIZE <= end:
         size, crc, kind = _FRAME.unpack_from(data, offset)
         begin = offset + FRAME_SIZE
+        if not kind:
+            return  # zeros: what a loss of power leaves of bytes that had not reached the disk, CRC and all
         if size > MAX_PAYLOAD or begin + size > end:
             return
         payload = view[begin : begin + size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
@@ -262,6 +263,25 @@ class OrphanTests(IndexingCase):
         await self.made(None).orphans()
         self.assertEqual(await self.outcomes(), {})
         self.assertTrue(path.exists())
+
+    async def test_zeros_behind_the_last_record(self) -> None:
+        """A file system gives them back, after a loss of power, for what had not reached the disk."""
+        for zeros in (1, 9, 5000):
+            self.write(1, whole(1), b"\0" * zeros, instance="0-z")
+            self.write(2, whole(2), instance="0-z")
+            with captured():
+                await self.made(None).orphans()
+            self.assertEqual(await self.outcomes(), {"id000001": "ok", "id000002": "ok"})
+            self.assertEqual(list(self.directory.iterdir()), [])
+            await self.store.delete(Filter())
+
+    async def test_what_stands_before_a_record_of_an_unknown_kind(self) -> None:
+        unknown = segment._FRAME.pack(2, crc32(b"??", 99), 99) + b"??"
+        self.write(1, whole(1), unknown, whole(2), instance="0-z")
+        with captured():
+            await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
 
     async def test_what_is_no_segment_is_put_aside(self) -> None:
         path = instances.segment_path(self.directory, "0-z", 1)
