@@ -247,6 +247,17 @@ class Indexing:
         return True
 
     async def _complete(self, work: Work) -> None:
+        try:
+            await self._look_up(work)
+        except (StoreUnavailable, StoreRefused):
+            raise
+        except Exception:  # noqa: BLE001 - one odd exchange must not stop all others
+            # Without the pieces that came first it must not pass for whole.
+            work.entry.truncated = work.entry.truncated or work.continued
+            work.continued = False
+            self._log.failure("Exchange {id} is not looked up", id=work.entry.exchange.id)
+
+    async def _look_up(self, work: Work) -> None:
         entry = work.entry
         if work.continued:
             earlier = await self._store.partials(entry.exchange.id)
@@ -259,12 +270,7 @@ class Indexing:
         if work.request is None and entry.request is None and entry.final:
             work.request = await self._store.body(entry.exchange.id, "request")
         if self._recall is not None and entry.final:
-            try:
-                await self._recall(self._store, entry.exchange, work.request or entry.request)
-            except (StoreUnavailable, StoreRefused):
-                raise
-            except Exception:  # noqa: BLE001 - one odd exchange must not stop all others
-                self._log.failure("Exchange {id} is not looked up", id=entry.exchange.id)
+            await self._recall(self._store, entry.exchange, work.request or entry.request)
 
     def _prepare(self, work: Work) -> Prepared:
         try:

@@ -357,6 +357,27 @@ class FailingTests(IndexingCase):
         kept = [p.name for p in self.directory.iterdir() if p.suffix == ".rejected"]
         self.assertEqual(kept, ["1-a-00000001.rejected"])
 
+    async def test_what_the_store_cannot_give_back_stops_no_other(self) -> None:
+        self.write(1, start(1), pieces(1, b"one,"), SEAL)
+        await self.indexing.own()
+        other = self.made("1-a")
+        assert self.indexing._lock is not None
+        self.indexing._lock.release()
+        for name in ("partials", "body"):
+
+            async def damaged(*_: object) -> None:
+                raise ValueError("a blob that is none")
+
+            self.patch(self.store, name, damaged)
+        self.write(2, pieces(1, b"two"), end(1), whole(2))
+        with captured():
+            self.assertTrue(await other.own())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(await self.outcomes(), {"id000001": "ok", "id000002": "ok"})
+        detail = await self.store.get("id000001")
+        assert detail is not None
+        self.assertTrue(detail.stored.truncated)
+
     async def test_what_cannot_be_read_is_kept_exactly(self) -> None:
         def enrich(*arguments: object) -> str | None:
             raise ZeroDivisionError("a fault of ours")
