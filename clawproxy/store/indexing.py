@@ -101,6 +101,7 @@ class Indexing:
         self._work: tuple[Inbox, Assembly] | None = None
         self._since: float | None = None
         self._breathed = 0.0
+        self._untouchable: set[str] = set()
 
     def leave(self) -> None:
         """Stop waiting for a store that is away: whatever is not in stays in its segments."""
@@ -142,21 +143,35 @@ class Indexing:
         for name in instances.instances(self._directory):
             if name == self._own or self._leaving:
                 continue
-            indexer = instances.Lock(self._directory / (name + instances.INDEXER_SUFFIX))
-            proxy = instances.Lock(self._directory / (name + instances.PROXY_SUFFIX))
-            if not indexer.acquire():
-                continue
-            done = False
             try:
-                if proxy.acquire():
+                await self._take_over(name)
+            except OSError as error:
+                # As one leaves them who ran the proxy as another user: nobody else's records wait for that.
+                if name not in self._untouchable:
+                    self._untouchable.add(name)
+                    self._log.error(
+                        "What proxy {name} left cannot be taken over: {error}",
+                        name=name,
+                        error=str(error),
+                    )
+
+    async def _take_over(self, name: str) -> None:
+        indexer = instances.Lock(self._directory / (name + instances.INDEXER_SUFFIX))
+        proxy = instances.Lock(self._directory / (name + instances.PROXY_SUFFIX))
+        if not indexer.acquire():
+            return
+        done = False
+        try:
+            if proxy.acquire():
+                if name not in self._untouchable:
                     self._log.info("Taking over what proxy {name} left", name=name)
-                    inbox, assembly = Inbox(self._directory, name), Assembly(name)
-                    done = await self._drain(inbox, assembly, dead=True, between=self.own)
-                    done = done and await self._interrupt(assembly)
-            finally:
-                # The proxy's lock file stands for rows that may still say "running": it goes last.
-                proxy.release(remove=done)
-                indexer.release(remove=True)
+                inbox, assembly = Inbox(self._directory, name), Assembly(name)
+                done = await self._drain(inbox, assembly, dead=True, between=self.own)
+                done = done and await self._interrupt(assembly)
+        finally:
+            # The proxy's lock file stands for rows that may still say "running": it goes last.
+            proxy.release(remove=done)
+            indexer.release(remove=True)
 
     async def _drain(
         self,

@@ -283,6 +283,18 @@ class OrphanTests(IndexingCase):
         self.assertEqual(await self.outcomes(), {"id000001": "ok"})
         self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
 
+    async def test_what_cannot_be_opened_keeps_nothing_else_from_coming_in(self) -> None:
+        (self.directory / ("0-y" + instances.PROXY_SUFFIX)).mkdir()
+        instances.segment_path(self.directory, "0-x", 1).mkdir()
+        self.write(1, whole(1), instance="0-z")
+        indexing = self.made(None)
+        with captured() as events:
+            for _ in range(3):
+                await indexing.orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        told = [str(each["name"]) for each in events if "error" in each]
+        self.assertEqual(sorted(told), ["0-x", "0-y"])
+
     async def test_what_is_no_segment_is_put_aside(self) -> None:
         path = instances.segment_path(self.directory, "0-z", 1)
         path.write_bytes(b"SQLite format 3\0" * 10)
