@@ -65,6 +65,16 @@ def hear_out(transport: Any) -> None:
     transport.doWrite = write_or_hear  # type: ignore[method-assign]
 
 
+def hang_up(transport: Any) -> None:
+    """Close the socket below TLS, which would wait for the other side to agree to its end (RFC 8446 §6.1 need not).
+
+    :param transport: one that was told to close and has nothing left to send.
+    """
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
+    transport.loseConnection()
+
+
 def unsent(transport: Any) -> bool:
     """Tell whether something that was written has not yet gone to the kernel.
 

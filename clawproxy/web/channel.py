@@ -25,7 +25,7 @@ from twisted.web import http
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.requesthead import MAX_NAME, Head, parse
-from clawproxy.sending import send
+from clawproxy.sending import hang_up, send, unsent
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ what stands behind it, and a caller may send thousands."""
 TLS_HELLO = b"\x16\x03"
 """How a TLS connection begins (RFC 8446 §5.1); there may be no line end in it to wait for."""
 
+CLOSE_WITHIN = 1.0
+"""Seconds that a caller has to agree to the end of TLS once all has been sent; many never do."""
+
 LINGER = 5.0
 """Seconds without a byte for which the rest of a refused request is read and dropped, so that the answer arrives."""
 
@@ -64,6 +67,7 @@ class ProxyChannel(http.HTTPChannel):
     # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
     __slots__ = (
         "_ahead",
+        "_close_until",
         "_closing",
         "_host",
         "_idle_clock",
@@ -232,12 +236,20 @@ class ProxyChannel(http.HTTPChannel):
         self.flush()
         if self._lingering is None:
             super().loseConnection()
-            if self._closing is None and self.site.timeOut and self in self.site.channels:
+            if self._closing is None and self in self.site.channels:
+                reactor = self.site.reactor
                 # What was written is sent first, and a caller who reads no more would hold it here for ever.
-                self._closing = self.site.reactor.callLater(self.site.timeOut, self._abort)
+                self._close_until = reactor.seconds() + (self.site.timeOut or float("inf"))
+                self._closing = reactor.callLater(CLOSE_WITHIN, self._look_at_closing)
 
-    def _abort(self) -> None:
-        self.transport.abortConnection()
+    def _look_at_closing(self) -> None:
+        if not unsent(self.transport):
+            hang_up(self.transport)
+        if self.site.reactor.seconds() >= self._close_until:
+            self._closing = None
+            self.transport.abortConnection()
+            return
+        self._closing = self.site.reactor.callLater(CLOSE_WITHIN, self._look_at_closing)
 
     def requestDone(self, request: http.Request) -> None:
         """An answer is complete: let it go, and take up the next request."""

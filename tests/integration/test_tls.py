@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.threads import deferToThread
 
 from clawproxy.testing import Hang, Pause, Reset, ScriptedUpstream, Send, answer, event_stream
 from tests.integration import certificates
@@ -201,6 +204,28 @@ class CallerTests(TLSCase):
         caller.leave()
         await self.eventually(lambda: self.in_flight == 0, 1.0)
         await self.eventually(lambda: self.upstream.open == 0, 1.0)
+
+    async def test_http_1_caller_that_says_nothing_to_the_end_of_tls(self) -> None:
+        """As Python's, that keeps its socket until somebody closes it: a cut answer is over all the same."""
+        await self.start()
+        self.upstream.script([Send(STREAM_HEAD + chunk(b"data: 1\n\n")), Pause(0.05), Reset()])
+        address: Any = self.service.addresses[0]
+        context = ssl.create_default_context(cadata=certificates.authority_pem().decode())
+
+        def ask() -> tuple[ssl.SSLSocket, bytes]:
+            plain = socket.create_connection(("127.0.0.1", address.port))
+            caller = context.wrap_socket(plain, server_hostname="localhost")
+            head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(ASK)}\r\n\r\n"
+            caller.sendall(head.encode() + ASK)
+            received = b""
+            while piece := caller.recv(65536):
+                received += piece
+            return caller, received
+
+        caller, received = await deferToThread(ask)
+        self.addCleanup(caller.close)
+        self.assertIn(b"event: error\n", received)
+        await self.eventually(lambda: self.in_flight == 0, 3.0)
 
     async def test_streams_side_by_side(self) -> None:
         await self.start()
