@@ -19,13 +19,8 @@ from twisted.python.failure import Failure
 from clawproxy.upstream.failure import connect_failure
 from clawproxy.upstream.openclaw.address import GatewayAddress
 from clawproxy.upstream.openclaw.frames import Event, FrameError, Response
-from clawproxy.upstream.openclaw.handshake import (
-    Hello,
-    Obstacle,
-    Refusal,
-    read_close,
-    read_rejection,
-)
+from clawproxy.upstream.openclaw.handshake import Hello
+from clawproxy.upstream.openclaw.refusal import Obstacle, Refusal, read_close, read_rejection
 from clawproxy.upstream.openclaw.session import Connected, GatewaySession, Refused, Say
 from clawproxy.upstream.openclaw.websocket import Ending, WebSocketClient
 

@@ -28,10 +28,11 @@ from clawproxy.upstream.openclaw.address import GatewayAddress, GatewayState
 from clawproxy.upstream.openclaw.attempt import Attempt
 from clawproxy.upstream.openclaw.faults import unreachable
 from clawproxy.upstream.openclaw.frames import JSON, Event, Response
-from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Obstacle, Refusal
+from clawproxy.upstream.openclaw.handshake import Credentials, Hello
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.pending import PendingRequests
 from clawproxy.upstream.openclaw.redial import PATIENCE, Redial
+from clawproxy.upstream.openclaw.refusal import Obstacle, Refusal
 from clawproxy.upstream.openclaw.session import GatewaySession
 from clawproxy.upstream.openclaw.waiting import Waiters
 from clawproxy.upstream.provider import Wire

@@ -15,7 +15,7 @@ import re
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.frames import GatewayError, scrub
-from clawproxy.upstream.openclaw.handshake import Refusal
+from clawproxy.upstream.openclaw.refusal import Refusal
 
 _STATUS = re.compile(r"\bHTTP (\d{3})\b")
 _UNKNOWN_AGENT = re.compile(

@@ -38,9 +38,10 @@ from clawproxy.upstream.openclaw.errand import Errand, plan
 from clawproxy.upstream.openclaw.faults import refused, unreachable
 from clawproxy.upstream.openclaw.frames import Event
 from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT
-from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
+from clawproxy.upstream.openclaw.handshake import Credentials, Hello
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
 from clawproxy.upstream.openclaw.questions import Questions
+from clawproxy.upstream.openclaw.refusal import Refusal
 from clawproxy.upstream.openclaw.underway import RunsUnderway
 from clawproxy.upstream.openclaw.wire import MaskedWire
 from clawproxy.upstream.provider import CallContext, EventSink, Run, Wire

@@ -24,16 +24,9 @@ from clawproxy.upstream.openclaw.frames import (
     decode,
     encode_request,
 )
-from clawproxy.upstream.openclaw.handshake import (
-    Credentials,
-    Hello,
-    Obstacle,
-    Refusal,
-    connect_params,
-    read_hello,
-    read_refusal,
-)
+from clawproxy.upstream.openclaw.handshake import Credentials, Hello, connect_params, read_hello
 from clawproxy.upstream.openclaw.identity import DeviceIdentity
+from clawproxy.upstream.openclaw.refusal import Obstacle, Refusal, read_refusal
 
 CHALLENGE = "connect.challenge"
 

@@ -14,8 +14,9 @@ from clawproxy.core.secret import Secret
 from clawproxy.upstream.openclaw.address import GatewayAddress
 from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.frames import Event
-from clawproxy.upstream.openclaw.handshake import Credentials, Hello, Refusal
+from clawproxy.upstream.openclaw.handshake import Credentials, Hello
 from clawproxy.upstream.openclaw.identity import DeviceIdentity
+from clawproxy.upstream.openclaw.refusal import Refusal
 from tests.upstream.openclaw.gateway import Connection, Gateway, JSONObject
 
 URL = "ws://gateway.test:18789/ws?x=1"
