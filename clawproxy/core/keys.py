@@ -19,10 +19,10 @@ from clawproxy.core.headers import (
     Credential,
     Headers,
     credentials,
-    mask_headers,
     request_headers,
     value,
 )
+from clawproxy.core.masking import mask_headers
 from clawproxy.core.routing import Family, ProviderKind
 from clawproxy.core.secret import MASK, Secret
 

@@ -14,6 +14,7 @@ from clawproxy.core import headers as heads
 from clawproxy.core.demotion import Demoted, Demoter
 from clawproxy.core.errors import ProxyError
 from clawproxy.core.jsonedit import edit, peek
+from clawproxy.core.masking import mask_headers
 from clawproxy.core.policy import transient
 from clawproxy.relay.pump import Decoded, Pump
 from clawproxy.upstream.response import H1Response
@@ -28,7 +29,7 @@ class Demotion:
     def __init__(self, forward: Forward, answer: H1Response) -> None:
         self._forward = forward
         self._answer = answer
-        forward.exchange.upstream_response_headers = heads.mask_headers(answer.raw_headers)
+        forward.exchange.upstream_response_headers = mask_headers(answer.raw_headers)
         kind = heads.value(answer.raw_headers, b"content-type") or b""
         self._demoter = Demoter(kind.decode("latin-1"))
         self._decoded = Decoded(heads.value(answer.raw_headers, b"content-encoding"))

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError, render, render_event
+from clawproxy.core.masking import mask_headers, mask_query, mask_text
 from clawproxy.core.record import Client, Exchange, Outcome, Usage
 from clawproxy.core.sse import FrameBoundary
 from clawproxy.core.timestamp import rfc3339
@@ -113,15 +114,13 @@ class Forward:
             client_request_id=caller_text,
             started_at=rfc3339(self.started),
             method=self.inbound.method,
-            path=self.inbound.path if endpoint else heads.mask_text(self.inbound.path),
-            query=heads.mask_query(query.decode("latin-1")) if query else "",
+            path=self.inbound.path if endpoint else mask_text(self.inbound.path),
+            query=mask_query(query.decode("latin-1")) if query else "",
             dialect=dialect,
             request_bytes=len(self.inbound.body),
-            client=Client(
-                request.caller, heads.mask_text(agent.decode("latin-1")) if agent else None
-            ),
+            client=Client(request.caller, mask_text(agent.decode("latin-1")) if agent else None),
             parent_id=parent_id,
-            request_headers=heads.mask_headers(lines),
+            request_headers=mask_headers(lines),
         )
         if not _CLAUDE_CODE.isdisjoint(first):
             self.exchange.session_id = _text(first, b"x-claude-code-session-id")
@@ -231,7 +230,7 @@ class Forward:
         )
         if self.wiring.cors:
             lines += self.wiring.cors.answer(self.origin)
-        exchange.response_headers = heads.mask_headers(lines)
+        exchange.response_headers = mask_headers(lines)
         self.is_stream = stream
         self.state = State.STREAMING
         self.request.send_head(status, reason or phrase(status), lines, stamped=True)
@@ -301,7 +300,7 @@ class Forward:
         if self.quoted and self.wiring.config.storage.bodies == "metadata":
             return UNQUOTED
         # Some upstreams repeat the key that they refuse.
-        return heads.mask_text(error)
+        return mask_text(error)
 
     # Ending.
 

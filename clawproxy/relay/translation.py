@@ -15,6 +15,7 @@ from clawproxy.core.dialects.dialect import DIALECTS, Dialect
 from clawproxy.core.dialects.events import Event, StreamFailed
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
+from clawproxy.core.masking import mask_headers
 from clawproxy.core.policy import FirstEvent, Held, transient
 from clawproxy.relay import accesslog
 from clawproxy.relay.pump import MOST_KEPT, Decoded, Pump, Whole
@@ -92,7 +93,7 @@ class Translation:
         self._held: list[bytes] = []
         self._failover: ProxyError | None = None
         self._open = False
-        forward.exchange.upstream_response_headers = heads.mask_headers(answer.raw_headers)
+        forward.exchange.upstream_response_headers = mask_headers(answer.raw_headers)
         self._headers = heads.response_headers(
             answer.raw_headers, changed=True, cors=bool(forward.wiring.cors)
         )

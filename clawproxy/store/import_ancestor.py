@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from clawproxy.core.headers import mask_headers, mask_query
+from clawproxy.core.masking import mask_headers, mask_query
 from clawproxy.core.record import Client, Exchange
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.store.entry import Entry

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 from clawproxy.core.coding import CodingError, StreamDecoder
 from clawproxy.core.dialects import DialectName
-from clawproxy.core.headers import mask_text
 from clawproxy.core.jsonread import JSONError, read
+from clawproxy.core.masking import mask_text
 from clawproxy.core.message import accumulator, read_message
 from clawproxy.core.message_base import Finished, encode
 from clawproxy.core.record import Exchange
