@@ -2,8 +2,8 @@
 
 1. :func:`request_headers` gives what of a caller's head goes upstream, without any credential of
    it; which credential goes with it is :mod:`clawproxy.core.keys`' decision.
-2. :func:`response_headers` gives what of an upstream's head goes to the caller; :func:`stamp` adds
-   what the proxy itself has to say, and :func:`disarm` what keeps browsers from running it.
+2. :func:`response_headers` gives what of an upstream's head goes to the caller; :func:`disarm` adds
+   what keeps browsers from running it, :mod:`clawproxy.core.requestid` the proxy's own lines.
 3. :func:`credentials` reads what a caller presented.
 
 A header list is a list of ``(name, value)`` in bytes, in order, names in any case, as on the wire.
@@ -119,8 +119,6 @@ _NOT_DOWNSTREAM_CHANGED = _NOT_DOWNSTREAM | _OF_THE_BODY
 # As browsers read it (RFC 6265bis, 5.6): of a cookie without a name they give the value back as it is.
 _OUR_COOKIE = re.compile(rb"[=\s]*%b\s*=" % SESSION_COOKIE.encode())
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
-
 
 @frozen
 class Credential:
@@ -217,45 +215,6 @@ def disarm(
     return [*headers, *_DISARMED]
 
 
-def stamp(
-    headers: list[tuple[bytes, bytes]], *, own_id: str, request_id: str, stream: bool
-) -> list[tuple[bytes, bytes]]:
-    """Add what every answer carries: both ids and, on streams, the word to buffer nothing.
-
-    An upstream's own ``cache-control`` stays; ``no-cache`` is added beside it where it does not
-    say so itself.
-
-    :param headers: what :func:`response_headers` gave.
-    :param own_id: the exchange's unique id.
-    :param request_id: what :func:`request_id` chose.
-    :param stream: the answer is an event stream.
-    """
-    kept = []
-    chosen_id = request_id.encode("latin-1")
-    has_id = uncached = False
-    for line in headers:
-        name = line[0].lower()
-        if name == REQUEST_ID_HEADER:
-            if has_id or line[1] != chosen_id:
-                continue
-            has_id = True
-        elif stream:
-            if name == b"x-accel-buffering":
-                continue
-            if name == b"cache-control" and b"no-cache" in line[1].lower():
-                uncached = True
-        kept.append(line)
-    kept.append((ID_HEADER, own_id.encode("ascii")))
-    if not has_id:
-        kept.append((REQUEST_ID_HEADER, chosen_id))
-    if stream:
-        if not uncached:
-            kept.append((b"cache-control", b"no-cache"))
-        # https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
-        kept.append((b"x-accel-buffering", b"no"))
-    return kept
-
-
 def value(headers: Headers, name: bytes) -> bytes | None:
     """Find the first value of a header.
 
@@ -270,25 +229,6 @@ def value(headers: Headers, name: bytes) -> bytes | None:
 def firsts(headers: Headers) -> dict[bytes, bytes]:
     """Give each header's first value by its name in lower case, for those who look up several."""
     return {name.lower(): value for name, value in reversed(headers)}
-
-
-def sane_id(text: str | None) -> str | None:
-    """Accept a caller's request id only as 1 to 128 of ``A-Za-z0-9._-``: it goes into logs."""
-    return text if text is not None and _SANE_ID.match(text) else None
-
-
-def upstream_request_id(first: Mapping[bytes, bytes]) -> str | None:
-    """Find an upstream's own id: ``x-request-id`` (OpenAI), else ``request-id`` (Anthropic).
-
-    :param first: each header's first value by its name in lower case.
-    """
-    found = first.get(REQUEST_ID_HEADER) or first.get(b"request-id")
-    return found.decode("latin-1") if found else None
-
-
-def request_id(upstream: str | None, caller: str | None, own: str) -> str:
-    """Choose ``x-request-id``: the upstream's, else the caller's if sane, else our own."""
-    return upstream or sane_id(caller) or own
 
 
 def credentials(headers: Headers) -> tuple[Credential, ...]:

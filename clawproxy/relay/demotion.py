@@ -16,6 +16,7 @@ from clawproxy.core.errors import ProxyError
 from clawproxy.core.jsonedit import edit, peek
 from clawproxy.core.masking import mask_headers
 from clawproxy.core.policy import transient
+from clawproxy.core.requestid import request_id, upstream_request_id
 from clawproxy.relay.pump import Decoded, Pump
 from clawproxy.upstream.response import H1Response
 
@@ -74,8 +75,8 @@ class Demotion:
         if "request_id" in peek(told):
             return told
         exchange = self._forward.exchange
-        upstream = heads.upstream_request_id(self._answer.first)
-        chosen = heads.request_id(upstream, exchange.client_request_id, exchange.id)
+        upstream = upstream_request_id(self._answer.first)
+        chosen = request_id(upstream, exchange.client_request_id, exchange.id)
         return edit(told, {("request_id",): msgspec.json.encode(chosen)})
 
     def _answer_whole(self, demoted: Demoted, body: bytes) -> None:

@@ -24,6 +24,7 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError, render, render_event
 from clawproxy.core.masking import mask_headers, mask_query, mask_text
 from clawproxy.core.record import Client, Exchange, Outcome, Usage
+from clawproxy.core.requestid import sane_id, stamp, upstream_request_id
 from clawproxy.core.sse import FrameBoundary
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.relay import accesslog
@@ -106,7 +107,7 @@ class Forward:
         self.origin = first.get(b"origin")
         own = board.new_id()
         caller_id = first.get(b"x-request-id")
-        caller_text = heads.sane_id(caller_id.decode("latin-1")) if caller_id else None
+        caller_text = sane_id(caller_id.decode("latin-1")) if caller_id else None
         agent = first.get(b"user-agent")
         self.exchange = Exchange(
             id=own,
@@ -219,15 +220,13 @@ class Forward:
         """
         exchange = self.exchange
         if upstream:
-            exchange.upstream_request_id = heads.upstream_request_id(first or heads.firsts(headers))
+            exchange.upstream_request_id = upstream_request_id(first or heads.firsts(headers))
         exchange.request_id = (
             exchange.upstream_request_id or exchange.client_request_id or exchange.id
         )
         exchange.status = status
         exchange.headers_ms = self.now_ms()
-        lines = heads.stamp(
-            headers, own_id=exchange.id, request_id=exchange.request_id, stream=stream
-        )
+        lines = stamp(headers, own_id=exchange.id, request_id=exchange.request_id, stream=stream)
         if self.wiring.cors:
             lines += self.wiring.cors.answer(self.origin)
         exchange.response_headers = mask_headers(lines)
@@ -268,7 +267,7 @@ class Forward:
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers
         ]
         exchange = self.exchange
-        upstream_id = heads.upstream_request_id(heads.firsts(headers))
+        upstream_id = upstream_request_id(heads.firsts(headers))
         request_id = upstream_id or exchange.client_request_id or exchange.id
         body = render(error, self.dialect, request_id)
         headers.append((b"Content-Type", b"application/json"))

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from twisted.web import server
 from twisted.web.resource import Resource
 
-from clawproxy.core import headers as heads
+from clawproxy.core import requestid
 from clawproxy.core.errors import Kind, ProxyError, render
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.inbound import ENDPOINTS, dialect_of
@@ -167,11 +167,11 @@ def refuse(board: Switchboard, request: ProxyRequest, path: str, error: ProxyErr
     first = request.first
     own = board.new_id()
     caller = first.get(b"x-request-id")
-    chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
+    chosen = requestid.request_id(None, caller.decode("latin-1") if caller else None, own)
     body = render(error, dialect_of(path, first), chosen)
     answer = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]
     answer += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
-    answer = heads.stamp(answer, own_id=own, request_id=chosen, stream=False)
+    answer = requestid.stamp(answer, own_id=own, request_id=chosen, stream=False)
     if board.wiring.cors:
         answer += board.wiring.cors.answer(first.get(b"origin"))
     request.send_head(error.http_status, phrase(error.http_status), answer)
@@ -204,8 +204,8 @@ def stamping(board: Switchboard) -> Callable[[ProxyRequest], RawHeaders]:
     def stamp(request: ProxyRequest) -> RawHeaders:
         caller = request.first.get(b"x-request-id")
         own = board.new_id()
-        chosen = heads.request_id(None, caller.decode("latin-1") if caller else None, own)
-        return heads.stamp([], own_id=own, request_id=chosen, stream=False)
+        chosen = requestid.request_id(None, caller.decode("latin-1") if caller else None, own)
+        return requestid.stamp([], own_id=own, request_id=chosen, stream=False)
 
     return stamp
 
