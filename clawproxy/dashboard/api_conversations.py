@@ -23,7 +23,7 @@ from clawproxy.dashboard.api_record import json_of, listed
 from clawproxy.store import conversation_list as lists
 from clawproxy.store.conversation_list import TOKENS, Summary
 from clawproxy.store.conversation_query import Conversation, load
-from clawproxy.store.conversation_tree import Node, Step, Thread
+from clawproxy.store.conversation_thread import Node, Step, Thread
 from clawproxy.store.protocol import Store
 
 

@@ -14,7 +14,7 @@ from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.record import Exchange
 from clawproxy.dashboard.view import Call, File, Image, Message, Part, Result, Text, paired
 from clawproxy.dashboard.view_turn import print_of, read_prompt
-from clawproxy.store.conversation_tree import Node, Step, Thread
+from clawproxy.store.conversation_thread import Node, Step, Thread
 
 LONG = 20_000
 """Characters from which on a part's text may have to be fetched."""

@@ -2,10 +2,11 @@
 
 1. :meth:`Tree.add` takes the exchanges in the order of time. A request's messages are a path from the beginning; what
    of it is known is walked, what is new grows as a branch, and the answer grows at its tip.
-2. Each agent of a session has a tree of its own. A history that begins anew is a :class:`Thread` of its own, too:
-   after a compaction, or a subagent's of a client that does not name its agents.
-3. :meth:`Tree.finish` hangs each thread where it came from: under the call that started it, or under the thread
-   that it sums up.
+2. Each agent of a session has a tree of its own. A history that begins anew is a thread
+   (:mod:`.conversation_thread`) of its own, too: after a compaction, or a subagent's of a client that does not name
+   its agents.
+3. :meth:`Tree.finish` hangs each thread where it came from: under the call that started it
+   (:mod:`.conversation_start`), or under the thread that it sums up.
 
 Clients rewrite what they send back. A message that differs only in form is the same one (:mod:`.conversation`); where
 one in the middle was really changed, as by dropping old tool results, what follows is found again by what cannot be
@@ -15,36 +16,22 @@ there twice by chance: ids of tool calls, longer answers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
 from clawproxy.core.record import Exchange
 from clawproxy.store.conversation import Said
-
-Origin = Literal["start", "subagent", "compaction", "restart"]
+from clawproxy.store.conversation_start import Starts
+from clawproxy.store.conversation_thread import Message, Node, Origin, Source, Step, Thread
 
 TELLING = 40
 """Characters of an answer from which on it is found again by itself."""
-COMPARED = 2000
-"""Characters of a call's prompt that are looked for in the first message of a subagent."""
 _SUMMED_UP = re.compile(
     r"continued from a previous conversation|conversation (?:so far )?(?:was|has been) (?:compacted|summarized)",
     re.IGNORECASE,
 )
 _SUM_UP = re.compile(r"create a detailed summary of (?:the|this|our) conversation", re.IGNORECASE)
-
-
-@frozen
-class Message:
-    """A message of a request or an answer.
-
-    :ivar raw: its JSON, as it was written.
-    """
-
-    said: Said
-    raw: bytes
 
 
 @frozen
@@ -69,75 +56,6 @@ class Turn:
 
 
 @define(eq=False)
-class Node:
-    """A message in its place.
-
-    :ivar exchange: the id of the exchange that first had it.
-    :ivar answer: it came as an answer, and not only as part of a later request.
-    :ivar aside: it is a system message among others, which is part of no path.
-    """
-
-    id: str
-    parent: Node | None
-    message: Message
-    exchange: str
-    answer: bool
-    at: str
-    aside: bool = False
-    children: dict[int, Node] = field(factory=dict)
-
-
-@define(eq=False)
-class Step:
-    """An exchange in its thread.
-
-    :ivar tip: the last message of its request.
-    :ivar answer: the messages of its answer.
-    """
-
-    exchange: Exchange
-    tip: Node | None
-    answer: list[Node]
-
-
-@define(eq=False)
-class Source:
-    """Where a thread came from.
-
-    :ivar call: the id of the tool call that started it.
-    """
-
-    exchange: str
-    node: Node | None = None
-    call: str | None = None
-
-
-@define(eq=False)
-class Thread:
-    """A history with its branches.
-
-    :ivar nodes: its messages, each after its parent.
-    :ivar children: threads that came out of it.
-    """
-
-    id: str
-    origin: Origin
-    agent_id: str | None
-    parent_agent_id: str | None
-    system: bytes | None = None
-    source: Source | None = None
-    nodes: list[Node] = field(factory=list)
-    steps: list[Step] = field(factory=list)
-    children: list[Thread] = field(factory=list)
-
-    @property
-    def branches(self) -> int:
-        """How many ways it has ended in, less one."""
-        leaves = sum(1 for node in self.nodes if not node.children and not node.aside)
-        return max(0, leaves - 1)
-
-
-@define(eq=False)
 class _Group:
     """All threads of one agent."""
 
@@ -146,15 +64,6 @@ class _Group:
     latest: Step | None = None
     by_digest: dict[int, Node] = field(factory=dict)
     asides: set[tuple[int, int]] = field(factory=set)
-
-
-@define(eq=False)
-class _Start:
-    call: str
-    prompt: str
-    step: Step
-    node: Node
-    taken: bool = False
 
 
 class Tree:
@@ -167,7 +76,7 @@ class Tree:
         self.side_calls: list[tuple[str, Exchange]] = []
         self._groups: dict[str | None, _Group] = {}
         self._by_id: dict[str, Node] = {}
-        self._starts: list[_Start] = []
+        self._starts = Starts()
         self._threads: list[Thread] = []
         self._home: dict[int, Thread] = {}
         self._count = 0
@@ -208,7 +117,7 @@ class Tree:
         last = next((m.said for m in reversed(turn.messages) if m.said.role == "user"), None)
         if last is not None and _SUM_UP.search(last.text):
             self._summing.add(exchange.agent_id)
-        self._note_starts(step)
+        self._starts.note(step)
 
     # Walking and growing.
 
@@ -305,7 +214,7 @@ class Tree:
         text = message.said.text if message is not None else ""
         origin: Origin = "restart"
         source = None
-        start = self._started_by(exchange, text)
+        start = self._starts.find(exchange, text)
         if start is not None:
             origin, source = "subagent", Source(start.step.exchange.id, start.node, start.call)
         elif group.latest is None:
@@ -313,11 +222,11 @@ class Tree:
         elif group.agent_id in self._summing or _SUMMED_UP.search(text):
             origin = "compaction"
         if source is None and group.latest is not None:
-            source = _after(group.latest)
+            source = Source.after(group.latest)
         elif source is None and exchange.agent_id is not None:
             above = self._groups.get(exchange.parent_agent_id) or self._groups.get(None)
             if above is not None and above is not group and above.latest is not None:
-                source = _after(above.latest)
+                source = Source.after(above.latest)
         self._summing.discard(group.agent_id)
         thread = Thread(
             f"t{len(self._threads) + 1}",
@@ -329,28 +238,6 @@ class Tree:
         )
         self._threads.append(thread)
         return thread
-
-    def _note_starts(self, step: Step) -> None:
-        for node in step.answer:
-            for call in node.message.said.calls:
-                prompt = " ".join((call.prompt or "").split())
-                if prompt:
-                    self._starts.append(_Start(call.id, prompt, step, node))
-
-    def _started_by(self, exchange: Exchange, text: str) -> _Start | None:
-        """Find the call that asked for this, by its words; of several alike, one that has no thread yet."""
-        words = " ".join(text.split())
-        found = [
-            start
-            for start in self._starts
-            if start.prompt[:COMPARED] in words
-            and (exchange.agent_id is None or start.step.exchange.agent_id != exchange.agent_id)
-        ]
-        if not found:
-            return None
-        start = next((each for each in found if not each.taken), found[-1])
-        start.taken = True
-        return start
 
     def finish(self) -> list[Thread]:
         """Give the threads that came out of no other, with all others below them."""
@@ -366,20 +253,9 @@ class Tree:
         return top
 
 
-def _after(step: Step) -> Source:
-    return Source(step.exchange.id, step.answer[-1] if step.answer else step.tip)
-
-
 def _alike(answer: Said, again: Said) -> bool:
     """Tell whether a client's copy is an answer's, in other words."""
     ours, theirs = [call.id for call in answer.calls], [call.id for call in again.calls]
     if any(ours) or any(theirs):
         return ours == theirs
     return len(again.text) >= TELLING and answer.text[:TELLING] == again.text[:TELLING]
-
-
-def walk(threads: Sequence[Thread]) -> Iterator[Thread]:
-    """Give threads with all below them, each after its parent."""
-    for thread in threads:
-        yield thread
-        yield from walk(thread.children)
