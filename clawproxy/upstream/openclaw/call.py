@@ -1,11 +1,8 @@
-"""One caller's turn: :class:`Call` settles what the conversation has open, then has the agent
-answer.
+"""One caller's turn: :class:`Call` has the agent answer.
 
-1. An undecided approval is decided by the message: APPROVE, ALWAYS and DENY are words to the proxy,
-   anything else denies and goes to the agent.
-2. A run that waited goes on, and its answer is this turn's answer.
-3. Otherwise the message starts a run. A caller that leaves has its run aborted, unless the config
-   lets it go on.
+1. What the conversation has open is settled first (:mod:`.settlement`).
+2. Where that does not answer the message, it starts a run. A caller that leaves has its run
+   aborted, unless the config lets it go on.
 """
 
 from __future__ import annotations
@@ -29,18 +26,10 @@ from clawproxy.core.dialects.events import (
 )
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.upstream.openclaw.approvals import (
-    Approval,
-    Standing,
-    Verdict,
-    question,
-    read_decision,
-)
-from clawproxy.upstream.openclaw.conversation import Conversation
 from clawproxy.upstream.openclaw.cumulative import SEPARATOR
-from clawproxy.upstream.openclaw.errand import Errand
 from clawproxy.upstream.openclaw.gateway_run import GatewayRun
 from clawproxy.upstream.openclaw.runs import Outcome
+from clawproxy.upstream.openclaw.settlement import Settlement
 from clawproxy.upstream.provider import CallContext, EventSink
 
 if TYPE_CHECKING:
@@ -48,15 +37,6 @@ if TYPE_CHECKING:
 
 MAX_PAUSED = 8 * 1024 * 1024
 """Characters held for a caller that does not read; one more ends its answer."""
-
-FOLLOW_UP = 10.0
-"""Seconds that an approved command gets, on gateways whose runs do not wait, before the agent is
-asked to go on with what it has."""
-
-GO_ON = {
-    Standing.ALLOWED: "I have approved the command. Please go on with its result.",
-    Standing.DENIED: "I have denied the command; it was not run. Please go on without it.",
-}
 
 
 class Call:
@@ -206,7 +186,7 @@ class Call:
             else:
                 followed.callback(True)
 
-    async def _follow(self, run: GatewayRun, begin: Callable[[], None] | None = None) -> bool:
+    async def follow(self, run: GatewayRun, begin: Callable[[], None] | None = None) -> bool:
         """Show a run.
 
         :param begin: starts it, once this call listens.
@@ -228,7 +208,7 @@ class Call:
         self._begun = True
         return [MessageStarted()]
 
-    def _note(self, words: str) -> None:
+    def note(self, words: str) -> None:
         """Say something of the proxy's own."""
         lead = SEPARATOR if self._spoke else ""
         self._spoke = True
@@ -243,108 +223,13 @@ class Call:
         errand = provider.plan(self._turn, self._context, agent)
         conversation = provider.conversations.get(errand.conversation)
         try:
-            if conversation.open and not await self._settle(conversation, errand):
-                self._end(None)
-                return
+            if conversation.open:
+                settlement = Settlement(self, provider, conversation, errand)
+                if not await settlement.settle():
+                    self._end(None)
+                    return
             run = provider.runs.dispatch(errand, provider.hello or hello)
-            await self._follow(run, run.start)
+            await self.follow(run, run.start)
         finally:
             provider.conversations.keep(conversation)
         self._end(None)
-
-    async def _settle(self, conversation: Conversation, errand: Errand) -> bool:
-        """Deal with what is open.
-
-        :returns: whether the message is still to be sent to the agent.
-        """
-        book = self._provider.approvals.book
-        verdict = read_decision(errand.said)
-        waiting = conversation.waiting(book)
-        for approval in conversation.take_ended(book):
-            self._note(_became(approval))
-        if not waiting:
-            told = self._spoke
-            parked, conversation.parked = conversation.parked, None
-            if parked is not None and not await self._follow(parked):
-                return False
-            return verdict is Verdict.OTHER or not (told or parked)
-        first = waiting[0]
-        if verdict is Verdict.OTHER:
-            await self._deny_all(conversation, waiting)
-            return True
-        decision = next((d for d in first.allowed if d == verdict.value), None)
-        if decision is None or (decision != "deny" and first.id not in conversation.shown):
-            # Nobody allows what they have not seen.
-            lead = f"{verdict.name} is not offered for this.\n\n" if decision is None else ""
-            self._show(conversation, first, lead)
-            return False
-        approval = await self._provider.approvals.decide(first.id, decision, self.wire)
-        conversation.approvals.remove(first.id)
-        conversation.shown.discard(first.id)
-        if approval.standing is Standing.EXPIRED:
-            self._note(_became(approval))
-        if len(waiting) > 1:
-            self._show(conversation, waiting[1])
-            return False
-        await self._go_on(conversation, errand, approval)
-        return False
-
-    def _show(self, conversation: Conversation, approval: Approval, lead: str = "") -> None:
-        self._note(lead + question(approval, self._provider.now()))
-        conversation.shown.add(approval.id)
-
-    async def _deny_all(self, conversation: Conversation, waiting: list[Approval]) -> None:
-        """The user has spoken of something else: nothing is run, and the agent hears the
-        message."""
-        parked, conversation.parked = conversation.parked, None
-        for approval in waiting:
-            approval = await self._provider.approvals.decide(approval.id, "deny", self.wire)
-            self._note(_became(approval))
-        conversation.approvals.clear()
-        conversation.shown.clear()
-        if parked is not None:
-            # It holds the session: the message would wait until it had spoken to the denial.
-            parked.abort()
-
-    async def _go_on(self, conversation: Conversation, errand: Errand, approval: Approval) -> None:
-        """Show what comes of a decision: the run that waited, or another one."""
-        provider = self._provider
-        parked, conversation.parked = conversation.parked, None
-        hello = provider.hello
-        if parked is None and hello is not None and hello.protocol >= 4:
-            parked = provider.runs.adopt(errand, approval, hello, self.wire)
-        if parked is not None:
-            await self._follow(parked)
-            return
-        if approval.standing not in GO_ON or hello is None:
-            return
-        self._note(_became(approval))
-        session = approval.session_key or errand.session_key
-        found = await provider.runs.follow_up(session, errand, hello, FOLLOW_UP, self.wire)
-        if found is None:
-            # These gateways put a command's output before the session's next message.
-            go_on = evolve(
-                errand,
-                session_key=session,
-                message=GO_ON[approval.standing],
-                attachments=(),
-                opening=False,
-            )
-            found = provider.runs.dispatch(go_on, hello)
-            await self._follow(found, found.start)
-        else:
-            await self._follow(found)
-
-
-def _became(approval: Approval) -> str:
-    command = " ".join(approval.command.split())
-    shown = f"`{command[:200]}`" if "`" not in command else command[:200]
-    match approval.standing:
-        case Standing.ALLOWED:
-            return f"Approved: {shown}"
-        case Standing.DENIED:
-            return f"Denied: {shown}"
-        case Standing.EXPIRED:
-            return f"Nobody approved {shown} in time, so it was not run."
-        case _:
-            return f"Still undecided: {shown}"
