@@ -8,31 +8,24 @@
    nothing.
 
 Text and thinking come cumulatively and are told again when a provider is asked anew: see
-:mod:`.cumulative`. Tools are the agent's own; they show as progress, never as calls that a caller
-would have to answer.
+:mod:`.cumulative`. :mod:`.blocks` shows them. Tools are the agent's own; they show as progress,
+never as calls that a caller would have to answer.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 from attrs import frozen
 
 from clawproxy.core.dialects.events import (
-    BlockStopped,
     Event,
-    MessageStarted,
     Stopped,
     StopReason,
-    TextDelta,
-    TextStarted,
-    ThinkingDelta,
-    ThinkingStarted,
     TokenUsage,
     UsageReported,
 )
 from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.upstream.openclaw.blocks import Blocks, Showing
 from clawproxy.upstream.openclaw.cumulative import SEPARATOR, CumulativeText
 from clawproxy.upstream.openclaw.faults import failed, looks_like_error, refused
 from clawproxy.upstream.openclaw.frames import (
@@ -45,9 +38,6 @@ from clawproxy.upstream.openclaw.frames import (
     text,
 )
 from clawproxy.upstream.openclaw.history import PastTurn, content_text, read_usage
-
-Showing = Literal["thinking", "text", "hidden"]
-"""How something beside the answer is shown: as thinking, as part of the text, or not at all."""
 
 UNDERWAY = frozenset({"accepted", "in_flight", "started"})
 """What a first response says; anything else is a last one."""
@@ -88,7 +78,6 @@ class RunTranslator:
     :ivar accepted: the gateway has accepted the run.
     :ivar outcome: how it ended, once it has.
     :ivar settled: the gateway says that the run's work is over; the response that ends it follows.
-    :ivar silent: nothing has been shown to the caller yet, not even a first event.
     """
 
     def __init__(
@@ -101,18 +90,13 @@ class RunTranslator:
     ) -> None:
         self._agent = agent
         self._protocol = protocol
-        self._thinking_shown = thinking
-        self._progress_shown = progress
+        self._blocks = Blocks(thinking, progress)
         self._answer = CumulativeText()
         self._thinking = CumulativeText()
-        self._block: Literal["text", "thinking"] | None = None
-        self._spoken = False
         self._starts = 0
-        self._model = ""
         self._output_tokens = 0
         self._failure: str | None = None
         self._chat_text = ""
-        self.silent = True
         self.postscripts: list[str] = []
         self.accepted = False
         self.settled = False
@@ -122,66 +106,19 @@ class RunTranslator:
 
     def begin(self) -> list[Event]:
         """Begin the answer, if it has not begun: a caller that waits long gets its first byte."""
-        if not self.silent or self.outcome is not None:
-            return []
-        self.silent = False
-        return [MessageStarted(model=self._model)]
-
-    def _open(self, block: Literal["text", "thinking"]) -> list[Event]:
-        if self._block == block:
-            return []
-        events = [*self.begin(), *self._shut()]
-        self._block = block
-        if block == "text":
-            return [*events, TextStarted()]
-        if self._thinking_shown == "text":
-            lead = SEPARATOR if self._spoken else ""
-            return [*events, TextStarted(), TextDelta(f"{lead}<think>\n")]
-        return [*events, ThinkingStarted()]
-
-    def _shut(self) -> list[Event]:
-        block, self._block = self._block, None
-        if block is None:
-            return []
-        if block == "thinking" and self._thinking_shown == "text":
-            return [TextDelta("\n</think>\n\n"), BlockStopped()]
-        return [BlockStopped()]
-
-    def _think(self, words: str) -> list[Event]:
-        if not words or self._thinking_shown == "hidden":
-            return []
-        events = self._open("thinking")
-        delta = TextDelta(words) if self._thinking_shown == "text" else ThinkingDelta(words)
-        return [*events, delta]
-
-    def _say(self, words: str) -> list[Event]:
-        if not words:
-            return []
-        events = self._open("text")
-        self._spoken = True
-        return [*events, TextDelta(words)]
-
-    def _tell(self, line: str) -> list[Event]:
-        """Show one line of progress."""
-        if self._progress_shown == "thinking":
-            lead = "\n" if self._block == "thinking" else ""
-            return self._think(f"{lead}{scrub(line)}\n")
-        if self._progress_shown == "text":
-            lead = SEPARATOR if self._block == "text" and self._spoken else ""
-            return self._say(f"{lead}> {scrub(line)}")
-        return []
+        return self._blocks.begin() if self.outcome is None else []
 
     def note(self, words: str) -> list[Event]:
         """Show a paragraph of the proxy's own, as part of the answer."""
-        return self._say((SEPARATOR if self._spoken else "") + words)
+        return self._blocks.note(words)
 
     def rest(self) -> list[Event]:
         """End the answer although the run goes on: it waits for its user."""
-        return [*self.begin(), *self._shut(), Stopped("end_turn")]
+        return [*self._blocks.end(), Stopped("end_turn")]
 
     def resume(self) -> None:
         """A new answer shows what this run has still to say."""
-        self.silent, self._block, self._spoken = True, None, False
+        self._blocks = self._blocks.anew()
         self._answer.close()
         self._answer.shown = self._thinking.shown = False
         self._thinking.close()
@@ -195,9 +132,9 @@ class RunTranslator:
         data = mapping(payload, "data")
         match text(payload, "stream"):
             case "assistant":
-                return self._say(self._fed(self._answer, data))
+                return self._blocks.say(self._fed(self._answer, data))
             case "thinking":
-                return self._think(self._fed(self._thinking, data))
+                return self._blocks.think(self._fed(self._thinking, data))
             case "lifecycle":
                 return self._lifecycle(data)
             case "tool":
@@ -207,7 +144,7 @@ class RunTranslator:
             case "item" if data.get("kind") == "preamble" and data.get("phase") == "end":
                 return self._preamble(text(data, "progressText"))
             case "run_status" if data.get("phase") == "retrying":
-                return [*self.begin(), *self._tell(text(data, "message", "Asking again."))]
+                return [*self.begin(), *self._blocks.tell(text(data, "message", "Asking again."))]
             case _:
                 return []
 
@@ -232,7 +169,7 @@ class RunTranslator:
                 self._thinking.again()
                 return self.begin()
         elif phase == "model":
-            self._model = text(data, "model") or self._model
+            self._blocks.model = text(data, "model") or self._blocks.model
         elif phase == "error" and data.get("aborted") is not True:
             self._failure = text(data, "error", "no reason given")
         return []
@@ -241,7 +178,7 @@ class RunTranslator:
         """Show what was said before a tool's call: a gateway that hears both at once leaves out the
         ``assistant`` event.
         """
-        return [] if self._answer.open else self._say(self._answer.feed(words))
+        return [] if self._answer.open else self._blocks.say(self._answer.feed(words))
 
     def _tool(self, data: JSON) -> list[Event]:
         name, phase = text(data, "name", "a tool"), data.get("phase")
@@ -251,15 +188,15 @@ class RunTranslator:
             arguments = data.get("args")
             command = text(arguments, "command") if isinstance(arguments, dict) else ""
             shown = command or (encode(arguments).decode() if arguments else "")
-            return self._tell(f"{name}: {_short(shown)}" if shown else name)
+            return self._blocks.tell(f"{name}: {_short(shown)}" if shown else name)
         if phase == "result" and data.get("isError") is True:
             said = " ".join(_spoken(sequence(mapping(data, "result"), "content")))
-            return self._tell(f"{name} failed: {_short(said)}" if said else f"{name} failed")
+            return self._blocks.tell(f"{name} failed: {_short(said)}" if said else f"{name} failed")
         return []
 
     def _counted(self, data: JSON) -> list[Event]:
         tokens = count(data, "outputTokens")
-        if tokens <= self._output_tokens or self.silent:
+        if tokens <= self._output_tokens or self._blocks.silent:
             return []
         self._output_tokens = tokens
         return [UsageReported(TokenUsage(output_tokens=tokens))]
@@ -316,13 +253,13 @@ class RunTranslator:
         events: list[Event] = []
         if self._answer.open:
             for words in untold:
-                events += self._say(self._answer.rest(words))
+                events += self._blocks.say(self._answer.rest(words))
         elif untold:
             # Not a word was told since the last tool, or at all: commands are answered without a
             # model, and so without a single event.
             events += self.note(SEPARATOR.join(map(scrub, untold)))
         elif not self._answer.shown:
-            events += self._say(scrub(self._chat_text))
+            events += self._blocks.say(scrub(self._chat_text))
         return [*events, *self.complete(usage, text(meta, "stopReason"))]
 
     def _disguised(self, first: str, untold: list[str]) -> bool:
@@ -341,7 +278,7 @@ class RunTranslator:
         events: list[Event] = []
         for words in self.postscripts:
             events += self.note(words)
-        events += [*self.begin(), *self._shut()]
+        events += self._blocks.end()
         if usage is not None:
             events.append(UsageReported(usage))
         self.outcome = Outcome()
@@ -356,9 +293,9 @@ class RunTranslator:
         events: list[Event] = []
         for words in turn.texts:
             if not self._answer.has_told(words):
-                events += self._say(self._answer.feed(words))
+                events += self._blocks.say(self._answer.feed(words))
         if not self._answer.shown and not turn.texts:
-            events += self._say(scrub(self._chat_text))
+            events += self._blocks.say(scrub(self._chat_text))
         return [*events, *self.complete(turn.usage, turn.stop_reason)]
 
     def _fail(self, error: ProxyError) -> list[Event]:

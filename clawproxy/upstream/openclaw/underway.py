@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from clawproxy.config.gateway import OpenClawProviderConfig
 from clawproxy.core.errors import ProxyError
 from clawproxy.upstream.openclaw.approvals import Approval
+from clawproxy.upstream.openclaw.blocks import Showing
 from clawproxy.upstream.openclaw.connection import GatewayConnection
 from clawproxy.upstream.openclaw.conversation import Conversations
 from clawproxy.upstream.openclaw.dispatch import Mission, prepare
@@ -22,7 +23,7 @@ from clawproxy.upstream.openclaw.errand import Errand
 from clawproxy.upstream.openclaw.frames import Event, text
 from clawproxy.upstream.openclaw.gateway_run import GatewayRun
 from clawproxy.upstream.openclaw.handshake import Hello
-from clawproxy.upstream.openclaw.runs import RunTranslator, Showing
+from clawproxy.upstream.openclaw.runs import RunTranslator
 from clawproxy.upstream.provider import Wire
 
 _THINKING: dict[str, Showing] = {"think_tags": "text", "hidden": "hidden"}
