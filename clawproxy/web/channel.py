@@ -57,6 +57,10 @@ LINGER = 5.0
 LINGER_MOST = 30.0
 """Seconds for which it is dropped at most, however much of it still comes."""
 
+LAST_WORDS = 0.1
+"""Seconds between the last bytes of a broken answer and the end of its connection: HTTP clients that learn of both at
+once tell their program of the end alone, and the error event is lost."""
+
 
 class ProxyChannel(http.HTTPChannel):
     """A caller's connection.
@@ -250,6 +254,17 @@ class ProxyChannel(http.HTTPChannel):
             self.transport.abortConnection()
             return
         self._closing = self.site.reactor.callLater(CLOSE_WITHIN, self._look_at_closing)
+
+    def break_off(self) -> None:
+        """Send what was written, and close when the caller has had a moment to read it."""
+        self.corked = False
+        self.flush()
+        if self._closing is None:
+            self._closing = self.site.reactor.callLater(LAST_WORDS, self._end_broken)
+
+    def _end_broken(self) -> None:
+        self._closing = None
+        self.loseConnection()
 
     def requestDone(self, request: http.Request) -> None:
         """An answer is complete: let it go, and take up the next request."""

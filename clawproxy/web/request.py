@@ -353,7 +353,7 @@ class ProxyRequest(server.Request):
             return
         channel = self.channel
         if isinstance(channel, ProxyChannel):
-            channel.loseConnection()
+            channel.break_off()
         else:
             channel._conn.break_off(channel.streamID)
 

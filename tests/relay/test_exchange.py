@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy
+from clawproxy.web.channel import LAST_WORDS
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -141,9 +142,23 @@ class FailureTests(SynchronousTestCase):
         sent = self.caller.read()
         self.assertIn(b'event: ping\ndata: {"ty', sent)
         self.assertIn(b"\n\nevent: error\ndata: ", sent)
+        # Many HTTP clients tell of a broken end at once, and drop what they had not passed on by then.
+        self.assertFalse(self.caller.closed)
+        self.proxy.advance(LAST_WORDS)
         self.assertTrue(self.caller.closed)
         self.assertNotIn(b"0\r\n\r\n", sent)
         self.assertEqual(self.proxy.exchanges[0].outcome, "error")
+
+    def test_caller_of_a_broken_stream_that_leaves_first(self) -> None:
+        """The moment that it has for the error is over with its connection."""
+        self.caller.post("/v1/messages", ASK)
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(b": a\n\n"))
+        upstream.reset()
+        self.caller.leave()
+        self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
+        self.proxy.advance(LAST_WORDS)
+        self.assertEqual([each.outcome for each in self.proxy.exchanges], ["error"])
 
     def test_silence_in_the_middle_of_a_stream_ends_it(self) -> None:
         self.caller.post("/v1/messages", ASK)

@@ -17,6 +17,7 @@ from clawproxy.relay.passage import Passage
 from clawproxy.relay.speaker import Speaker
 from clawproxy.relay.translation import Translation
 from clawproxy.testing import MemoryCaller, MemoryProxy
+from clawproxy.web.channel import LAST_WORDS
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -125,6 +126,7 @@ class FallbackTests(SynchronousTestCase):
             second = proxy.upstream()
             second.write(STREAM_HEAD + chunk(b"event: ping\ndata: {}\n\ndata: "))
             second.reset()
+            proxy.advance(LAST_WORDS)
             self.assertIn(b"data: \r\n", received := caller.read())
             self.assertIn(b"event: error\n", received)
             self.assertTrue(caller.closed)
@@ -285,6 +287,7 @@ class BugTests(SynchronousTestCase):
         self.patch(Speaker, "say", self.broken)
         proxy.advance(0.5)
         self.assertIn(b"event: error", caller.read())
+        proxy.advance(LAST_WORDS)
         self.assertTrue(caller.closed)
         self.assertEqual(proxy.exchanges[0].outcome, "error")
         self.assertEqual(proxy.assembly.drain.in_flight, 0)
@@ -342,6 +345,7 @@ class TranslationTests(SynchronousTestCase):
         upstream.reset()
         sent = self.caller.read()
         self.assertIn(b"event: error\n", sent)
+        self.proxy.advance(LAST_WORDS)
         self.assertTrue(self.caller.closed)
         self.assertFalse(sent.endswith(b"0\r\n\r\n"))
 

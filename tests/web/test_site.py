@@ -12,7 +12,7 @@ from twisted.web.http_headers import _nameEncoder
 
 from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from clawproxy.web.channel import AT_ONCE, LINGER, LINGER_MOST, MAX_HEAD
+from clawproxy.web.channel import AT_ONCE, LAST_WORDS, LINGER, LINGER_MOST, MAX_HEAD
 from clawproxy.web.request import ProxyRequest
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
@@ -426,6 +426,7 @@ class KeepAliveTests(SiteCase):
         upstream = self.proxy.upstream()
         upstream.write(STREAM_HEAD + chunk(b"data: "))
         upstream.reset()
+        self.proxy.advance(LAST_WORDS)
         reply = self.one()
         self.assertFalse(reply.whole)
         self.assertTrue(self.caller.closed)

@@ -6,6 +6,7 @@ import json
 import time
 
 from clawproxy.testing import MemoryCaller, MemoryProxy, MemoryUpstream
+from clawproxy.web.channel import LAST_WORDS
 from tests.web.test_site import SiteCase
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
@@ -341,6 +342,7 @@ class FramingTests(V1Case):
         upstream = self.proxy.upstream()
         upstream.write(STREAM_HEAD + chunk(b"data: 1"))
         upstream.reset()
+        self.proxy.advance(LAST_WORDS)
         self.assertTrue(caller.closed)
         self.assertIn(b"data: 1\n\nevent: error\n", caller.read())
 
