@@ -34,11 +34,14 @@ _TURNS = ("/v1/messages", "/v1/chat/completions", "/v1/responses")
 LONGEST = 200
 """Characters of a name that is taken for a session's."""
 
-_TASK = re.compile(r"\s*### Task:\s*\n")  # Open WebUI's own prompts
+# Open WebUI's own prompts. The one that it puts around text which it has retrieved is a turn all the same.
+_TASK = re.compile(r"\s*### Task:\s*\n(?!\s*Respond to the user query)")
+_TASK_END = re.compile(r"<chat_history>|### Chat History")
 _TASK_KINDS = (
+    ("autocomplete", re.compile(r"autocompletion", re.IGNORECASE)),
     ("title", re.compile(r"\btitle\b", re.IGNORECASE)),
     ("tags", re.compile(r"\btags\b", re.IGNORECASE)),
-    ("follow_ups", re.compile(r"follow-?up", re.IGNORECASE)),
+    ("follow_ups", re.compile(r"follow[-_ ]?up", re.IGNORECASE)),
     ("query", re.compile(r"search quer|queries", re.IGNORECASE)),
 )
 _TITLE_SYSTEM = re.compile(
@@ -155,7 +158,8 @@ def _without_tools(
     last = listed[-1] if isinstance(listed, list) and listed else listed
     words = last if isinstance(last, str) else _words(last)
     if _TASK.match(words):
-        head = words[:2000]
+        # What was said in the chat may speak of anything.
+        head = _TASK_END.split(words[:4000], maxsplit=1)[0]
         return next((kind for kind, pattern in _TASK_KINDS if pattern.search(head)), "task")
     if _TITLE_SYSTEM.search(system[:20_000]) or _TITLE_USER.match(words.strip()[:500]):
         return "title"

@@ -233,6 +233,23 @@ class Places(SynchronousTestCase):
             ("/v1/messages/batches", {"requests": []}, "other"),
         ):
             self.assertEqual(kind_of(path, "POST", body), want, (path, body))
+
+    def test_kinds_of_open_webui(self) -> None:
+        """Its tasks are told apart by what they ask for, whatever the chat speaks of, and retrieval is no task."""
+        chat = "### Chat History:\n<chat_history>\nUSER: a title, tags and queries\n</chat_history>"
+        retrieval = "Respond to the user query using the provided context, incorporating …"
+        for words, want in (
+            ("Generate a concise title summarizing the chat history.\n", "title"),
+            ("Generate 1-3 broad tags categorizing the main themes of …\n", "tags"),
+            ('Predict 3-5 useful messages …\n{ "follow_ups": ["Suggested …"] }\n', "follow_ups"),
+            ("Analyze the chat history … generating search queries …\n", "query"),
+            ("You are an autocompletion system. … - **Search Query**: …\n", "autocomplete"),
+            ("Generate a detailed prompt for am image generation task …\n", "task"),
+            ("Summarize the conversation history that will be compacted …\n", "task"),
+            (retrieval, None),
+        ):
+            asked = {"messages": [{"role": "user", "content": f"### Task:\n{words}{chat}"}]}
+            self.assertEqual(kind_of("/v1/chat/completions", "POST", asked), want, words)
         self.assertEqual(kind_of("/v1/models", "GET", {}), "other")
 
 
