@@ -110,6 +110,14 @@ class OpenClawProviderConfig:
             "Where the agent's use of its tools shows: as thinking, in the answer, or not at all.",
         ),
     )
+    client_tools: Literal["refuse", "ignore"] = field(
+        default="refuse",
+        metadata=described(
+            Choice("refuse", "ignore"),
+            "Requests that offer tools of the caller's, which an agent never calls: refuse with 400, or "
+            "ignore the tools. Those that Open WebUI offers by itself are ignored in any case.",
+        ),
+    )
     abort_on_disconnect: bool = field(
         default=True,
         metadata=described(Flag(), "Abort the run when the caller goes away; false lets it go on."),

@@ -50,6 +50,22 @@ _SIDE_TASK = re.compile(r"\s*### Task:\s*(?!Respond to the user query)")
 """How Open WebUI begins what it asks beside the chat (titles, tags, follow-ups); its retrieval
 prompt, which is part of the chat, begins alike."""
 
+_OFFERED_UNASKED = frozenset(
+    {
+        "calculate_timestamp",
+        "get_current_timestamp",
+        "list_knowledge_bases",
+        "query_knowledge_bases",
+        "query_knowledge_files",
+        "replace_memory_content",
+        "replace_note_content",
+        "search_chats",
+        "toggle_automation",
+        "view_chat",
+    }
+)
+"""Open WebUI's own tools, which it offers to every model with every message: who sees one of them sees Open WebUI."""
+
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 _MAX_NAME = 64
 _EFFORTS = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -104,16 +120,24 @@ class Errand:
     opening: bool = True
 
 
-def refuse(turn: Turn) -> None:
+def refuse(turn: Turn, *, ignoring: bool = False) -> None:
     """Refuse what an agent cannot do for its caller.
 
     Hints on how tokens are drawn (``temperature``, ``max_tokens``, …) are left to the agent's own
-    settings without a word, as front-ends send them with every request.
+    settings without a word, as front-ends send them with every request; so are the tools that
+    Open WebUI offers with every message.
 
+    :param ignoring: pass over any tools that the agent may call but need not.
     :raises ProxyError: ``UNSUPPORTED_PARAMETER``.
     """
-    if turn.tools and (turn.tool_choice is None or turn.tool_choice.mode != "none"):
-        raise unsupported("tools", "an OpenClaw agent calls its own tools and no others")
+    mode = turn.tool_choice.mode if turn.tool_choice is not None else "auto"
+    if turn.tools and mode != "none":
+        offered = {getattr(tool, "name", None) for tool in turn.tools}
+        if mode != "auto" or not (ignoring or offered & _OFFERED_UNASKED):
+            words = "an OpenClaw agent calls its own tools and no others"
+            if mode == "auto":
+                words += "; where its provider has client_tools: ignore, they are passed over"
+            raise unsupported("tools", words)
     if turn.output is not None and turn.output.kind != "text":
         where = "response_format" if turn.dialect == "openai_chat" else "output_format"
         raise unsupported(where, "an OpenClaw agent answers in text only")
@@ -251,6 +275,7 @@ def plan(
     stripping: bool,
     once: str,
     caller: str | None = None,
+    ignoring_tools: bool = False,
 ) -> Errand:
     """Make an errand of a turn.
 
@@ -259,9 +284,10 @@ def plan(
         the agent reads, too.
     :param once: a name that is used this once, for the session of a passthrough request.
     :param caller: the name of the caller's key, where keys are asked for.
+    :param ignoring_tools: take turns with any tools, which the agent never calls.
     :raises ProxyError: ``UNSUPPORTED_PARAMETER`` or ``INVALID_REQUEST``.
     """
-    refuse(turn)
+    refuse(turn, ignoring=ignoring_tools)
     asked = [i for i, m in enumerate(turn.messages) if m.role == "user"]
     if not asked:
         raise ProxyError(

@@ -209,6 +209,7 @@ class OpenClawProvider(Service):
             stripping=self.config.strip_retrieval,
             once=f"once-{uuid.uuid4().hex}",
             caller=context.caller,
+            ignoring_tools=self.config.client_tools == "ignore",
         )
 
     # --- the gateway's side

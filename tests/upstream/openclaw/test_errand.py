@@ -39,6 +39,7 @@ def errand(
     passthrough: bool = False,
     stripping: bool = False,
     agent: Agent = AGENT,
+    ignoring: bool = False,
 ) -> Errand:
     """Plan a turn."""
     return plan(
@@ -49,6 +50,7 @@ def errand(
         retrieval=RETRIEVAL,
         stripping=stripping,
         once="once-1",
+        ignoring_tools=ignoring,
     )
 
 
@@ -297,6 +299,17 @@ class Refusals(SynchronousTestCase):
         self.assertIs(error.kind, Kind.UNSUPPORTED_PARAMETER)
         self.assertEqual(error.param, "tools")
         errand(turn("hi", tools=tools, tool_choice=ToolChoice("none")))
+
+    def test_tools_passed_over(self) -> None:
+        """Where the operator says so, and Open WebUI's own, which come with every message of it."""
+        tools = (FunctionTool("get_weather"),)
+        own = (FunctionTool("get_current_timestamp"), FunctionTool("ask_user"), *tools)
+        self.assertEqual(errand(turn("hi", tools=tools), ignoring=True).message, "hi")
+        self.assertEqual(errand(turn("hi", tools=own)).message, "hi")
+        for choice in (ToolChoice("required"), ToolChoice("tool", "get_weather")):
+            asked = turn("hi", tools=own, tool_choice=choice)
+            error = self.assertRaises(ProxyError, errand, asked, ignoring=True)
+            self.assertEqual(error.param, "tools")
 
     def test_output_format(self) -> None:
         error = self.assertRaises(
