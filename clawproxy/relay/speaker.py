@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward
 
 _STREAM_HEADERS = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
+_CUT_OFF = (Kind.UPSTREAM_UNREACHABLE, Kind.UPSTREAM_TIMEOUT, Kind.UNAVAILABLE, Kind.INTERNAL)
+"""What keeps an answer from its end unsaid. With any other error an upstream ends its answer itself, in good order."""
+
 _ID_PREFIXES = {"anthropic": "cpm_", "openai_chat": "chatcmpl-", "openai_responses": "resp_"}
 
 
@@ -126,11 +129,8 @@ class Speaker:
         if clock is not None and clock.active():
             clock.cancel()
 
-    def finish(self, *, whole: bool = True) -> None:
-        """End the answer after its last event.
-
-        :param whole: the upstream's body ended as it should.
-        """
+    def finish(self) -> None:
+        """End the answer after its last event."""
         self.hush()
         forward = self._forward
         if self._encoder is not None:
@@ -139,7 +139,7 @@ class Speaker:
                 self._write(tail)
             if self.failed is not None:
                 forward.exchange.error = self.failed.message
-                forward.end("error", whole=whole)
+                forward.end("error", whole=self._ends(self.failed))
             elif not self._stopped:
                 forward.exchange.error = "the answer ended before its end"
                 forward.end("error", whole=False)
@@ -167,10 +167,22 @@ class Speaker:
         self._write(body)
         forward.end("ok")
 
+    def _ends(self, error: ProxyError) -> bool:
+        """Tell whether an error is the upstream's own end of its answer, and its event enough for the caller.
+
+        OpenAI's SDKs raise nothing on the Responses API's ``response.failed`` and ``error``.
+        """
+        return error.kind not in _CUT_OFF and self._forward.dialect != "openai_responses"
+
     def fail(self, error: ProxyError) -> None:
         """End the answer with an error."""
         self.hush()
-        self._forward.fail(error)
+        if self._encoder is None or not self._ends(error):
+            self._forward.fail(error)
+            return
+        self._forward.exchange.error = error.message
+        self._write(self._encoder.error(error))
+        self._forward.end("error")
 
     def _account(self) -> Usage | None:
         usage = self._usage

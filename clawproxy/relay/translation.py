@@ -123,7 +123,7 @@ class Translation:
         if self._failover is not None:
             return self._failover
         if failure is None:
-            self._speaker.finish(whole=False)
+            self._speaker.finish()
             return None
         if self._more and not self._sent:
             accesslog.forward_error(self._forward, "body", failure.message, gone=False)

@@ -335,6 +335,22 @@ class TranslationTests(SynchronousTestCase):
         self.assertEqual((usage.input_tokens, usage.output_tokens, usage.complete), (7, 3, True))
         self.assertEqual(exchange.upstream_dialect, "openai_chat")
 
+    def test_error_that_the_upstream_tells_ends_in_good_order(self) -> None:
+        """As on the verbatim way. Front-ends show the error then, and not that a connection broke."""
+        for said, whole in (
+            (b'data: {"error":{"message":"too much","type":"server_error"}}\n\n', True),
+            (b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"no end"}}]}\n\n', False),
+        ):
+            proxy = MemoryProxy("providers.openai.api_key=secret-o")
+            caller = proxy.caller()
+            ask(caller, "gpt-x", stream=True)
+            proxy.upstream().write(STREAM_HEAD + chunk(said) + b"0\r\n\r\n")
+            proxy.advance(LAST_WORDS)
+            sent = caller.read()
+            self.assertIn(b"event: error\n", sent)
+            self.assertEqual((sent.endswith(b"0\r\n\r\n"), caller.closed), (whole, not whole))
+            self.assertEqual([each.outcome for each in proxy.exchanges], ["error"])
+
     def test_broken_upstream_is_told_in_the_callers_dialect(self) -> None:
         self.caller.post(
             "/v1/messages",
