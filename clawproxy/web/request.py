@@ -8,6 +8,7 @@ to its end, and writes heads as the upstream spelled them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -28,17 +29,16 @@ if TYPE_CHECKING:
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-_PHRASES = {
-    426: b"Upgrade Required",
-    431: b"Request Header Fields Too Large",
-    499: b"Client Closed Request",
-    529: b"Overloaded",
-}
-"""Those of our own statuses that Twisted has no words for."""
+_PHRASES = {each.value: each.phrase.encode() for each in HTTPStatus}
+_PHRASES |= {499: b"Client Closed Request", 529: b"Overloaded"}
+"""Of those that Twisted has no words for, such as 429."""
 
 
 def phrase(status: int) -> bytes:
-    """Give the words that stand beside a status where no upstream chose them; clients show them to people."""
+    """Give the words that stand beside a status where no upstream chose them; clients show them to people.
+
+    SillyTavern shows nothing else of an error where it does not stream.
+    """
     words: bytes = RESPONSES.get(status) or _PHRASES.get(status, b"Status")
     return words
 

@@ -335,6 +335,15 @@ class TranslationTests(SynchronousTestCase):
         self.assertEqual((usage.input_tokens, usage.output_tokens, usage.complete), (7, 3, True))
         self.assertEqual(exchange.upstream_dialect, "openai_chat")
 
+    def test_statuses_have_their_words(self) -> None:
+        """SillyTavern shows nothing else of an error where it does not stream."""
+        for status, words in ((429, b"Too Many Requests"), (529, b"Overloaded")):
+            proxy = MemoryProxy("providers.openai.api_key=secret-o")
+            caller = proxy.caller()
+            ask(caller, "gpt-x")
+            proxy.upstream().write(b"HTTP/1.1 %d\r\ncontent-length: 2\r\n\r\n{}" % status)
+            self.assertTrue(caller.read().startswith(b"HTTP/1.1 %d %s\r\n" % (status, words)))
+
     def test_error_that_the_upstream_tells_ends_in_good_order(self) -> None:
         """As on the verbatim way. Front-ends show the error then, and not that a connection broke."""
         for said, whole in (
