@@ -21,6 +21,7 @@ from typing import Any
 from attrs import define, field
 
 from tests.integration.case import ProxyCase
+from tests.integration.front_ends import OpenWebUI
 from tests.integration.openclaw import TOKEN, GatewayProcess, Header, Model, installation
 from tests.integration.proxy import Proxy
 from tests.integration.records import RECORDED, Records
@@ -294,13 +295,14 @@ class Recorded(GatewayCase):
         self.assertNotIn(TOKEN.encode(), asked + whole.encode())
 
 
-class OpenWebUI(GatewayCase):
+class OpenWebUITests(GatewayCase):
     """A stream, then a title without one, then the chat goes on."""
 
     def test_chat(self) -> None:
         proxy = self.ready()
         headers = {"X-OpenWebUI-Chat-Id": f"chat-{time.time_ns()}"}
-        first = self.chat(proxy, "SAY(I am blue)", headers=headers)
+        tools = OpenWebUI.tools  # it offers them with every message
+        first = self.chat(proxy, "SAY(I am blue)", headers=headers, tools=tools)
         self.assertEqual(first.text, "I am blue")
         self.assertEqual(first.usage["total_tokens"], 18)
         task = (
@@ -310,13 +312,14 @@ class OpenWebUI(GatewayCase):
         title = self.chat(proxy, task, stream=False, headers=headers)
         self.assertEqual(title.text, "Being blue")
         before = len(self.asked_messages())
-        again = self.chat(proxy, "SAY(I am blue)", "I am blue", "SAY(Still)", headers=headers)
+        said = ("SAY(I am blue)", "I am blue", "SAY(Still)")
+        again = self.chat(proxy, *said, headers=headers, tools=tools)
         self.assertEqual(again.text, "Still")
-        said = " ".join(self.asked_messages()[before])
+        heard = " ".join(self.asked_messages()[before])
         # The agent remembers the chat, and has not heard of the title.
-        self.assertIn("SAY(I am blue)", said)
-        self.assertIn("SAY(Still)", said)
-        self.assertNotIn("### Task", said)
+        self.assertIn("SAY(I am blue)", heard)
+        self.assertIn("SAY(Still)", heard)
+        self.assertNotIn("### Task", heard)
 
 
 class Approvals(GatewayCase):
