@@ -300,7 +300,8 @@ class LargeTests(FaultCase):
             (first + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(b"x" * 10_000) * 800, 413),
             (first + b"X-Long: " + b"v" * size, 431),
             (first + b"X-Many: v\r\n" * 100_000, 431),
-            (b"\x16\x03\x01" * 1_000_000 + b"\r\n", 431),
+            (b"\x15\x03\x01" * 1_000_000 + b"\r\n", 431),
+            (b"\x16\x03\x01" * 1_000_000 + b"\r\n", 400),
         ):
             reply = await deferToThread(self.refused, data)
             self.assertEqual((reply.status, reply["connection"]), (status, "close"))
