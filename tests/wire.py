@@ -53,12 +53,15 @@ def replies(data: bytes, *, closed: bool = False, head_only: bool = False) -> li
     """
     found = []
     while data:
-        reply, data = _one(data, closed=closed, head_only=head_only)
+        reply, data = first_reply(data, closed=closed, head_only=head_only)
         found.append(reply)
     return found
 
 
-def _one(data: bytes, *, closed: bool, head_only: bool) -> tuple[Reply, bytes]:
+def first_reply(
+    data: bytes, *, closed: bool = False, head_only: bool = False
+) -> tuple[Reply, bytes]:
+    """Read one answer, and give the bytes behind it; otherwise as :func:`replies`."""
     head, separator, rest = data.partition(b"\r\n\r\n")
     if not separator:
         raise ValueError(f"no whole head in {data[:200]!r}")

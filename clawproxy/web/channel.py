@@ -172,6 +172,10 @@ class ProxyChannel(http.HTTPChannel):
         left = self._idle_until - self.site.reactor.seconds()
         if left > 0.001:
             self._idle_clock = self.site.reactor.callLater(left, self._look_at_idle_clock)
+        elif self._untaken:
+            # However slowly an answer is taken, it is waited for, and so are the requests behind it.
+            self._look_for_stall()
+            self.setTimeout(self.timeOut)
         else:
             self.timeoutConnection()
 
@@ -209,6 +213,9 @@ class ProxyChannel(http.HTTPChannel):
     def pauseProducing(self) -> None:
         """Write no more until the caller has taken what waits, and look whether it takes anything."""
         super().pauseProducing()
+        self._look_for_stall()
+
+    def _look_for_stall(self) -> None:
         if self._stall is None:
             if not self.site.send_timeout:
                 return
@@ -227,7 +234,11 @@ class ProxyChannel(http.HTTPChannel):
             self._take_up()
 
     def _left(self) -> int | None:
-        return outstanding(self.transport) if self._waitingForTransport else None
+        return outstanding(self.transport) if self._untaken else None
+
+    @property
+    def _untaken(self) -> bool:
+        return self._waitingForTransport or unsent(self.transport)
 
     def _caller_stalls(self) -> None:
         self._stalled = True
@@ -272,8 +283,6 @@ class ProxyChannel(http.HTTPChannel):
         self.used = True
         self.flush()
         much = self._ahead > AT_ONCE
-        if self._ahead:
-            self._let_go()
         if self.site.drain.draining and not any(self._dataBuffer):
             self.persistent = 0
         if (much or self._waitingForTransport) and self.persistent:
@@ -284,6 +293,8 @@ class ProxyChannel(http.HTTPChannel):
             if much:
                 self._take_up()
             return
+        if self._ahead:
+            self._let_go()
         super().requestDone(request)
 
     def _take_up(self) -> None:
@@ -294,26 +305,29 @@ class ProxyChannel(http.HTTPChannel):
             self._later.cancel()
         self._later = None
         self.paused = False
+        self._networkProducer.resumeProducing()  # first: what is taken up may be too much again, or the last
+        self._let_go()
         waiting, self._buffer = self._buffer, b""
         # A line that is longer than this is not begun with again and again.
         end = self._partial + AT_ONCE
         self.dataReceived(waiting[:end])
         rest = waiting[end:]
-        if not self.paused:
-            self._networkProducer.resumeProducing()
         if self._handlingRequest:
-            if rest:
+            # Nothing is wanted that stands behind a last request.
+            if rest and self.persistent:
                 self.rawDataReceived(rest)
         elif rest and not self.refused:
             self._partial = 0 if self.paused else len(self._buffer)
             self._buffer += rest
+            self._ahead = len(self._buffer)
+            self.site.held += self._ahead
             self.paused = True
             self._networkProducer.pauseProducing()
             if not self._waitingForTransport:
                 self._later = self.site.reactor.callLater(0, self._take_up)
 
     def _let_go(self) -> None:
-        """What was read ahead is read now, or never."""
+        """What was read ahead is taken up now, or never."""
         self.site.held -= self._ahead
         self._ahead = 0
 
@@ -390,20 +404,20 @@ class ProxyChannel(http.HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Read body bytes, or keep pipelined ones for later and go on noticing a disconnect."""
-        ahead = self._handlingRequest
-        super().rawDataReceived(data)
-        if not ahead:
+        if not self._handlingRequest:
+            super().rawDataReceived(data)
             return
+        # Twisted's own goes on reading, without a bound, as long as the caller takes nothing of a stream.
+        self._dataBuffer.append(data)
         self._ahead += len(data)
         self.site.held += len(data)
         if len(self._dataBuffer) > MAX_PIECES:
             self._dataBuffer = [b"".join(self._dataBuffer)]
-        full = self.site.held > self.site.max_bodies
-        if full:
+        if self.site.held > self.site.max_bodies or self._ahead > self._optimisticEagerReadSize:
             self._networkProducer.pauseProducing()
-        if self._watch is None and (full or self._ahead > self._optimisticEagerReadSize):
-            # Reading is paused now, so a FIN would go unseen (Twisted's own note 2 at notifyFinish).
-            self._look_for_fin()
+            if self._watch is None:
+                # A FIN would go unseen now (Twisted's own note 2 at notifyFinish).
+                self._look_for_fin()
 
     def _look_for_fin(self) -> None:
         self._watch = None
@@ -452,6 +466,9 @@ class ProxyChannel(http.HTTPChannel):
     def _send100Continue(self) -> None:
         if not self.refused:
             super()._send100Continue()
+            if self._waitingForTransport:
+                # It made the transport full, and nobody would read on while the request is answered.
+                self._networkProducer.resumeProducing()
 
     # Refusing.
 

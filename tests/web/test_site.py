@@ -412,6 +412,20 @@ class KeepAliveTests(SiteCase):
         self.caller.resume()
         self.one()
 
+    def test_slow_taker_is_not_idle_and_neither_are_the_requests_behind(self) -> None:
+        self.caller.post("/v1/messages", ASK)
+        self.caller.write(self.head(path="/livez", method="GET"))
+        self.caller.pause()
+        self.proxy.upstream().write(OK)
+        self.one()
+        self.proxy.advance(100)
+        self.caller.resume()
+        self.one()
+        self.proxy.advance(29)
+        self.assertFalse(self.caller.closed)
+        self.proxy.advance(31)
+        self.assertTrue(self.caller.closed)
+
     def test_request_behind_a_failed_one_is_served(self) -> None:
         self.caller.post("/v1/messages", ASK)
         self.caller.post("/v1/messages", ASK)
