@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from clawproxy.web.site import ProxySite
 
 
+LAST_WORDS = 600.0
+"""Seconds that a caller has at most to take the end of a broken answer, where ``server.idle_timeout`` sets no limit."""
+
+
 class ProxyH2Connection(H2Connection):
     """A connection that carries many requests at once."""
 
@@ -28,6 +33,8 @@ class ProxyH2Connection(H2Connection):
 
     def connectionMade(self) -> None:
         """Join the site's connections."""
+        self._broken: dict[int, IDelayedCall] = {}
+        self._starved: set[int] = set()
         self._stall: Stall | None = None
         self._stalled = False
         if self.site.send_timeout:
@@ -65,8 +72,17 @@ class ProxyH2Connection(H2Connection):
     def remainingOutboundWindow(self, streamID: int) -> int:
         """Give how much the caller takes now, and look whether it goes on once that is nothing."""
         room: int = super().remainingOutboundWindow(streamID)
-        if room <= 0 and self._stall is not None:
-            self._stall.begin()
+        if room <= 0:
+            if self._stall is not None:
+                self._stall.begin()
+            queue = self._outboundStreamQueues[streamID]
+            if (
+                queue
+                and queue[0] is not _END_STREAM_SENTINEL
+                and self.conn.local_flow_control_window(streamID) <= 0
+            ):
+                self._starved.add(streamID)
+                self.priority.block(streamID)
         return room
 
     def _handleWindowUpdate(self, event: Any) -> None:
@@ -112,20 +128,52 @@ class ProxyH2Connection(H2Connection):
     leave = loseConnection
 
     def break_off(self, stream_id: int) -> None:
-        """Reset a stream after what waits to be sent, as far as its caller takes it now."""
-        for data in self._outboundStreamQueues[stream_id]:
-            room = self.conn.local_flow_control_window(stream_id)
-            if data is _END_STREAM_SENTINEL or len(data) > room:
-                break
-            most = self.conn.max_outbound_frame_size
-            for start in range(0, len(data), most):
-                self.conn.send_data(stream_id, data[start : start + most])
+        """Reset a stream once its caller has taken what waits to be sent, the error that tells why among it."""
+        if stream_id in self._broken:
+            return
+        seconds = self.site.timeOut or LAST_WORDS
+        self._broken[stream_id] = self.site.reactor.callLater(seconds, self._reset, stream_id)
+        if not self._outboundStreamQueues[stream_id]:
+            self._reset(stream_id)
+
+    def _reset(self, stream_id: int) -> None:
         stream = self.streams[stream_id]
         self.abortRequest(stream_id)
         stream.connectionLost(Failure(ConnectionAborted()))
 
+    def _sendPrioritisedData(self, *args: Any) -> None:
+        super()._sendPrioritisedData(*args)
+        for stream_id in [each for each in self._broken if not self._outboundStreamQueues[each]]:
+            self._reset(stream_id)
+
+    # Twisted's own asks a stream without room again in each turn of the reactor, and takes no note of room by settings.
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came, and go on with the streams for which there is room again."""
+        super().dataReceived(data)
+        room = self.conn.local_flow_control_window
+        fed = [stream_id for stream_id in self._starved if room(stream_id) > 0]
+        for stream_id in fed:
+            self._starved.discard(stream_id)
+            self.priority.unblock(stream_id)
+        waiting = self._sendingDeferred
+        if fed and waiting is not None:
+            self._sendingDeferred = None
+            waiting.callback(None)
+
+    def endRequest(self, streamID: int) -> None:
+        """End a stream after what waits to be sent."""
+        if streamID in self._starved:
+            self._outboundStreamQueues[streamID].append(_END_STREAM_SENTINEL)
+        else:
+            super().endRequest(streamID)
+
     def _requestDone(self, streamID: int) -> None:
         super()._requestDone(streamID)
+        self._starved.discard(streamID)
+        call = self._broken.pop(streamID, None)
+        if call is not None and call.active():
+            call.cancel()
         if self.site.drain.draining and self.idle and self._stillProducing:
             self.loseConnection()
 

@@ -1,0 +1,175 @@
+"""HTTP/2 callers that give little room, and answers that break off: in memory, on a clock that a test turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from clawproxy.testing import MemoryProxy, MemoryUpstream
+from tests.web.socketlike import SocketLike
+from tests.wire import ASK, STREAM_HEAD, chunk
+
+try:
+    import h2.config
+    import h2.connection
+    import h2.events
+    import h2.settings
+except ImportError:  # the extra "all" is not installed
+    h2 = None  # type: ignore[assignment]
+
+EVENT = b"data: " + b"x" * 900 + b"\n\n"
+
+
+class _Caller:
+    """A caller that opens its windows only when told to.
+
+    :param window: bytes that each stream may bring.
+    """
+
+    def __init__(self, proxy: MemoryProxy, window: int) -> None:
+        transport: Any = SocketLike(proxy.reactor, proxy.assembly.site, 1_000_000)
+        self.transport = transport
+        transport.negotiatedProtocol = b"h2"
+        self.reactor = proxy.reactor
+        self.connection: Any = h2.connection.H2Connection(h2.config.H2Configuration())
+        self.connection.local_settings = h2.settings.Settings(
+            initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
+        )
+        self.connection.initiate_connection()
+        self.body: dict[int, bytes] = {}
+        self.ends: dict[int, str] = {}
+        self.goodbye = False
+        self.turn()
+
+    def ask(self) -> int:
+        number: int = self.connection.get_next_available_stream_id()
+        lines = [(":method", "POST"), (":path", "/v1/messages"), (":scheme", "https")]
+        self.connection.send_headers(number, [*lines, (":authority", "x")])
+        self.connection.send_data(number, ASK, end_stream=True)
+        self.body[number] = b""
+        self.turn()
+        return number
+
+    def open(self, number: int | None, size: int) -> None:
+        self.connection.increment_flow_control_window(size, number)
+        self.turn()
+
+    def turn(self, turns: int = 10) -> None:
+        """Exchange what there is."""
+        for _ in range(turns):
+            self.transport.incoming += self.connection.data_to_send()
+            self.transport.deliver(1_000_000)
+            self.reactor.advance(0)
+            self.transport.take(1_000_000)
+            got, self.transport.got = self.transport.got, b""
+            for event in self.connection.receive_data(got):
+                if isinstance(event, h2.events.DataReceived):
+                    self.body[event.stream_id] += event.data
+                elif isinstance(event, h2.events.StreamReset):
+                    self.ends[event.stream_id] = "reset"
+                elif isinstance(event, h2.events.StreamEnded):
+                    self.ends[event.stream_id] = "end"
+                elif isinstance(event, h2.events.ConnectionTerminated):
+                    self.goodbye = True
+
+
+class BreakOffTests(SynchronousTestCase):
+    if h2 is None:
+        skip = "h2 is not installed"
+
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy("providers.anthropic.api_key=k", "server.idle_timeout=100")
+
+    @property
+    def in_flight(self) -> int:
+        return self.proxy.assembly.drain.in_flight
+
+    def broken(self, window: int, events: int = 3) -> tuple[_Caller, int, bytes]:
+        """Ask for a stream, and have it broken; gives what its caller should get."""
+        caller = _Caller(self.proxy, window)
+        number = caller.ask()
+        upstream: MemoryUpstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD)
+        for _ in range(events):
+            upstream.write(chunk(EVENT))
+            caller.turn()
+        upstream.write(chunk(b"data: half"))
+        upstream.reset()
+        caller.turn()
+        return caller, number, EVENT * events + b"data: half\n\nevent: error\n"
+
+    def test_room_enough(self) -> None:
+        caller, number, expected = self.broken(65_535)
+        self.assertTrue(caller.body[number].startswith(expected))
+        self.assertEqual((caller.ends, self.in_flight), ({number: "reset"}, 0))
+
+    def test_last_words_wait_for_room(self) -> None:
+        for window in (1, 100, 908, 2000, 3 * 908 - 1, 3 * 908, 3 * 908 + 12, 3 * 908 + 40):
+            self.setUp()  # no upstream connection is left to be used again
+            caller, number, expected = self.broken(window)
+            self.assertEqual(len(caller.body[number]), window)
+            self.assertEqual((caller.ends, self.in_flight), ({}, 1), window)
+            other = caller.ask()
+            self.proxy.upstream().write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+            caller.turn()
+            self.assertEqual((caller.body[other], caller.ends.pop(other)), (b"1", "end"))
+            for _ in range(60):
+                if number not in caller.ends:
+                    caller.open(number, 77)
+            self.assertTrue(caller.body[number].startswith(expected), caller.body[number][-100:])
+            self.assertTrue(caller.body[number].endswith(b"\n\n"))
+            self.assertEqual((caller.ends, self.in_flight), ({number: "reset"}, 0))
+            caller.transport.leave()
+
+    def test_last_words_wait_not_for_ever(self) -> None:
+        caller, number, _ = self.broken(1000)
+        self.proxy.advance(99)
+        caller.turn()
+        self.assertEqual((caller.ends, self.in_flight), ({}, 1))
+        self.proxy.advance(2)
+        caller.turn()
+        self.assertEqual((caller.ends, self.in_flight), ({number: "reset"}, 0))
+
+    def test_caller_that_leaves_meanwhile(self) -> None:
+        for leave in (
+            lambda caller, number: caller.transport.leave(),
+            lambda caller, number: caller.connection.reset_stream(number),
+        ):
+            caller, number, _ = self.broken(1000)
+            self.assertEqual(self.in_flight, 1)
+            leave(caller, number)
+            caller.turn()
+            self.assertEqual(self.in_flight, 0)
+            self.proxy.advance(200)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_drain_waits_for_last_words(self) -> None:
+        caller, number, expected = self.broken(1000)
+        drained = self.proxy.assembly.drain.start()
+        self.proxy.advance(5)
+        self.assertNoResult(drained)
+        caller.open(number, 10_000)
+        self.assertTrue(caller.body[number].startswith(expected))
+        self.assertEqual(caller.ends, {number: "reset"})
+        self.proxy.advance(2)
+        self.assertTrue(self.successResultOf(drained))
+
+    def test_room_by_settings_and_by_the_whole_connection(self) -> None:
+        caller, number, expected = self.broken(1000)
+        caller.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10_000})
+        caller.turn()
+        self.assertTrue(caller.body[number].startswith(expected))
+        self.assertEqual(caller.ends, {number: "reset"})
+        caller, number, expected = self.broken(10_000_000, events=80)
+        self.assertEqual((len(caller.body[number]), caller.ends), (65_535, {}))
+        caller.open(None, 100_000)
+        self.assertTrue(caller.body[number].startswith(expected))
+        self.assertEqual(caller.ends, {number: "reset"})
+
+    def test_who_gives_no_room_costs_no_turns(self) -> None:
+        caller, _, _ = self.broken(1000)
+        caller.turn()
+        soon = self.proxy.reactor.seconds() + 0.01
+        calls = [each for each in self.proxy.reactor.getDelayedCalls() if each.getTime() < soon]
+        self.assertEqual(calls, [])
