@@ -332,6 +332,11 @@ class ProxyChannel(http.HTTPChannel):
         self._ahead = 0
 
     @property
+    def unsent(self) -> int:
+        """Whether answers that are finished still have to be sent, and nothing else is under way here."""
+        return int(not self.answering and unsent(self.transport))
+
+    @property
     def answering(self) -> bool:
         """Whether a request is being read or answered here; a whole answer may still have to be sent."""
         return bool(self.requests)

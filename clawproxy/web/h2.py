@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from clawproxy.core.requesthead import forwardable
+from clawproxy.sending import unsent
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ class ProxyH2Connection(H2Connection):
         self.transport.abortConnection()
 
     @property
-    def answering(self) -> bool:
-        """Whether a request is being read or answered here."""
-        return bool(self.streams)
+    def unsent(self) -> int:
+        """How many answers are finished that still have to be sent."""
+        waiting = sum(bool(stream._request.finished) for stream in self.streams.values())
+        return waiting or int(not self.streams and unsent(self.transport))
 
     @property
     def idle(self) -> bool:

@@ -15,7 +15,6 @@ from twisted.web.resource import IResource
 
 from clawproxy.core.errors import ProxyError
 from clawproxy.drain import Drain
-from clawproxy.sending import unsent
 from clawproxy.web.channel import ProxyChannel
 from clawproxy.web.request import ProxyRequest, RawHeaders
 
@@ -150,5 +149,5 @@ class ProxySite(server.Site):
             channel.leave()
 
     def unsent(self) -> int:
-        """Count the connections whose callers have not yet taken all of their finished answers."""
-        return sum(unsent(channel.transport) for channel in self.channels if not channel.answering)
+        """Count the finished answers that their callers have not yet taken; of a connection's last ones, one."""
+        return sum(channel.unsent for channel in self.channels)

@@ -155,6 +155,22 @@ class BreakOffTests(SynchronousTestCase):
         self.proxy.advance(2)
         self.assertTrue(self.successResultOf(drained))
 
+    def test_drain_waits_for_the_end_of_a_finished_answer(self) -> None:
+        caller = _Caller(self.proxy, 1000)
+        number = caller.ask()
+        self.proxy.upstream().write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n" + b"x" * 3000
+        )
+        caller.turn()
+        self.assertEqual((self.in_flight, len(caller.body[number])), (0, 1000))
+        drained = self.proxy.assembly.drain.start()
+        self.proxy.advance(5)
+        self.assertNoResult(drained)
+        caller.open(number, 10_000)
+        self.assertEqual((caller.body[number], caller.ends), (b"x" * 3000, {number: "end"}))
+        self.proxy.advance(2)
+        self.assertTrue(self.successResultOf(drained))
+
     def test_room_by_settings_and_by_the_whole_connection(self) -> None:
         caller, number, expected = self.broken(1000)
         caller.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10_000})
