@@ -22,6 +22,9 @@ from tests.integration.proxy import environment
 #: Seconds that a client may take for a session, on a busy machine.
 SESSION = 120
 
+#: Seconds that npm may take for a client of a few MB: a registry that is silent is not to hold up all other tests.
+NPM_TIMEOUT = 150
+
 _QUIET = {
     "DISABLE_TELEMETRY": "1",
     "DISABLE_AUTOUPDATER": "1",
@@ -74,9 +77,9 @@ def _installed(package: str, path: str) -> Path | str:
         folder.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_TIMEOUT)
         except subprocess.TimeoutExpired:
-            return f"npm did not install {package} within 300 s"
+            return f"npm did not install {package} within {NPM_TIMEOUT} s"
         if done.returncode:
             lines = done.stderr.strip().splitlines()
             return f"npm cannot install {package}: {lines[0] if lines else done.returncode}"
