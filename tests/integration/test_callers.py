@@ -13,7 +13,7 @@ from unittest import skipUnless
 from twisted.internet.threads import deferToThread
 
 from clawproxy.testing import Hang, Send, answer, event_stream
-from clawproxy.web.channel import MAX_PIPELINED
+from clawproxy.web.readahead import MAX_PIPELINED
 from tests.integration.answers import STREAM
 from tests.integration.case import ProxyCase
 from tests.integration.live import LiveCase

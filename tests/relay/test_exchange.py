@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy
-from clawproxy.web.channel import LAST_WORDS
+from clawproxy.web.delivery import LAST_WORDS
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -17,7 +17,7 @@ from clawproxy.relay.passage import Passage
 from clawproxy.relay.speaker import Speaker
 from clawproxy.relay.translation import Translation
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from clawproxy.web.channel import LAST_WORDS
+from clawproxy.web.delivery import LAST_WORDS
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy, MemoryUpstream
 from clawproxy.web import channel as channels
+from clawproxy.web import readahead
 from tests.web.socketlike import SocketLike
 from tests.wire import ASK, LAST_CHUNK, STREAM_HEAD, chunk, first_reply
 
@@ -86,10 +87,11 @@ class PipeliningTests(SynchronousTestCase):
     due: list[tuple[MemoryUpstream, list[bytes]]]
 
     def setUp(self) -> None:
-        self.patch(channels, "AT_ONCE", AT_ONCE)
-        self.patch(channels, "MAX_PIPELINED", MAX_PIPELINED)
+        self.patch(readahead, "AT_ONCE", AT_ONCE)
+        self.patch(readahead, "MAX_PIPELINED", MAX_PIPELINED)
+        self.patch(readahead, "_peer_is_gone", lambda transport: transport.fin)
         self.patch(channels, "MAX_HEAD", 1200)
-        self.patch(channels, "_peer_is_gone", lambda transport: transport.fin)
+        self.patch(channels.ProxyChannel, "MAX_LENGTH", 1200)
 
     @property
     def site(self) -> Any:

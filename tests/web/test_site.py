@@ -12,7 +12,9 @@ from twisted.web.http_headers import _nameEncoder
 
 from clawproxy.core.requesthead import MAX_NAME
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from clawproxy.web.channel import AT_ONCE, LAST_WORDS, LINGER, LINGER_MOST, MAX_HEAD
+from clawproxy.web.channel import LINGER, LINGER_MOST, MAX_HEAD
+from clawproxy.web.delivery import LAST_WORDS
+from clawproxy.web.readahead import AT_ONCE
 from clawproxy.web.request import ProxyRequest
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 

@@ -6,7 +6,7 @@ import json
 import time
 
 from clawproxy.testing import MemoryCaller, MemoryProxy, MemoryUpstream
-from clawproxy.web.channel import LAST_WORDS
+from clawproxy.web.delivery import LAST_WORDS
 from tests.web.test_site import SiteCase
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
