@@ -18,18 +18,16 @@ from collections.abc import Callable
 import httptools
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHandshakeListener,
-    IReactorTime,
-)
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from clawproxy.alarm import Alarm
 from clawproxy.sending import hear_out, send
 from clawproxy.upstream.failure import UpstreamFailure, loss_words
-from clawproxy.upstream.response import DONE, H1Response, RawHeaders
+from clawproxy.upstream.reading import AnswerReader
+from clawproxy.upstream.response import DONE, H1Response
 
 MAX_HEAD = 262_144
 """Bytes of status line and headers that an upstream may send; OpenAI's own budget is 64 KiB."""
@@ -45,41 +43,31 @@ _SWITCHED = "it switched protocols without being asked to"
 
 
 @implementer(IHandshakeListener)
-class H1Connection(Protocol):
+class H1Connection(AnswerReader):
     """A connection that carries one request at a time and may be kept for the next.
 
     :param reactor: for the clocks.
     :param on_idle: called with the connection when it can take another request.
     :param on_closed: called with the connection once, when it is gone.
-    :ivar complete: the end of the answer has been read.
     """
 
-    # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
     __slots__ = (
-        "_clock",
+        "_alarm",
         "_head_bytes",
-        "_head_complete",
         "_head_until",
         "_header_timeout",
-        "_headers",
         "_idle_timeout",
-        "_keep",
         "_large",
         "_last_byte",
         "_no_body",
         "_on_closed",
         "_on_idle",
-        "_parser",
-        "_phrase",
-        "_pieces",
         "_reactor",
         "_response",
-        "_status",
         "_throttled",
         "_until_close",
         "_waiting",
         "closed",
-        "complete",
         "in_turn",
         "pooled",
         "reused",
@@ -101,11 +89,11 @@ class H1Connection(Protocol):
         self._header_timeout = 0.0
         self._idle_timeout = 0.0
         self._head_until = 0.0
-        self._clock: IDelayedCall | None = None
+        self._alarm = Alarm(reactor, self._look_at_clock)
         self._last_byte = 0.0
         self._throttled = False
         self.in_turn = False
-        self._parser: httptools.HttpResponseParser | None = None
+        self._parser = None
         self.complete = False
         self.closed = False
         self.reused = False
@@ -124,7 +112,7 @@ class H1Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End whatever was under way; a body that ends with its connection is whole."""
         self.closed = True
-        self._stop_clock()
+        self._alarm.stop()
         secured, self.secured = self.secured, None
         waiting, self._waiting = self._waiting, None
         response, self._response = self._response, None
@@ -152,7 +140,7 @@ class H1Connection(Protocol):
         """Drop the connection now, whatever it carries, and tell nobody but the pool."""
         self._waiting = None
         self._response = None
-        self._stop_clock()
+        self._alarm.stop()
         self.closed = True
         if self.transport is not None:
             # Not loseConnection: a paused TLS transport would never let go (Twisted #8929).
@@ -162,8 +150,8 @@ class H1Connection(Protocol):
         """Close a connection that carries nothing."""
         self.closed = True
         if self.transport is not None:
-            self._stop_clock()
-            self._clock = self._reactor.callLater(CLOSE_WITHIN, self.abort)
+            self._alarm.stop()
+            self._alarm.within(CLOSE_WITHIN)
             self.transport.loseConnection()
 
     # One request.
@@ -184,19 +172,16 @@ class H1Connection(Protocol):
         :param idle_timeout: seconds that may pass between two body pieces; 0 for no limit.
         :return: fires with the response; fails with :class:`UpstreamFailure`. Cancelling aborts.
         """
-        self._reset_head()
+        self._begin_answer()
         self._no_body = method == b"HEAD"
         self._head_bytes = 0
-        self.complete = False
-        self._keep = True
         self._until_close = False
         self._header_timeout = header_timeout
         self._idle_timeout = idle_timeout
-        self._parser = httptools.HttpResponseParser(self)
         waiting = self._waiting = Deferred(self._not_wanted)
         if header_timeout:
             self._head_until = self._reactor.seconds() + header_timeout
-            self._look_within(header_timeout)
+            self._alarm.within(header_timeout)
         if len(body) < SMALL:
             send(self.transport, head + body if body else head)
         else:
@@ -289,7 +274,7 @@ class H1Connection(Protocol):
             self.complete = True
             self._keep = False
         if self._idle_timeout and not self.complete:
-            self._look_within(self._idle_timeout)
+            self._alarm.within(self._idle_timeout)
         waiting.callback(response)  # type: ignore[union-attr]
 
     def _finish(self, response: H1Response) -> None:
@@ -338,24 +323,11 @@ class H1Connection(Protocol):
             self._last_byte = self._reactor.seconds()
             self.transport.resumeProducing()  # type: ignore[union-attr]
 
-    def _look_within(self, seconds: float) -> None:
-        """Have a look at the clock no later than that; one timer serves every request of the connection."""
-        clock = self._clock
-        if clock is not None and clock.getTime() > self._reactor.seconds() + seconds:
-            self._stop_clock()
-            clock = None
-        if clock is None:
-            self._clock = self._reactor.callLater(seconds, self._look_at_clock)
-
-    def _stop_clock(self) -> None:
-        clock, self._clock = self._clock, None
-        if clock is not None and clock.active():
-            clock.cancel()
-
-    def _look_at_clock(self) -> None:
-        # It re-arms itself: nothing is paid per piece, and next to nothing per request.
-        self._clock = None
+    def _look_at_clock(self) -> float | None:
         now = self._reactor.seconds()
+        if self.closed:
+            self.abort()
+            return None
         if self._waiting is not None:
             left = self._head_until - now if self._header_timeout else 0.0
         elif self._response is not None and self._idle_timeout:
@@ -363,13 +335,14 @@ class H1Connection(Protocol):
             if self._throttled:
                 left = self._idle_timeout
         else:
-            return
+            return None
         if left > 0.001:
-            self._clock = self._reactor.callLater(left, self._look_at_clock)
-        elif self._waiting is None:
+            return left
+        if self._waiting is None:
             self._body_is_late()
         elif self._header_timeout:
             self._head_is_late()
+        return None
 
     def _body_is_late(self) -> None:
         response, self._response = self._response, None
@@ -377,47 +350,3 @@ class H1Connection(Protocol):
         if response is not None:
             words = f"it sent nothing for {self._idle_timeout:g} s in the middle of its answer"
             response.end(Failure(UpstreamFailure("body", words, timeout=True)))
-
-    # What the parser calls.
-
-    def _reset_head(self) -> None:
-        self._status = 0
-        self._phrase = b""
-        self._headers: RawHeaders = []
-        self._pieces: list[bytes] = []
-        self._head_complete = False
-
-    def on_status(self, phrase: bytes) -> None:
-        """Take the reason phrase."""
-        if not self._head_complete:
-            self._phrase += phrase
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header as it stands; trailers of a chunked body are dropped."""
-        if not self._head_complete:
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Know the status."""
-        if not self._head_complete:
-            self._status = self._parser.get_status_code()  # type: ignore[union-attr]
-            self._head_complete = True
-
-    def on_body(self, data: bytes) -> None:
-        """Take a run of body bytes."""
-        if not self.complete:
-            self._pieces.append(data)
-
-    def on_message_begin(self) -> None:
-        """Notice a second message that was never asked for."""
-        if self.complete:
-            self._keep = False
-
-    def on_message_complete(self) -> None:
-        """Skip interim answers (1xx, RFC 9110 §15.2); else the answer is whole."""
-        if 100 <= self._status < 200 and self._status != 101:
-            self._reset_head()
-        elif not self.complete:
-            self.complete = True
-            # llhttp knows it only now: later its state is that of the next message.
-            self._keep = self._keep and self._parser.should_keep_alive()  # type: ignore[union-attr]

@@ -2,7 +2,7 @@
 
 1. It keeps what is written while corked, so that what one turn brings leaves as one packet.
 2. It notices a caller that takes nothing any more, and closes only when what was written has been taken.
-3. Its idle clock is one timer that re-arms itself: a request costs none.
+3. It closes itself when nothing has come for a while.
 
 On it stands :class:`~clawproxy.web.readahead.ReadAhead`, and on that :class:`~clawproxy.web.channel.ProxyChannel`.
 """
@@ -17,6 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from clawproxy.alarm import Alarm
 from clawproxy.sending import hang_up, send, unsent
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
@@ -41,7 +42,7 @@ class Delivery(http.HTTPChannel):
     __slots__ = (
         "_close_until",
         "_closing",
-        "_idle_clock",
+        "_idle_alarm",
         "_idle_until",
         "_out",
         "_stall",
@@ -55,7 +56,7 @@ class Delivery(http.HTTPChannel):
     def connectionMade(self) -> None:
         """Begin with nothing written."""
         self._closing: IDelayedCall | None = None
-        self._idle_clock: IDelayedCall | None = None
+        self._idle_alarm = Alarm(self.site.reactor, self._look_at_idle_clock)
         self._idle_until = 0.0
         self._stall: Stall | None = None
         self._stalled = False
@@ -184,30 +185,23 @@ class Delivery(http.HTTPChannel):
         self.timeOut = period  # type: ignore[assignment]
         if period:
             self._idle_until = self.site.reactor.seconds() + period
-            clock = self._idle_clock
-            if clock is not None and clock.getTime() > self._idle_until:
-                self.stop_idle_clock()
-                clock = None
-            if clock is None:
-                self._idle_clock = self.site.reactor.callLater(period, self._look_at_idle_clock)
+            self._idle_alarm.within(period)
         return before
 
-    def _look_at_idle_clock(self) -> None:
-        self._idle_clock = None
+    def _look_at_idle_clock(self) -> float | None:
         if not self.timeOut:
-            return
+            return None
         left = self._idle_until - self.site.reactor.seconds()
         if left > 0.001:
-            self._idle_clock = self.site.reactor.callLater(left, self._look_at_idle_clock)
-        elif self._untaken:
+            return left
+        if self._untaken:
             # However slowly an answer is taken, it is waited for, and so are the requests behind it.
             self._look_for_stall()
             self.setTimeout(self.timeOut)
         else:
             self.timeoutConnection()
+        return None
 
     def stop_idle_clock(self) -> None:
         """Let go of the timer, as a connection does that ends here or becomes another protocol's."""
-        clock, self._idle_clock = self._idle_clock, None
-        if clock is not None and clock.active():
-            clock.cancel()
+        self._idle_alarm.stop()

@@ -559,7 +559,7 @@ class ClockTests(ConnectionCase):
 
     def test_close_that_the_other_side_does_not_agree_to(self) -> None:
         self.patch(self.transport, "loseConnection", bool)
-        asking = self.ask()
+        asking = self.ask(header_timeout=1)  # whose timer is not the one that counts here
         head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
         self.connection.dataReceived(head + b"{}")
         self.assertTrue(self.read(asking)[1].whole)
