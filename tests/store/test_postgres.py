@@ -25,6 +25,16 @@ from tests.store.conformance import Conformance
 from tests.store.length import length
 from tests.store.samples import asking, long_session, stored
 
+_FIRST_VERSION = """SET search_path = clawproxy;
+    CREATE TABLE older (exchange bigint PRIMARY KEY, words tsvector NOT NULL);
+    INSERT INTO older SELECT exchange, words_of(text) FROM search;
+    INSERT INTO older VALUES (7, '');
+    DROP TABLE search;
+    DROP FUNCTION words_of;
+    ALTER TABLE older RENAME TO search;
+    CREATE INDEX search_words ON search USING gin (words);
+    UPDATE version SET number = 1"""
+
 
 class PostgresCase(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
@@ -59,22 +69,33 @@ class PostgresTests(PostgresCase):
     async def test_a_database_of_the_first_version(self) -> None:
         """What was found before is found afterwards, phrases too."""
         await self.store.ingest([stored(n, asking(f"number {n}, a Grey heron")) for n in range(3)])
-        server.execute(
-            """SET search_path = clawproxy;
-            CREATE TABLE older (exchange bigint PRIMARY KEY, words tsvector NOT NULL);
-            INSERT INTO older SELECT exchange, words_of(text) FROM search;
-            INSERT INTO older VALUES (7, '');
-            DROP TABLE search;
-            DROP FUNCTION words_of;
-            ALTER TABLE older RENAME TO search;
-            CREATE INDEX search_words ON search USING gin (words);
-            UPDATE version SET number = 1"""
-        )
+        server.execute(_FIRST_VERSION)
         again = await self.other()
         for words, total in {"heron": 3, '"grey heron"': 3, '"heron grey"': 0, "1 a*": 1}.items():
             self.assertEqual((await again.list(Filter(text=words))).total, total, words)
         await again.ingest([stored(3, asking("a Grey heron"))])
         self.assertEqual((await again.list(Filter(text='"grey heron"'))).total, 4)
+
+    async def test_what_the_first_version_measured(self) -> None:
+        """Rows took more disk then: what the new ones leave is not taken for used, or retention would delete for it."""
+        rng = random.Random(1)
+        for number in range(40):
+            words = rng.choices([f"word{n}" for n in range(300)], k=4000)
+            await self.store.ingest([stored(number, asking(" ".join(words)))])
+        server.execute(_FIRST_VERSION)
+        before = (await self.store.sizes()).disk_bytes
+        server.execute(
+            f"""SET search_path = clawproxy;
+            UPDATE meta SET value = 1 WHERE name = 'deleted';
+            UPDATE meta SET value = {before}::bigint * 1000 / (SELECT value FROM meta WHERE name = 'bytes')
+                WHERE name = 'per_mille'"""
+        )
+        again = await self.other()
+        disk = (await again.sizes()).disk_bytes
+        self.assertLess(disk, before * 0.9)
+        meta: dict[str, int] = dict(await again.rows("SELECT name, value FROM clawproxy.meta"))
+        used = meta["bytes"] * meta["per_mille"] // 1000
+        self.assertApproximates(used, disk, disk * 0.02)
 
     async def test_a_word_that_is_everywhere(self) -> None:
         """Whatever the planner thinks of a word, the index finds it: computing the words of all rows takes minutes."""
