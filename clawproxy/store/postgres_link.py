@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from txpostgres import txpostgres  # type: ignore[import-untyped]
 
 from clawproxy.store.postgres_socket import WatchedConnection
-from clawproxy.store.protocol import StoreUnavailable
+from clawproxy.store.protocol import StoreRefused, StoreUnavailable
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -37,6 +37,9 @@ SCHEMA = "clawproxy"
 # fault, or not for ever": connection, transaction rollback, resources, intervention, system, and
 # internal errors.
 _PASSING = ("08", "40", "53", "55", "57", "58", "XX", "25")
+_REFUSING = ("42501", "42P01", "42703", "42883", "42P07", "42723", "3F000")
+"""Codes that say that rights or tables are not as they should be: withdrawn, dropped, or those of a newer program,
+which migrated them meanwhile."""
 
 
 class Session:
@@ -110,6 +113,7 @@ class Link:
 
         :raises StoreUnavailable: if the server cannot be reached or cannot do it now; whether it
             did is not known then.
+        :raises StoreRefused: if rights or tables are not as they should be.
         """
         return await self._locked(lambda session: self._transact(session, work))
 
@@ -142,6 +146,8 @@ class Link:
             if self._passing(error):
                 self.close()
                 raise StoreUnavailable(f"{self.where}: {_words(error)}") from error
+            if error.pgcode in _REFUSING:
+                raise StoreRefused(f"{self.where}: {_words(error)}") from error
             raise
         except CancelledError:
             # What txpostgres makes of a statement that the server has cancelled.

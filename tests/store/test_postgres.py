@@ -8,6 +8,7 @@ import time
 from typing import cast
 
 import psycopg2
+from psycopg2.extensions import make_dsn
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import ensureDeferred, gatherResults
@@ -65,6 +66,38 @@ class PostgresTests(PostgresCase):
         with self.assertRaises(StoreRefused) as caught:
             await self.other()
         self.assertIn("version 900", str(caught.exception))
+
+    async def test_a_newer_program_migrates_meanwhile(self) -> None:
+        """That is no fault of a record's: it waits, and what to do is told."""
+        server.execute(
+            "ALTER TABLE clawproxy.search RENAME text TO words; UPDATE clawproxy.version SET number = 900"
+        )
+        with self.assertRaises(StoreRefused):
+            await self.store.ingest([stored(1, asking("a heron"))])
+        with self.assertRaises(StoreRefused) as caught:
+            await self.store.open()
+        self.assertIn("version 900", str(caught.exception))
+        self.assertEqual(await self.count("exchange"), 0)
+
+    async def test_tables_that_are_gone_are_made_again(self) -> None:
+        server.execute("DROP SCHEMA clawproxy CASCADE")
+        with self.assertRaises(StoreRefused):
+            await self.store.ingest([stored(1)])
+        await self.store.open()
+        self.assertEqual(await self.store.ingest([stored(1)]), 1)
+
+    async def test_somebody_without_the_right_to_write(self) -> None:
+        server.execute(
+            "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA clawproxy TO reader;"
+            "GRANT SELECT ON ALL TABLES IN SCHEMA clawproxy TO reader"
+        )
+        self.addCleanup(server.execute, "DROP OWNED BY reader; DROP ROLE reader")
+        store = PostgresStore(make_dsn(self.url, user="reader"), reactor)
+        self.addCleanup(store.close)
+        await store.open()
+        with self.assertRaises(StoreRefused) as caught:
+            await store.ingest([stored(1)])
+        self.assertIn("permission denied", str(caught.exception))
 
     async def test_a_database_of_the_first_version(self) -> None:
         """What was found before is found afterwards, phrases too."""
