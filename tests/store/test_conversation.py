@@ -233,6 +233,7 @@ class Places(SynchronousTestCase):
             ("/v1/messages/batches", {"requests": []}, "other"),
         ):
             self.assertEqual(kind_of(path, "POST", body), want, (path, body))
+        self.assertEqual(kind_of("/v1/models", "GET", {}), "other")
 
     def test_kinds_of_open_webui(self) -> None:
         """Its tasks are told apart by what they ask for, whatever the chat speaks of, and retrieval is no task."""
@@ -250,7 +251,6 @@ class Places(SynchronousTestCase):
         ):
             asked = {"messages": [{"role": "user", "content": f"### Task:\n{words}{chat}"}]}
             self.assertEqual(kind_of("/v1/chat/completions", "POST", asked), want, words)
-        self.assertEqual(kind_of("/v1/models", "GET", {}), "other")
 
 
 class Conversations(SynchronousTestCase):
