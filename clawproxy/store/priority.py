@@ -45,7 +45,7 @@ def shorten_slice(niceness: int) -> bool:
         Nothing is lost then but some milliseconds now and then.
     """
     number = _SCHED_SETATTR.get(platform.machine())
-    if number is None:
+    if number is None or sys.maxsize < 1 << 32:  # a program of 32 bits has other numbers
         return False
     policy = os.sched_getscheduler(0)
     attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, policy, 0, niceness, 0, SLICE, 0, 0, 0, 0)
