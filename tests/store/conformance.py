@@ -196,6 +196,16 @@ class Conformance:
         self.assertEqual([item.exchange.id for item in second.items], ["id000001"])
         self.assertIsNone(second.cursor)
 
+    async def test_phrases_are_of_whole_words(self: _Case) -> None:
+        """Though the words are elsewhere in the same text."""
+        await self.store.ingest([stored(1, asking("the grey herons, ochre rey, one heron"), b"")])
+        cases = {
+            '"grey herons"': 1, '"the grey"': 1, '"one heron"': 1, "grey-heron*": 1,
+            '"grey heron"': 0, '"rey herons"': 0, "rey-heron*": 0,
+        }  # fmt: skip
+        for words, total in cases.items():
+            self.assertEqual((await self.store.list(Filter(text=words))).total, total, words)
+
     async def test_accents_and_scripts(self: _Case) -> None:
         """Accents of Latin letters do not count; those of others are letters of their own."""
         await self.store.ingest(
