@@ -12,31 +12,22 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater
-from twisted.logger import (
-    ILogObserver,
-    LogEvent,
-    Logger,
-    LogLevel,
-    formatEvent,
-    globalLogBeginner,
-)
+from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from clawproxy import prices
 from clawproxy.core.pricing import PriceTable
 from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.indexing import Indexing
+from clawproxy.store.line import Line, LineObserver
 from clawproxy.store.opening import URL_VARIABLE, open_store
 from clawproxy.store.priority import make_way
 from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
@@ -54,37 +45,6 @@ much there is."""
 LEAVE_WITHIN = 8.0
 """Seconds that are spent on bringing in the rest once the proxy has gone."""
 _log = Logger()
-
-
-class Line(Protocol):
-    """Standard input and output.
-
-    :param nudged: called for each piece that comes.
-    :param ended: called when the journal is closed.
-    :param gone: called when the proxy is gone.
-    """
-
-    def __init__(
-        self, nudged: Callable[[], None], ended: Callable[[], None], gone: Callable[[], None]
-    ) -> None:
-        self._nudged = nudged
-        self._ended = ended
-        self._gone = gone
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take nudges."""
-        if b"E" in data:
-            self._ended()
-        self._nudged()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Notice that the proxy is gone."""
-        self._gone()
-
-    def say(self, **what: object) -> None:
-        """Write one line."""
-        if self.transport is not None:
-            self.transport.write(msgspec.json.encode(what) + b"\n")
 
 
 class Indexer:
@@ -208,28 +168,6 @@ class Indexer:
         if status != self._said:
             self._said = status
             self.line.say(status=status)
-
-
-@implementer(ILogObserver)
-class LineObserver:
-    """Hand log events to the proxy, whose log they belong in.
-
-    :param line: to write to.
-    """
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def __call__(self, event: LogEvent) -> None:
-        """Write one event."""
-        level: LogLevel = event.get("log_level", LogLevel.info)
-        if level is LogLevel.debug or (level is LogLevel.info and "log_legacy" in event):
-            return
-        text = formatEvent(event)
-        failure = event.get("log_failure")
-        if failure is not None:
-            text += "\n" + failure.getTraceback()
-        self._line.say(log=level.name, text=text)
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:

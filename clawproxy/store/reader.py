@@ -29,7 +29,7 @@ from twisted.web.server import Site
 
 from clawproxy.dashboard.api import Api
 from clawproxy.store.feed import Feed
-from clawproxy.store.indexer import Line, LineObserver
+from clawproxy.store.line import Line, LineObserver
 from clawproxy.store.opening import URL_VARIABLE, open_store
 from clawproxy.store.pool import StorePool
 from clawproxy.store.protocol import Store
