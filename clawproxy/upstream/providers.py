@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -108,18 +108,20 @@ class Providers:
         :returns: the agents as they are known then. A gateway that does not tell has those of before.
         """
         looks = [self._look(each) for each in self.gateways.values() if each.hello is not None]
-        await DeferredList(looks)
+        for _, told in await DeferredList(looks, consumeErrors=True):
+            if isinstance(told, Failure):
+                # Cancelled by a caller that left, the questions go on for the others, but not the caller's own way.
+                told.raiseException()
         return self.agents
 
     def _look(self, gateway: OpenClawProvider) -> Deferred[None]:
         def failed(reason: Failure) -> None:
-            # Cancelled by a caller that left, the question goes on for the others.
-            if reason.trap(ProxyError, CancelledError) is ProxyError:
-                self._log.info(
-                    "{provider} does not tell its agents: {why}",
-                    provider=gateway.name,
-                    why=reason.getErrorMessage(),
-                )
+            reason.trap(ProxyError)
+            self._log.info(
+                "{provider} does not tell its agents: {why}",
+                provider=gateway.name,
+                why=reason.getErrorMessage(),
+            )
 
         return Deferred.fromCoroutine(gateway.agents.look_again()).addErrback(failed)
 

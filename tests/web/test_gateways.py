@@ -191,6 +191,25 @@ class UnknownAgentTests(AgentsCase):
             self.gateway.play(run, "hello")
             self.assertEqual(self.read(each).status, 200)
 
+    def test_one_that_leaves_while_another_gateway_is_asked(self) -> None:
+        """Nothing is begun for it, although its agent is known by then."""
+        other = AgentGateway()
+        file = self.mktemp()
+        self.begin(
+            f"providers.other={{kind: openclaw, url: 'ws://127.0.0.1:9', device_file: {file}}}"
+        )
+        provider = self.proxy.assembly.providers.gateways["other"]
+        provider._connection._endpoint = other
+        provider.startService()
+        self.addCleanup(provider.stopService)
+        del other.answers["agents.list"]
+        self.offer("main", "new")
+        leaving = self.chat("openclaw/new")
+        self.assertIn("new", self.provider.agent_ids)
+        self.assertFalse(leaving.closed)
+        leaving.leave()
+        self.assertEqual(self.gateway.runs(), [])
+
     def test_a_gateway_that_does_not_tell(self) -> None:
         """What it told before holds."""
         del self.gateway.answers["agents.list"]
