@@ -1,8 +1,7 @@
 """A caller's request: :class:`ProxyRequest` is Twisted's, with this program's limits and counting.
 
 It keeps the body in memory up to ``max_body`` and answers 413 beyond, reads none of a body that is refused for its
-head, counts as in flight from its complete head
-to its end, and writes heads as the upstream spelled them.
+head, counts as in flight from its complete head to its end, and writes heads as the upstream spelled them.
 """
 
 from __future__ import annotations
