@@ -61,6 +61,7 @@ class Ear:
     def attach(self, audience: Audience) -> None:
         """Let someone listen; what was held is told at once."""
         self._audience = audience
+        self._holding = True
         self._parked = False
         self.wire = audience.wire
         frames, self._frames, self._frames_length = self._frames, [], 0
