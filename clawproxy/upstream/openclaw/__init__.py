@@ -1,12 +1,15 @@
 """OpenClaw agents as models, in three rings.
 
 1. Values, without I/O: :mod:`.frames`, :mod:`.handshake`, :mod:`.refusal`, :mod:`.session` (the
-   gateway's protocol), :mod:`.pending`, :mod:`.backoff` (when to try again), :mod:`.cumulative`,
-   :mod:`.blocks` and :mod:`.runs` (a run's events into an answer's), :mod:`.history`,
-   :mod:`.faults`, :mod:`.errand` (a turn into what an agent is asked), :mod:`.agents`,
-   :mod:`.approvals`, :mod:`.conversation`.
-2. Twisted: :mod:`.websocket` and :mod:`.connection` (the one connection), :mod:`.dispatch` (one run
-   at the gateway), :mod:`.call` and :mod:`.settlement` (one caller's turn), :mod:`.desk` (deciding
-   approvals).
+   gateway's protocol), :mod:`.backoff` (when to try again), :mod:`.cumulative`, :mod:`.blocks` and
+   :mod:`.runs` (a run's events into an answer's), :mod:`.audience` (who hears them),
+   :mod:`.history`, :mod:`.faults`, :mod:`.errand` (a turn into what an agent is asked),
+   :mod:`.dispatch` (that into what is sent), :mod:`.agents`, :mod:`.approvals`,
+   :mod:`.conversation`, :mod:`.wire` (frames for the record).
+2. Twisted: :mod:`.websocket`, :mod:`.attempt`, :mod:`.redial`, :mod:`.waiting`, :mod:`.pending` and
+   :mod:`.connection` (the one connection), :mod:`.gateway_run`, :mod:`.conclusion` and
+   :mod:`.abort` (one run at the gateway), :mod:`.underway` (all of them), :mod:`.directory` (which
+   agents there are), :mod:`.questions` and :mod:`.desk` (approvals), :mod:`.call` and
+   :mod:`.settlement` (one caller's turn).
 3. :mod:`.provider` joins them behind the seam of turn providers.
 """
