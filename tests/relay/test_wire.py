@@ -264,6 +264,15 @@ class WireTests(AgentsCase):
         self.assertNotIn(b"publicKey", whole)
         self.assertNotIn(b"connect", whole)
 
+    def test_a_secret_that_is_a_word(self) -> None:
+        """Nothing is masked for it: it would be in too many words."""
+        gateway = AgentGateway()
+        self.begin("providers.claw.token=it", gateway=gateway)
+        asking = self.chat("main")
+        gateway.play(gateway.runs()[0], "it is written")
+        self.assertEqual(self.read(asking).status, 200)
+        self.assertIn(b"it is written", b"".join(data for _, data in self.kept.heard))
+
     def test_bounds(self) -> None:
         """Of what goes beyond them the last message is kept, and how much is missing."""
         self.begin()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
@@ -73,6 +75,19 @@ class Handshakes(ConnectionTestCase):
         self.clock.advance(5)
         self.assertIs(self.failure(waiting).kind, Kind.UPSTREAM_TIMEOUT)
 
+    def test_no_answer_at_all_is_not_waited_for(self) -> None:
+        """An attempt that is given up lets go of what is still connecting."""
+        cancelled: list[Deferred[IProtocol]] = []
+
+        class Nowhere(Gateway):
+            def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+                return Deferred(cancelled.append)
+
+        self.connect(Nowhere())
+        self.assertEqual(cancelled, [])
+        self.clock.advance(10)
+        self.assertEqual(len(cancelled), 1)
+
     def test_not_a_gateway(self) -> None:
         class Chatty(Gateway):
             def upgrading(self, connection: Connection) -> None:
@@ -132,6 +147,16 @@ class Absence(ConnectionTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1 + 20)
         self.clock.advance(1)
         self.assertEqual(gateway.attempts, 2)
+
+    def test_read_anew_while_the_timer_runs(self) -> None:
+        """The attempt is made now, and not once more when the timer would have been due."""
+        gateway = Gateway()
+        gateway.reachable = False
+        connection = self.connect(gateway)
+        gateway.reachable = None
+        connection.retry()
+        self.clock.advance(5)
+        self.assertEqual((gateway.attempts, connection.state.attempts), (2, 2))
 
     def test_a_minute_with_callers(self) -> None:
         """However many callers come, a minute costs at most twenty attempts, and none of them waits

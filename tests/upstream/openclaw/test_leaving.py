@@ -44,6 +44,17 @@ class Cancelling(ProviderTestCase):
         self.assertEqual(len(self.gateway.connections), 2)
         self.assertEqual(len(self.gateway.last.asked("chat.abort")), 1)
 
+    def test_abort_that_was_lost_with_the_connection(self) -> None:
+        """It is asked again on the next one."""
+        _, run = self.begin().call("hi")
+        self.gateway.accepted(self.gateway.runs()[0])
+        run.cancel()
+        self.assertEqual(len(self.gateway.last.asked("chat.abort")), 1)
+        self.gateway.last.drop()
+        self.clock.advance(2)
+        self.assertEqual(len(self.gateway.connections), 2)
+        self.assertEqual(len(self.gateway.last.asked("chat.abort")), 1)
+
     def test_runs_may_go_on(self) -> None:
         _, run = self.begin(abort_on_disconnect=False).call("hi")
         request = self.gateway.runs()[0]
