@@ -14,7 +14,7 @@ from clawproxy.upstream.openclaw.frames import JSON, Response
 
 
 class Abort:
-    """Ask for a run's end, once on each connection at most.
+    """Ask for a run's end, once, and again only where the question was not answered.
 
     :param ask: asks the gateway: method and parameters.
     :ivar wanted: the run is to be stopped, as soon as it is accepted and the gateway there.
@@ -46,8 +46,3 @@ class Abort:
     def _unheard(self, failure: Failure) -> None:
         failure.trap(ProxyError)
         self._asked = False
-
-    def renew(self) -> None:
-        """There is another connection: what was asked on the last one may have been lost."""
-        self._asked = False
-        self.send()

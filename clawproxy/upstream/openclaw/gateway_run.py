@@ -273,7 +273,7 @@ class GatewayRun:
             )
             return
         self._hello = hello
-        self._abort.renew()
+        self._abort.send()
         self._begin_work(self._conclusion.rejoin)
 
     def _same_process(self, hello: Hello) -> bool:
