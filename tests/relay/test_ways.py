@@ -360,6 +360,18 @@ class TranslationTests(SynchronousTestCase):
             self.assertEqual((sent.endswith(b"0\r\n\r\n"), caller.closed), (whole, not whole))
             self.assertEqual([each.outcome for each in proxy.exchanges], ["error"])
 
+    def test_error_that_the_upstream_tells_a_caller_of_the_responses_api(self) -> None:
+        """OpenAI's SDKs raise nothing on its event there, but on an answer that breaks off."""
+        proxy = MemoryProxy("providers.anthropic.api_key=secret-a")
+        caller = proxy.caller()
+        body = {"model": "claude-x", "input": "hi", "stream": True}
+        caller.post("/v1/responses", json.dumps(body).encode())
+        proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED) + b"0\r\n\r\n")
+        proxy.advance(LAST_WORDS)
+        sent = caller.read()
+        self.assertIn(b"response.failed", sent)
+        self.assertEqual((sent.endswith(b"0\r\n\r\n"), caller.closed), (False, True))
+
     def test_broken_upstream_is_told_in_the_callers_dialect(self) -> None:
         self.caller.post(
             "/v1/messages",
