@@ -90,8 +90,7 @@ class _Bounded:
         self._room -= len(line)
         if self._room >= 0:
             return line
-        # Not even a shorter one is kept from now on: nobody could tell where something is missing.
-        self._room = -1
+        # Not even a shorter one has room from now on: nobody could tell where something is missing.
         if self._last is not None:
             self._messages += 1
             self._bytes += len(self._last)
