@@ -40,12 +40,12 @@ class WireRecord:
         forward = self._forward
         if forward is None:
             return
+        forward.exchange.upstream_request_headers = [("content-type", CONTENT_TYPE)]
         line = self._asked.fitting(message)
         if line is None:
             return
         self._lines.append(line)
         if len(self._lines) == 1:
-            forward.exchange.upstream_request_headers = [("content-type", CONTENT_TYPE)]
             forward.recording.upstream_request(line)  # type: ignore[union-attr]
 
     def heard(self, message: str) -> None:
@@ -65,9 +65,9 @@ class WireRecord:
             return
         recording = forward.recording
         assert recording is not None
-        self._lines += self._asked.rest()
-        if len(self._lines) > 1:
-            recording.upstream_request(b"".join(self._lines))
+        rest = self._asked.rest()
+        if rest or len(self._lines) > 1:
+            recording.upstream_request(b"".join([*self._lines, *rest]))
         for line in self._heard.rest():
             recording.received(line, forward.now_ms())
 

@@ -288,6 +288,35 @@ class WireTests(AgentsCase):
         self.assertEqual(left["left_out"]["messages"], 32 - len(kept) - 1)
         self.assertEqual(last["payload"]["status"], "ok")
 
+    def test_bounds_of_what_is_asked(self) -> None:
+        """The same, also where not even the first message is within them."""
+        for room, told in (
+            (1, ["left_out", "chat.history"]),
+            (400, ["chat.send", "chat.history"]),
+        ):
+            methods = ("chat.send", "chat.abort", "chat.history")
+            self.begin(gateway=AgentGateway(3, methods=methods))
+            self.patch(wire, "MOST_ASKED", room)
+            self.chat("main")
+            (run,) = self.gateway.runs("chat.send")
+            self.gateway.accepted(run)
+            self.gateway.says(run, "hello")
+            self.gateway.chat(run, "final")
+            (history,) = self.gateway.last.asked("chat.history")
+            self.gateway.last.answer(history, code="UNAVAILABLE", message="no")
+            self.assertTrue(self.kept.ended)
+            self.assertEqual([each.get("method", "left_out") for each in self.kept.asked], told)
+            self.assertEqual(len(self.kept.exchange.upstream_request_headers), 1)
+
+    def test_a_single_message_beyond_the_bound(self) -> None:
+        self.begin()
+        self.patch(wire, "MOST_ASKED", 1)
+        asking = self.chat("main")
+        (run,) = self.gateway.runs()
+        self.gateway.play(run, "hello")
+        self.assertEqual(self.read(asking).status, 200)
+        self.assertEqual(self.kept.asked, [run])
+
     def test_another_target(self) -> None:
         """A target that failed is forgotten; the other side is that of the one that answered."""
         self.begin(
