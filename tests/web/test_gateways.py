@@ -11,6 +11,7 @@ from clawproxy.web.gateways import AgentSource
 from tests.upstream.openclaw.calling import Caller
 from tests.upstream.openclaw.gateway import AgentGateway
 from tests.web.agents import AgentsCase
+from tests.wire import ASK
 
 
 class AgentSourceTests(SynchronousTestCase):
@@ -231,6 +232,13 @@ class UnknownAgentTests(AgentsCase):
         self.gateway.reachable = False
         self.gateway.last.drop()
         self.assertEqual(self.read(self.chat("openclaw/nobody")).status, 404)
+
+    def test_a_provider_that_nobody_has(self) -> None:
+        """That a caller names it has nothing to do with agents."""
+        caller = self.proxy.caller()
+        caller.post("/v1/messages", ASK, {"x-clawproxy-provider": "nobody"})
+        self.assertIn(b" 404 ", caller.read())
+        self.assertEqual(self.times_asked, self.asked)
 
     def test_other_models_ask_nobody(self) -> None:
         self.chat("gpt-5")
