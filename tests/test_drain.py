@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.drain import CUT_GRACE, Drain
 from clawproxy.testing import MemoryCaller, MemoryProxy
+from clawproxy.web.delivery import LAST_WORDS
 from tests.wire import ASK, LAST_CHUNK, OK, STREAM_HEAD, Reply, chunk, replies
 
 
@@ -153,7 +154,10 @@ class DrainTests(SynchronousTestCase):
         waiting = drain.start()  # as the service does once the ports are closed
         self.assertNoResult(waiting)
         self.assertIn(b"event: error", late.read())
-        proxy.advance(0.5)
+        proxy.advance(LAST_WORDS)
+        self.assertTrue(late.closed, "its end was not told")
+        self.assertNoResult(waiting)
+        proxy.advance(CUT_GRACE)
         self.assertFalse(self.successResultOf(waiting))
         self.assertEqual([each.outcome for each in proxy.exchanges], ["cut", "cut"])
         self.assertTrue(
