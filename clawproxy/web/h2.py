@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clawproxy.web.site import ProxySite
 
 
-LAST_WORDS = 600.0
+TAKEN_WITHIN = 600.0
 """Seconds that a caller has at most to take the end of a broken answer, where ``server.idle_timeout`` sets no limit."""
 
 
@@ -133,7 +133,7 @@ class ProxyH2Connection(H2Connection):
         """Reset a stream once its caller has taken what waits to be sent, the error that tells why among it."""
         if stream_id in self._broken:
             return
-        seconds = self.site.timeOut or LAST_WORDS
+        seconds = self.site.timeOut or TAKEN_WITHIN
         self._broken[stream_id] = self.site.reactor.callLater(seconds, self._reset, stream_id)
         if not self._outboundStreamQueues[stream_id]:
             self._reset(stream_id)
