@@ -335,6 +335,16 @@ class TranslationTests(SynchronousTestCase):
         self.assertEqual((usage.input_tokens, usage.output_tokens, usage.complete), (7, 3, True))
         self.assertEqual(exchange.upstream_dialect, "openai_chat")
 
+    def test_address_with_and_without_v1(self) -> None:
+        for path in ("", "/", "/v1", "/v1/"):
+            proxy = MemoryProxy(
+                "providers.openai.api_key=secret-o",
+                f"providers.openai.base_url=http://127.0.0.1:3{path}",
+            )
+            ask(proxy.caller(), "gpt-x")
+            asked = proxy.upstream().request()
+            self.assertTrue(asked.startswith(b"POST /v1/chat/completions "), asked)
+
     def test_statuses_have_their_words(self) -> None:
         """SillyTavern shows nothing else of an error where it does not stream."""
         for status, words in ((429, b"Too Many Requests"), (529, b"Overloaded")):

@@ -133,10 +133,11 @@ class Listing(SynchronousTestCase):
         self.assertNotIn(b"proxy-a", b" ".join(self.sent(source, headers).values()))
 
     def test_the_vendors_are_not_asked_without_a_key(self) -> None:
-        source = self.listing("openai", base_url="https://api.openai.com")
-        self.assertIsNone(source.scope([]))
-        self.assertIsNone(source.scope(CLAUDE))
-        self.assertIsNotNone(source.scope(CHAT))
+        for path in ("", "/v1"):
+            source = self.listing("openai", base_url=f"https://api.openai.com{path}")
+            self.assertIsNone(source.scope([]))
+            self.assertIsNone(source.scope(CLAUDE))
+            self.assertIsNotNone(source.scope(CHAT))
 
     def test_codings_are_undone(self) -> None:
         answer = self.fetch(self.listing(), [])
