@@ -28,6 +28,10 @@ setInterval(() => {
   else if (said && sessionStorage.getItem("said")) sessionStorage.setItem("forgotten", said);
 }, 20);
 """
+#: A page that somebody may look away from.
+AWAY = """
+Object.defineProperty(document, "hidden", { get: () => window.away === true });
+"""
 #: The exchange of a row in the middle of the window.
 IN_SIGHT = "() => document.elementFromPoint(400, innerHeight / 2).closest('tr').dataset.id"
 ROWS = "() => document.querySelectorAll('#rows tr[data-id]').length"
@@ -137,16 +141,23 @@ class LiveTests(BrowserCase):
 
     @browsing
     def test_lost(self) -> None:
-        """The page of the proxy's state says that it is old when there is no answer, and says so once."""
+        """The page of the proxy's state says how old it is when there is no answer, and says so once. While nobody
+        looks it asks nothing."""
         proxy = self.demo()
         with self.page(proxy.url, expected="ERR_CONNECTION_REFUSED") as page:
+            page.clock.install(time="2026-11-29T09:00:00")
+            page.add_init_script(AWAY)
             self.open(page, "/ui/status")
             page.get_by_text("calls go through").first.wait_for()
             self.assertFalse(page.locator("#lost").is_visible())
+            hour = page.evaluate("() => { window.away = true; return new Date().getHours(); }")
             assert proxy.process is not None
             proxy.process.kill()
+            page.clock.fast_forward("03:00:00")
+            page.evaluate("() => { window.away = false; }")
             page.locator("#lost").wait_for()
             words = page.locator("#lost").text_content()
+            self.assertIn(f"What stands here is of {hour:02}:00:", words)
             page.wait_for_timeout(2500)
             self.assertEqual(page.locator("#lost").text_content(), words)
             self.assertEqual(page.locator("#said").text_content(), "")

@@ -1,5 +1,5 @@
 // What the proxy knows of itself, asked anew every two seconds; approvals, to be decided here.
-import { clock, moment, number, size } from "./figures.js";
+import { moment, number, size } from "./figures.js";
 import { $, ask, make, say } from "./page.js";
 
 const EVERY = 2000;
@@ -125,14 +125,17 @@ async function approvals() {
   $("#no-approvals").hidden = found.length > 0;
 }
 
-// Said once, and for as long as it is so.
-let since = null;
+// Said once, and for as long as it is so. A page that nobody saw has not asked meanwhile.
+let latest = null;
 function lost(error) {
   const told = $("#lost");
   told.hidden = !error;
-  since = error ? (since ?? new Date()) : null;
-  if (!error) return;
-  const words = `What stands here is of ${clock(since)}: the proxy gives no answer (${error.message}).`;
+  if (!error) {
+    latest = new Date().toISOString();
+    return;
+  }
+  const age = latest === null ? "" : `What stands here is of ${moment(latest)}: `;
+  const words = `${age}${age ? "the" : "The"} proxy gives no answer (${error.message}).`;
   if (told.textContent !== words) told.textContent = words;
 }
 
