@@ -14,6 +14,8 @@ from clawproxy.core.dialects import DialectName
 Outcome = Literal["running", "ok", "error", "client_gone", "cut", "interrupted"]
 """How an exchange ended: ``error`` covers HTTP errors, in-band errors and broken upstreams; ``cut`` is
 the drain's ceiling; ``interrupted`` is what a restart finds still running."""
+FAILED: tuple[Outcome, ...] = ("error", "cut", "interrupted")
+"""The outcomes that figures count as errors; a caller that went away is none."""
 
 
 class Usage(msgspec.Struct):

@@ -33,8 +33,6 @@ SYNONYMS = {
 SEVERAL = ("model", "provider", "outcome", "agent")
 """Parameters that may come more than once: any of their values will do. Outcomes, which hold no commas, may be
 separated by them, too."""
-FAILED: tuple[Outcome, ...] = ("error", "cut", "interrupted")
-"""The outcomes that figures count as errors."""
 
 Given = Mapping[str, Sequence[str]]
 """The values of each filter that was given."""

@@ -37,7 +37,7 @@ _KEYS: dict[By, str] = {
 }
 _PERCENTS = (50, 90, 99)
 _SUMS = (
-    "COUNT(*), SUM(CASE WHEN e.outcome IN ('error', 'cut', 'interrupted') THEN 1 ELSE 0 END),"
+    f"COUNT(*), {query.ERRORS},"
     " COALESCE(SUM(e.input_tokens), 0), COALESCE(SUM(e.cache_read_input_tokens), 0),"
     " COALESCE(SUM(e.cache_creation_input_tokens), 0), COALESCE(SUM(e.output_tokens), 0),"
     " COALESCE(SUM(e.cost_usd), 0)"

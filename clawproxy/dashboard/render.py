@@ -14,9 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clawproxy import __version__
+from clawproxy.core.record import FAILED
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.dashboard import render_numbers
-from clawproxy.dashboard.api_query import FAILED
 from clawproxy.dashboard.markdown import markdown, remembered
 from clawproxy.dashboard.render_code import LONGEST, highlight, language_of
 from clawproxy.dashboard.render_text import bare, terminal, visible

@@ -40,7 +40,7 @@ _SUMS = ", ".join(
         "COUNT(*)",
         "SUM(CASE WHEN e.side_call IS NULL THEN 1 ELSE 0 END)",
         "SUM(CASE WHEN e.outcome = 'running' THEN 1 ELSE 0 END)",
-        "SUM(CASE WHEN e.outcome IN ('error', 'cut', 'interrupted') THEN 1 ELSE 0 END)",
+        query.ERRORS,
         "COUNT(DISTINCT e.agent_id)",
         "MIN(e.started_ms)",
         "MAX(COALESCE(e.finished_ms, e.started_ms))",

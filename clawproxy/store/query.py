@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
+from clawproxy.core.record import FAILED
 from clawproxy.store.columns import NUMBER_BITS
 from clawproxy.store.protocol import Filter
 
@@ -22,6 +23,10 @@ _EQUAL = {
     "conversation_id": "conversation_id",
     "key": "key_name",
 }
+ERRORS = "SUM(CASE WHEN e.outcome IN ({}) THEN 1 ELSE 0 END)".format(
+    ", ".join(f"'{name}'" for name in FAILED)
+)
+"""Counts the rows of ``e``, the table ``exchange``, that failed."""
 _WORDS = re.compile(r'"([^"]*)"?|(\S+)')
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from attrs import define, field, frozen
 
+from clawproxy.core.record import FAILED
 from clawproxy.store import query
 from clawproxy.store.protocol import Filter, Store
 
@@ -72,8 +73,8 @@ class Figures:
 
     @property
     def errors(self) -> int:
-        """Those that failed; a caller that went away is no error."""
-        return sum(self.outcomes[name] for name in ("error", "cut", "interrupted"))
+        """Those that failed."""
+        return sum(self.outcomes[name] for name in FAILED)
 
     @property
     def cache_hit_rate(self) -> float | None:
