@@ -106,6 +106,11 @@ class KeyboardTests(BrowserCase):
                 chosen = page.locator("select[name=model]").input_value()
             self.assertIn(f"model={chosen}", page.url)
             page.wait_for_function("() => document.activeElement.name === 'model'")
+            self.open(page, "/ui/stats?range=all&model=one&model=another")
+            page.locator("select[name=model]").last.focus()
+            with page.expect_navigation():
+                page.evaluate(step, 1)
+            page.wait_for_function("() => document.activeElement.name === 'model'")
 
     @browsing
     def test_menu(self) -> None:

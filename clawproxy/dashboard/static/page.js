@@ -181,7 +181,8 @@ if (filters) {
     apply(walking ? WALK : 0);
   });
   const name = remembered(FOCUSED, null);
-  if (name) filters.elements.namedItem(name)?.focus?.({ preventScroll: true });
+  // Of several values' fields the first: which of them was changed is no more to be told.
+  if (name) $$("select", filters).find((each) => each.name === name)?.focus({ preventScroll: true });
 }
 
 // Keys.
