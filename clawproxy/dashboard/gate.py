@@ -73,7 +73,7 @@ class Gate:
             raise Refusal(401, "the password presented is not dashboard.password")
 
     def expects(self, facts: Facts) -> bool:
-        """Tell by a call's head whether it is worth to read on: :meth:`admit` has its say once it is there.
+        """Tell by a call's head whether the rest is worth reading; :meth:`admit` has its say once that is there.
 
         Comparing a password may take a thread and counts as a try, so here it only has to be presented.
         """
