@@ -16,7 +16,6 @@ from secrets import token_urlsafe
 from clawproxy.core.headers import SESSION_COOKIE
 from clawproxy.core.secret import Secret
 
-COOKIE = SESSION_COOKIE
 LIFETIME = 7 * 86_400
 """Seconds that a login lasts."""
 REVOKED_KEPT = 10_000
@@ -78,7 +77,7 @@ def values(cookies: str) -> list[str]:
     found = []
     for pair in cookies.split(";"):
         name, equals, value = pair.strip().partition("=")
-        if equals and name == COOKIE:
+        if equals and name == SESSION_COOKIE:
             found.append(value.strip('"'))
     return found
 
@@ -90,5 +89,5 @@ def set_cookie(value: str, *, secure: bool) -> str:
     :param secure: the caller came by TLS, so the cookie shall travel by nothing else.
     """
     age = LIFETIME if value else 0
-    parts = [f"{COOKIE}={value}", "Path=/", f"Max-Age={age}", "HttpOnly", "SameSite=Strict"]
+    parts = [f"{SESSION_COOKIE}={value}", "Path=/", f"Max-Age={age}", "HttpOnly", "SameSite=Strict"]
     return "; ".join([*parts, "Secure"] if secure else parts)

@@ -9,11 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from clawproxy.core.headers import SESSION_COOKIE
 from clawproxy.core.secret import Secret
 from clawproxy.dashboard import session, tries
 from clawproxy.dashboard.access import Facts, Refusal
 from clawproxy.dashboard.gate import Gate
-from clawproxy.dashboard.session import COOKIE, LIFETIME, Sessions, derive, set_cookie, values
+from clawproxy.dashboard.session import LIFETIME, Sessions, derive, set_cookie, values
 from clawproxy.dashboard.tries import Tries
 
 AWAY = Facts("GET", "203.0.113.9", host="proxy.example")
@@ -114,18 +115,18 @@ class WithPassword(GateCase):
     def test_session(self) -> None:
         """A cookie lets in until it expires, is ended, or the password changes."""
         sessions = self.outcome(self.gate.sessions())
-        cookie = f"{COOKIE}={sessions.begin(self.clock.seconds())}"
+        cookie = f"{SESSION_COOKIE}={sessions.begin(self.clock.seconds())}"
         facts = evolve(AWAY, cookies=f"a=b; {cookie}")
         self.assertEqual(self.admit(facts), 200)
         self.clock.advance(LIFETIME - 1)
         self.assertEqual(self.admit(facts), 200)
         self.clock.advance(2)
         self.assertEqual(self.admit(facts), 401)
-        facts = evolve(AWAY, cookies=f"{COOKIE}={sessions.begin(self.clock.seconds())}")
+        facts = evolve(AWAY, cookies=f"{SESSION_COOKIE}={sessions.begin(self.clock.seconds())}")
         self.assertEqual(self.admit(facts), 200)
         sessions.end(facts.cookies, self.clock.seconds())
         self.assertEqual(self.admit(facts), 401)
-        facts = evolve(AWAY, cookies=f"{COOKIE}={sessions.begin(self.clock.seconds())}")
+        facts = evolve(AWAY, cookies=f"{SESSION_COOKIE}={sessions.begin(self.clock.seconds())}")
         self.password = "another"
         self.assertEqual(self.admit(facts), 401)
 
@@ -171,7 +172,7 @@ class Signatures(SynchronousTestCase):
         """None of them is valid."""
         sessions = Sessions(b"k" * 32)
         good = sessions.begin(1000)
-        self.assertTrue(sessions.valid(f"{COOKIE}={good}", 1001))
+        self.assertTrue(sessions.valid(f"{SESSION_COOKIE}={good}", 1001))
         expiry, nonce, signature = good.split(".")
         for value in (
             f"{int(expiry) + 9}.{nonce}.{signature}",
@@ -184,7 +185,7 @@ class Signatures(SynchronousTestCase):
             "é.ü.ö",
             Sessions(b"j" * 32).begin(1000),
         ):
-            self.assertFalse(sessions.valid(f"{COOKIE}={value}", 1001), value)
+            self.assertFalse(sessions.valid(f"{SESSION_COOKIE}={value}", 1001), value)
 
     def test_the_key_is_the_passwords(self) -> None:
         """So that another process knows the cookie."""
@@ -196,12 +197,14 @@ class Signatures(SynchronousTestCase):
         """Its attributes keep it from scripts and other sites."""
         self.assertEqual(
             set_cookie("v", secure=False),
-            f"{COOKIE}=v; Path=/; Max-Age={session.LIFETIME}; HttpOnly; SameSite=Strict",
+            f"{SESSION_COOKIE}=v; Path=/; Max-Age={session.LIFETIME}; HttpOnly; SameSite=Strict",
         )
         self.assertTrue(
             set_cookie("", secure=True).endswith("Max-Age=0; HttpOnly; SameSite=Strict; Secure")
         )
-        self.assertEqual(values(f'x=1;{COOKIE}=a; {COOKIE}="b"; {COOKIE}x=c'), ["a", "b"])
+        self.assertEqual(
+            values(f'x=1;{SESSION_COOKIE}=a; {SESSION_COOKIE}="b"; {SESSION_COOKIE}x=c'), ["a", "b"]
+        )
 
 
 class Counting(SynchronousTestCase):
