@@ -43,6 +43,7 @@ class Chart:
     :ivar starts: when each bucket begins, milliseconds since the epoch.
     :ivar width: milliseconds of a bucket.
     :ivar stacked: bars that add up, instead of lines.
+    :ivar whole: the values are counts, and so are the axis's marks.
     :ivar most: the top of the axis, if it is not the largest value (1 for shares).
     """
 
@@ -53,6 +54,7 @@ class Chart:
     series: Sequence[Series] = field()
     format: Format = str
     stacked: bool = True
+    whole: bool = False
     most: float | None = None
 
     @property
@@ -77,8 +79,11 @@ class Chart:
 
     def svg(self) -> Markup:
         """Draw it."""
-        top = self.most or axis(self._largest())[-1]
-        marks = axis(top) if self.most is None else [0, top / 4, top / 2, top * 3 / 4, top]
+        if self.most is None:
+            marks = axis(self._largest(), whole=self.whole)
+        else:
+            marks = [self.most * quarter / 4 for quarter in range(5)]
+        top = marks[-1]
         shapes = self._bars(top) if self.stacked else self._lines(top)
         grid = Markup("").join(
             Markup('<line x1="0" x2="1000" y1="{0}" y2="{0}"/>').format(_y(mark, top))
@@ -234,14 +239,18 @@ def _alone(points: Sequence[_Point]) -> list[_Point]:
     ]
 
 
-def axis(largest: float) -> list[float]:
-    """Give the marks of an axis from 0 to a round number that is at least this large."""
+def axis(largest: float, *, whole: bool = False) -> list[float]:
+    """Give the marks of an axis from 0 to a round number that is at least this large.
+
+    :param whole: no mark stands between whole numbers, as which it would be written.
+    """
     if largest <= 0:
         return [0.0, 1.0]
     unit = 10 ** floor(log10(largest / 4))
-    factor = next(
-        (factor for factor in (1, 2, 2.5, 5, 10) if unit * factor * 4 >= largest * 0.999), 10
-    )
+    factors: tuple[float, ...] = (1, 2, 2.5, 5, 10)
+    if whole and unit <= 1:
+        unit, factors = 1, (1, 2, 5, 10)
+    factor = next((factor for factor in factors if unit * factor * 4 >= largest * 0.999), 10)
     distance = unit * factor
     count = ceil(largest / distance - 0.001)
     return [number * distance for number in range(max(1, count) + 1)]

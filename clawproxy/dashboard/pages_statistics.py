@@ -221,6 +221,7 @@ def charts(data: Data, by: By) -> list[Chart]:
             title=f"Requests by {by}",
             series=grouped("requests"),
             format=number,
+            whole=True,
             **common,
         ),
         Chart(
@@ -228,6 +229,7 @@ def charts(data: Data, by: By) -> list[Chart]:
             title="Prompt tokens",
             series=[_series(data, name, ranked, value, at) for name, value, at in kinds],
             format=short,
+            whole=True,
             **common,
         ),
         Chart(
@@ -235,6 +237,7 @@ def charts(data: Data, by: By) -> list[Chart]:
             title=f"Output tokens by {by}",
             series=grouped("output"),
             format=short,
+            whole=True,
             **common,
         ),
         Chart(
@@ -251,6 +254,7 @@ def charts(data: Data, by: By) -> list[Chart]:
             title=f"Errors by {by}",
             series=grouped("errors"),
             format=number,
+            whole=True,
             **common,
         ),
         _timing(data, "ttft_ms", "ttft", "Time to the first token"),

@@ -578,6 +578,13 @@ class StatisticsCase(PagesCase):
         self.keep(teller.told)
         self.assertIn("3 others", self.page("stats").text)
 
+    def test_few(self) -> None:
+        """A single error is one on its axis, and there is nothing between it and none."""
+        stories.failing(teller := Teller(NOW - 2000))
+        self.keep(teller.told[:1])
+        errors = self.page("stats").text.partition("Errors by model")[2]
+        self.assertRegex(errors, r"^ 1 0 1 ")
+
     def test_links(self) -> None:
         """What failed is one click away, within the range and the filters of the page."""
         teller = Teller(NOW - 2000)

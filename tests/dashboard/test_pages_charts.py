@@ -67,6 +67,15 @@ class ChartCase(SynchronousTestCase):
         self.assertLessEqual(marks[-1], largest * 2.6)
         self.assertLessEqual(len(marks), 6)
 
+    @given(st.integers(min_value=1, max_value=10**12))
+    def test_axis_of_counts(self, largest: int) -> None:
+        """What counts is marked at whole numbers, of which a page would else show some twice and some wrong."""
+        marks = axis(largest, whole=True)
+        self.assertEqual([mark for mark in marks if mark != round(mark)], [])
+        self.assertGreaterEqual(marks[-1] * 1.002, largest)
+        self.assertLessEqual(marks[-1], largest * 2.6)
+        self.assertLessEqual(len(marks), 6)
+
     def test_times(self) -> None:
         """Marks of time are round."""
         self.assertEqual(time_step(HOUR), 600_000)
