@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any, Literal, cast
 
 import msgspec
@@ -151,11 +150,7 @@ def flat_name(name: str, namespace: str | None) -> str:
     if namespace in (None, "", DEFAULT_NAMESPACE):
         return name
     full = f"{namespace}__{name}"
-    safe = _FOREIGN.sub("_", full)
-    if safe == full or len(full) <= MAX_TOOL_NAME:
-        return short_tool_name(safe)
-    digest = sha256(full.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{safe[: MAX_TOOL_NAME - 9]}_{digest}"
+    return _FOREIGN.sub("_", full) if len(full) <= MAX_TOOL_NAME else short_tool_name(full)
 
 
 def read_tools(raw: msgspec.Raw | None, where: str = "tools") -> list[Tool]:
