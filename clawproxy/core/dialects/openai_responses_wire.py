@@ -13,6 +13,7 @@ from clawproxy.core.dialects.events import TokenUsage
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
     String,
+    count,
     decode,
     is_null,
     says_nothing,
@@ -119,22 +120,14 @@ def read_usage(usage: object) -> TokenUsage | None:
         return None
     details = usage.get("input_tokens_details")
     details = details if isinstance(details, dict) else {}
-    read, written = _count(details.get("cached_tokens")), _count(details.get("cache_write_tokens"))
-    whole = _count(usage.get("input_tokens"))
+    read, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
+    whole = count(usage.get("input_tokens"))
     output = usage.get("output_tokens_details")
     found = TokenUsage(
         None if whole is None else max(0, whole - (read or 0) - (written or 0)),
-        _count(usage.get("output_tokens")),
+        count(usage.get("output_tokens")),
         read,
         written,
-        _count(output.get("reasoning_tokens")) if isinstance(output, dict) else None,
+        count(output.get("reasoning_tokens")) if isinstance(output, dict) else None,
     )
     return None if found == TokenUsage() else found
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
-        return value
-    return None
