@@ -12,7 +12,7 @@ import re
 
 import msgspec
 
-from clawproxy.core.dialects.rawjson import clean, encode, is_object, says_nothing
+from clawproxy.core.dialects.rawjson import MALFORMED, clean, encode, is_object, says_nothing
 
 RAW_ARGUMENTS = "raw_arguments"
 """The member under which arguments that are no JSON object (a cut answer's) are kept as text."""
@@ -53,7 +53,7 @@ def custom_input(arguments: str) -> str:
 def _inside(arguments: str) -> str:
     try:
         value = msgspec.json.decode(arguments)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
+    except MALFORMED:
         return arguments
     if isinstance(value, dict) and isinstance(value.get("input"), str):
         return str(value["input"])
