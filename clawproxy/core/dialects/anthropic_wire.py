@@ -17,6 +17,7 @@ from clawproxy.core.dialects.rawjson import (
     count,
     decode,
     is_null,
+    members,
     one_line,
     says_nothing,
     text_of,
@@ -102,7 +103,6 @@ frame_decoder = msgspec.json.Decoder(Frame)
 type_decoder = msgspec.json.Decoder(Type)
 message_decoder = msgspec.json.Decoder(StartedMessage)
 _citation = msgspec.json.Decoder(Citation)
-_any = msgspec.json.Decoder()
 block_decoder = msgspec.json.Decoder(Block)
 
 
@@ -118,13 +118,7 @@ def input_text(raw: msgspec.Raw) -> str:
 
 def read_usage(raw: msgspec.Raw) -> TokenUsage | None:
     """Read a ``usage`` object, of which upstreams send any part; ``None`` if it says nothing."""
-    if is_null(raw):
-        return None
-    try:
-        found = decode(_any, raw)
-    except MALFORMED:
-        return None
-    if not isinstance(found, dict):
+    if is_null(raw) or not (found := members(raw)):
         return None
     details = found.get("output_tokens_details")
     usage = TokenUsage(

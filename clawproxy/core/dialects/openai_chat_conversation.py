@@ -31,7 +31,7 @@ from clawproxy.core.dialects.parts import (
     ToolResultPart,
     VendorFile,
 )
-from clawproxy.core.dialects.rawjson import MALFORMED, is_object
+from clawproxy.core.dialects.rawjson import is_object, members
 from clawproxy.core.dialects.traits import reasons, seals_calls
 from clawproxy.core.dialects.turn import Turn, unsupported
 
@@ -261,10 +261,7 @@ def _file(part: FilePart) -> Json:
 def _opaque(part: OpaquePart) -> list[Json]:
     if part.kind in _DROPPED_BLOCKS:
         return []
-    try:
-        block = msgspec.json.decode(part.raw, type=dict[str, Any])
-    except MALFORMED:
-        block = {}
+    block = members(part.raw)
     if part.kind == "server_tool_use" and str(block.get("name")).startswith("tool_search_tool"):
         return []
     if part.kind == "compaction" and isinstance(block.get("content"), str):

@@ -11,20 +11,12 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.dialects.events import TokenUsage
-from clawproxy.core.dialects.rawjson import MALFORMED, count, decode, is_null
-
-_any = msgspec.json.Decoder()
+from clawproxy.core.dialects.rawjson import count, is_null, members
 
 
 def read_usage(raw: msgspec.Raw) -> TokenUsage | None:
     """Read a ``usage`` object, of which servers send any part; ``None`` if it says nothing."""
-    if is_null(raw):
-        return None
-    try:
-        found = decode(_any, raw)
-    except MALFORMED:
-        return None
-    if not isinstance(found, dict):
+    if is_null(raw) or not (found := members(raw)):
         return None
     prompt = count(found.get("prompt_tokens"))
     details = found.get("prompt_tokens_details")

@@ -28,6 +28,7 @@ Number = msgspec.json.Decoder(float)
 Object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 String = msgspec.json.Decoder(str)
 Strings = msgspec.json.Decoder(list[str])
+_any = msgspec.json.Decoder()
 
 _NULLS = (msgspec.Raw(b"null"), msgspec.Raw())
 
@@ -92,6 +93,15 @@ def is_object(text: str | bytes) -> bool:
     except MALFORMED:
         return False
     return True
+
+
+def members(data: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Return an object's members, none if it is no object."""
+    try:
+        found = decode(_any, data)
+    except MALFORMED:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def text_of(raw: msgspec.Raw) -> str:
