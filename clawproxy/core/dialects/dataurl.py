@@ -30,3 +30,10 @@ def read_url(url: str, where: str) -> InlineData | RemoteUrl:
     else:
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return InlineData(media_type.strip().lower() or "text/plain", data)
+
+
+def write_url(source: InlineData | RemoteUrl) -> str:
+    """Write an address, as :func:`read_url` reads it."""
+    if isinstance(source, RemoteUrl):
+        return source.url
+    return f"data:{source.media_type};base64,{source.data}"

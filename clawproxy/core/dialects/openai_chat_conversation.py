@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
+from clawproxy.core.dialects.dataurl import write_url
 from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
 from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
+from clawproxy.core.dialects.openai_conversation import document_text, failed, foreign_block
 from clawproxy.core.dialects.parts import (
     FilePart,
     ImagePart,
@@ -31,22 +33,16 @@ from clawproxy.core.dialects.parts import (
     ToolResultPart,
     VendorFile,
 )
-from clawproxy.core.dialects.rawjson import is_object, members
+from clawproxy.core.dialects.rawjson import is_object
 from clawproxy.core.dialects.traits import reasons, seals_calls
 from clawproxy.core.dialects.turn import Turn, unsupported
 
 Json = dict[str, Any]
 
-ERROR_MARK = "Error: "
-"""Stands before a failed tool's text, since a ``tool`` message has no other place to say so."""
-
 UNKNOWN_SEAL = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 """Stands for the seal of a call that another model made; without one Gemini answers 400
 (https://ai.google.dev/gemini-api/docs/thought-signatures).
 """
-
-_DROPPED_BLOCKS = frozenset({"fallback", "tool_search_tool_result"})
-"""Anthropic's blocks that tell of its own machinery and say nothing to another model."""
 
 
 def write_messages(turn: Turn, model: str) -> list[Json]:
@@ -220,36 +216,27 @@ def _result(part: ToolResultPart, call_id: str) -> tuple[str | list[Json], list[
         if not texts:
             texts.append({"type": "text", "text": "(The result is in the next message.)"})
     if part.is_error:
-        first = (texts[0]["text"] if texts else "") or "The tool failed."
-        if not first.startswith("Error"):
-            first = ERROR_MARK + first
-        texts[:1] = [{"type": "text", "text": first}]
+        texts[:1] = [{"type": "text", "text": failed(texts[0]["text"] if texts else "")}]
     return (_joined(texts) if texts else ""), moved
 
 
 def _image(part: ImagePart) -> Json:
-    match part.source:
-        case InlineData(media_type, data):
-            url = f"data:{media_type};base64,{data}"
-        case RemoteUrl(address):
-            url = address
-        case VendorFile():
-            raise unsupported(part.where, "a file at another vendor cannot be read.")
+    if isinstance(part.source, VendorFile):
+        raise unsupported(part.where, "a file at another vendor cannot be read.")
+    image = {"url": write_url(part.source)}
     return {
         "type": "image_url",
-        "image_url": {"url": url} | ({"detail": part.detail} if part.detail else {}),
+        "image_url": image | ({"detail": part.detail} if part.detail else {}),
     }
 
 
 def _file(part: FilePart) -> Json:
     match part.source:
-        case PlainText(text):
-            head = "\n".join(said for said in (part.name, part.context) if said)
-            return {"type": "text", "text": f"{head}\n\n{text}" if head else text}
-        case InlineData(media_type, data):
+        case PlainText() as source:
+            return {"type": "text", "text": document_text(part, source)}
+        case InlineData(media_type) as source:
             name = part.name or ("document.pdf" if media_type == "application/pdf" else "document")
-            url = f"data:{media_type};base64,{data}"
-            return {"type": "file", "file": {"filename": name, "file_data": url}}
+            return {"type": "file", "file": {"filename": name, "file_data": write_url(source)}}
         case VendorFile(file_id, origin) if origin != "anthropic":
             return {"type": "file", "file": {"file_id": file_id}}
         case VendorFile():
@@ -259,11 +246,5 @@ def _file(part: FilePart) -> Json:
 
 
 def _opaque(part: OpaquePart) -> list[Json]:
-    if part.kind in _DROPPED_BLOCKS:
-        return []
-    block = members(part.raw)
-    if part.kind == "server_tool_use" and str(block.get("name")).startswith("tool_search_tool"):
-        return []
-    if part.kind == "compaction" and isinstance(block.get("content"), str):
-        return [{"type": "text", "text": block["content"]}]
-    raise unsupported(part.where, f"{part.kind} cannot be expressed in Chat Completions.")
+    known = foreign_block(part, "in Chat Completions")
+    return [] if known is None else [_text(known)]

@@ -8,14 +8,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from clawproxy.core.dialects.dataurl import write_url
 from clawproxy.core.dialects.freeform import custom_input
 from clawproxy.core.dialects.naming import MAX_RESPONSES_CALL_ID, short_call_id, short_tool_name
-from clawproxy.core.dialects.openai_chat_conversation import ERROR_MARK
+from clawproxy.core.dialects.openai_conversation import document_text, failed, foreign_block
 from clawproxy.core.dialects.parts import (
     FilePart,
     ImagePart,
@@ -36,9 +37,6 @@ from clawproxy.core.dialects.tools import CustomTool
 from clawproxy.core.dialects.turn import Turn, unsupported
 
 Json = dict[str, Any]
-
-_MACHINERY = frozenset({"fallback", "tool_search_tool_result"})
-"""Anthropic's blocks that tell of its own machinery and say nothing to another model."""
 
 
 def write_input(turn: Turn) -> tuple[str | None, list[Json | msgspec.Raw]]:
@@ -78,7 +76,7 @@ def _items(message: Message, custom: set[str], freeform: set[str]) -> Iterable[J
     assistant = message.role == "assistant"
     # Results answer the calls of the message before: first.
     parts = message.parts if assistant else sorted(message.parts, key=_is_no_result)
-    for part in parts:
+    for part in _known(parts):
         if isinstance(part, TextPart | RefusalPart | ImagePart | FilePart):
             words.append(_output_content(part) if assistant else content(part))
             continue
@@ -93,6 +91,15 @@ def _items(message: Message, custom: set[str], freeform: set[str]) -> Iterable[J
         thoughts = []
     if words:
         yield from (*thoughts, _message(message, words))
+
+
+def _known(parts: Iterable[Part]) -> Iterator[Part]:
+    """Put what a model can be told in the place of blocks that only another dialect knows."""
+    for part in parts:
+        if not isinstance(part, OpaquePart) or part.origin == "openai_responses":
+            yield part
+        elif (said := foreign_block(part, "for the Responses API")) is not None:
+            yield said
 
 
 def _is_no_result(part: Part) -> bool:
@@ -134,23 +141,17 @@ def _item(part: Part, custom: set[str], freeform: set[str]) -> Iterable[Json | m
                 "call_id": short_call_id(part.call_id, MAX_RESPONSES_CALL_ID),
                 "output": _output(part),
             }
-        case OpaquePart(origin="openai_responses", raw=raw):
+        case OpaquePart(raw=raw):
             yield msgspec.Raw(raw)
-        case OpaquePart(kind=kind) if kind in _MACHINERY:
-            pass
-        case OpaquePart():
-            raise unsupported(part.where, f"{part.kind} cannot be expressed for the Responses API.")
 
 
 def _output(part: ToolResultPart) -> str | list[Json]:
-    """Write a tool's answer; the API has no flag for a failed one, so its text has to say it."""
+    """Write a tool's answer."""
     parts = list(part.content)
     if part.is_error:
         first = parts[0] if parts else None
-        words = (first.text if isinstance(first, TextPart) else "") or "The tool failed."
-        if not words.startswith("Error"):
-            words = ERROR_MARK + words
-        parts[: isinstance(first, TextPart)] = [TextPart(words)]
+        words = first.text if isinstance(first, TextPart) else ""
+        parts[: isinstance(first, TextPart)] = [TextPart(failed(words))]
     if all(isinstance(each, TextPart) for each in parts):
         return "\n\n".join(each.text for each in parts if isinstance(each, TextPart))
     return [content(each) for each in parts]
@@ -179,25 +180,22 @@ def content(part: TextPart | RefusalPart | ImagePart | FilePart) -> Json:
 
 def _image(part: ImagePart) -> Json:
     match part.source:
-        case InlineData(media_type, data):
-            return {"image_url": f"data:{media_type};base64,{data}"}
-        case RemoteUrl(url):
-            return {"image_url": url}
         case VendorFile(file_id):
             return {"file_id": _own_file(part, file_id)}
+        case source:
+            return {"image_url": write_url(source)}
 
 
 def _file(part: FilePart) -> Json:
     match part.source:
-        case PlainText(text):
-            head = "\n".join(said for said in (part.name, part.context) if said)
-            return {"type": "input_text", "text": f"{head}\n\n{text}" if head else text}
-        case InlineData(media_type, data):
+        case PlainText() as source:
+            return {"type": "input_text", "text": document_text(part, source)}
+        case InlineData(media_type) as source:
             suffix = "pdf" if media_type == "application/pdf" else "txt"
             return {
                 "type": "input_file",
                 "filename": part.name or f"document.{suffix}",
-                "file_data": f"data:{media_type};base64,{data}",
+                "file_data": write_url(source),
             }
         case RemoteUrl(url):
             return {"type": "input_file", "file_url": url}

@@ -8,12 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.dialects.parts import (
     Message,
+    OpaquePart,
     Part,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
 )
+from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import built, turn
 
 GO = Message("user", (TextPart("go"),))
@@ -66,3 +68,15 @@ class ItemsTests(SynchronousTestCase):
         )
         self.assertEqual([item["output"] for item in sent[3:5]], ["1", "Error: The tool failed."])
         self.assertEqual([part["text"] for part in sent[5]["content"]], ["Look:", "and"])
+
+    def test_machinery_blocks(self) -> None:
+        """Anthropic's blocks about itself are left out; a compaction is the text it holds."""
+        search = OpaquePart("anthropic", "server_tool_use", b'{"name":"tool_search_tool_regex"}')
+        found = OpaquePart("anthropic", "tool_search_tool_result", b"{}")
+        compacted = OpaquePart("anthropic", "compaction", b'{"content":"So far."}')
+        sent = items(GO, Message("assistant", (search, found, compacted, TextPart("Yes"))))
+        self.assertEqual([item["type"] for item in sent], ["message", "message"])
+        self.assertEqual([part["text"] for part in sent[1]["content"]], ["So far.", "Yes"])
+        other = OpaquePart("anthropic", "web_search_tool_result", b"{}", where="W")
+        error = self.assertRaises(ProxyError, items, Message("assistant", (other,)))
+        self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, "W"))
