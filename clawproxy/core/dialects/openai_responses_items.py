@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 
 import msgspec
-from attrs import define
+from attrs import define, field
 
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
@@ -47,7 +48,8 @@ class _Open:
 
     :ivar call_id: the id of a call, as far as it was told.
     :ivar key: its block, ``None`` until it has one (messages have one per part).
-    :ivar given: characters that deltas have given.
+    :ivar given: characters that a call's deltas have given.
+    :ivar texts: characters that each part of a message has given.
     :ivar source: ``summary`` or ``content``: whichever of the two reasoning texts came first.
     :ivar index: the part of that text that came last.
     """
@@ -56,6 +58,7 @@ class _Open:
     call_id: str = ""
     key: Hashable = None
     given: int = 0
+    texts: dict[int, int] = field(factory=dict)
     source: str = ""
     index: int = 0
     done: bool = False
@@ -75,10 +78,10 @@ class OutputItems:
     def __init__(self) -> None:
         self._blocks = BlockSequence()
         self._open: dict[int, _Open] = {}
-        self._texts: dict[tuple[int, int], int] = {}  # (item, part) -> characters given
+        self._last = -1  # the highest place that is taken
         self._ids: dict[str, int] = {}
         self._called: dict[str, int] = {}  # a call's id -> its item
-        self._lengths: list[int] = []  # of the messages that the stream gave
+        self._lengths = Counter[int]()  # of the messages that the stream gave
         self._thought_of = False  # whether it gave reasoning
         self.calls = False
         self.words = False
@@ -89,10 +92,9 @@ class OutputItems:
 
     def recall(self) -> None:
         """Take note of what the stream gave, before the terminal event says it again."""
-        given: dict[int, int] = {}
-        for (index, _), count in self._texts.items():
-            given[index] = given.get(index, 0) + count
-        self._lengths = list(given.values())
+        self._lengths = Counter(
+            sum(each.texts.values()) for each in self._open.values() if each.texts
+        )
         self._thought_of = any(state.source for state in self._open.values())
 
     def stop_all(self) -> list[Event]:
@@ -105,7 +107,15 @@ class OutputItems:
             return known
         if found.output_index is not None:
             return found.output_index
-        return max(self._open, default=0)
+        return max(self._last, 0)
+
+    def _at(self, index: int, kind: str, call_id: str = "") -> _Open:
+        """Return the item at a place, a new one if there is none."""
+        state = self._open.get(index)
+        if state is None:
+            self._open[index] = state = _Open(kind, call_id)
+            self._last = max(self._last, index)
+        return state
 
     def added(self, found: Frame) -> list[Event]:
         """Read ``response.output_item.added``; a call begins with it."""
@@ -119,8 +129,8 @@ class OutputItems:
             return []
         index = found.output_index
         if index is None or index in self._open:
-            index = max(self._open, default=-1) + 1
-        self._open[index] = state = _Open(item.type, item.call_id or "")
+            index = self._last + 1
+        state = self._at(index, item.type, item.call_id or "")
         if item.id:
             self._ids[item.id] = index
         if item.type in _CALLS and item.name:
@@ -174,26 +184,29 @@ class OutputItems:
     def text(self, found: Frame, text: str | None, *, refusal: bool) -> list[Event]:
         """Read a piece of a message's text, or of its refusal."""
         index = self._index(found)
-        self._open.setdefault(index, _Open(kind="message"))
-        return self._part_text(index, found.content_index or 0, text, refusal=refusal)
+        state = self._at(index, "message")
+        return self._part_text(index, state, found.content_index or 0, text, refusal=refusal)
 
-    def _part_text(self, index: int, part: int, text: str | None, *, refusal: bool) -> list[Event]:
+    def _part_text(
+        self, index: int, state: _Open, part: int, text: str | None, *, refusal: bool
+    ) -> list[Event]:
         key = (index, part)
         out: list[Event] = []
-        if key not in self._texts:
-            self._texts[key] = 0
+        if part not in state.texts:
+            state.texts[part] = 0
             self.refused = self.refused or refusal
             self.words = self.words or not refusal
             out += self._blocks.start(key, TextStarted(refusal))
         if text:
-            self._texts[key] += len(text)
+            state.texts[part] += len(text)
             out += self._blocks.delta(key, TextDelta(text))
         return out
 
     def text_done(self, found: Frame, refusal: bool) -> list[Event]:
         """Read the end of a text, which counts if no piece of it came."""
         text = found.refusal if refusal else found.text
-        if self._texts.get((self._index(found), found.content_index or 0)):
+        state = self._open.get(self._index(found))
+        if state is not None and state.texts.get(found.content_index or 0):
             text = None
         return self.text(found, text, refusal=refusal)
 
@@ -202,19 +215,19 @@ class OutputItems:
         index, part = self._index(found), found.content_index or 0
         out: list[Event] = []
         if found.part is not None and found.part.type in ("output_text", "refusal"):
-            out += self._missing_text(index, part, found.part)
+            out += self._missing_text(index, self._at(index, "message"), part, found.part)
         return out + self._blocks.stop((index, part))
 
-    def _missing_text(self, index: int, part: int, content: Part) -> list[Event]:
+    def _missing_text(self, index: int, state: _Open, part: int, content: Part) -> list[Event]:
         """Give what a finished part says and no delta did."""
-        if self._texts.get((index, part)):
+        if state.texts.get(part):
             return []
         refusal = content.type == "refusal"
         text = content.refusal if refusal else content.text
-        known = (index, part) in self._texts
+        known = part in state.texts
         out: list[Event] = []
         if text or not known:
-            out += self._part_text(index, part, text, refusal=refusal)
+            out += self._part_text(index, state, part, text, refusal=refusal)
         if not known:
             for raw in content.annotations or ():
                 out += self._cite((index, part), raw)
@@ -246,7 +259,7 @@ class OutputItems:
     def thinking(self, found: Frame, source: str, part: int | None) -> list[Event]:
         """Read a piece of reasoning, of its ``summary`` or of its ``content``."""
         index = self._index(found)
-        state = self._open.setdefault(index, _Open(kind="reasoning"))
+        state = self._at(index, "reasoning")
         return self._thought(index, state, source, part or 0, found.delta or "", found.item_id)
 
     def _thought(
@@ -287,7 +300,7 @@ class OutputItems:
         if place is None:
             return []
         index = self._ids.setdefault(item.id, place) if item.id else place
-        state = self._open.setdefault(index, _Open(item.type, item.call_id or ""))
+        state = self._at(index, item.type, item.call_id or "")
         if state.done:
             return []
         out: list[Event] = []
@@ -295,9 +308,9 @@ class OutputItems:
             case "message":
                 for part, content in enumerate(item.content or ()):
                     if content.type in ("output_text", "refusal"):
-                        out += self._missing_text(index, part, content)
-                for key in [key for key in self._texts if key[0] == index]:
-                    out += self._blocks.stop(key)
+                        out += self._missing_text(index, state, part, content)
+                for part in state.texts:
+                    out += self._blocks.stop((index, part))
             case "function_call" | "custom_tool_call":
                 if state.key is None:
                     out += self._call(index, state, item)
@@ -335,7 +348,7 @@ class OutputItems:
             return self._called[item.call_id]
         if self._repeats(item):
             return None
-        return index if there is None else max(self._open) + 1
+        return index if there is None else self._last + 1
 
     def _repeats(self, item: Item) -> bool:
         """Tell whether an item without a known place says what the stream said before."""
@@ -344,9 +357,9 @@ class OutputItems:
         if item.type != "message":
             return False
         length = sum(len(part.text or part.refusal or "") for part in item.content or ())
-        if length not in self._lengths:
+        if not self._lengths[length]:
             return False
-        self._lengths.remove(length)
+        self._lengths[length] -= 1
         return True
 
     def _reasoning_done(self, index: int, state: _Open, item: Item) -> list[Event]:

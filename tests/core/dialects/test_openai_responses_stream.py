@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from attrs import evolve
@@ -616,6 +617,27 @@ class WholeAnswersTests(SynchronousTestCase):
             body = json.dumps({"status": "completed", "output": output}).encode()
             texts = [e.text for e in DIALECT.parse_response(body) if isinstance(e, TextDelta)]
             self.assertEqual(texts, ["One.", "Two."])
+
+    def test_many_items(self) -> None:
+        """Reading takes a time that grows with the answer, and no faster, though the end repeats what came."""
+        many = 40_000
+        said = [
+            {"type": "message", "content": [{"type": "output_text", "text": str(number)}]}
+            for number in range(many)
+        ]
+        named = [item | {"id": f"i{number}"} for number, item in enumerate(said)]
+        body = json.dumps({"status": "completed", "output": named}).encode()
+        stream = [
+            {"type": "response.output_item.done", "output_index": index, "item": item}
+            for index, item in enumerate(named)
+        ]
+        repeated = {"status": "completed", "output": [{"type": "reasoning"}, *said]}
+        began = time.process_time()
+        whole = DIALECT.parse_response(body)
+        events = decode(*stream, {"type": "response.completed", "response": repeated})
+        for found in (whole, events):
+            self.assertEqual(len([e for e in found if isinstance(e, TextStarted)]), many)
+        self.assertLess(time.process_time() - began, 10)
 
     def test_failures(self) -> None:
         """A failed response is its error; a body that is none is one of ours."""
