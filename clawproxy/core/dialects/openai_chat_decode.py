@@ -40,9 +40,9 @@ from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
     Chunk,
     Delta,
-    arguments_text,
     chunk_decoder,
     content_text,
+    name_and_text,
     read_finish,
     reasoning_text,
 )
@@ -239,11 +239,7 @@ class ChatDecoder:
         return out
 
     def _call(self, delta: CallDelta) -> list[Event]:
-        name, text = "", ""
-        if delta.function is not None:
-            name, text = delta.function.name or "", arguments_text(delta.function)
-        elif delta.custom is not None:
-            name, text = delta.custom.name or "", delta.custom.input or ""
+        name, text = name_and_text(delta)
         if not (name or text or delta.call_id):
             return []
         out: list[Event] = []

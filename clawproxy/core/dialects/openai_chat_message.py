@@ -29,8 +29,8 @@ from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
 from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
     Delta,
-    arguments_text,
     content_text,
+    name_and_text,
     read_finish,
     reasoning_text,
 )
@@ -111,12 +111,7 @@ def _call(call: CallDelta, ids: set[str]) -> list[Event]:
 
     :param ids: of the calls before; one that comes again is taken for none.
     """
-    name, text = "", ""
-    if call.function is not None:
-        name, text = call.function.name or "", arguments_text(call.function)
-        text = "" if says_nothing(text) else text
-    elif call.custom is not None:
-        name, text = call.custom.name or "", call.custom.input or ""
+    name, text = name_and_text(call)
     if not name:
         raise malformed("a tool call without a name")
     out: list[Event] = []
@@ -125,7 +120,7 @@ def _call(call: CallDelta, ids: set[str]) -> list[Event]:
     call_id = "" if call.call_id in ids else call.call_id
     ids.add(call_id)
     out += [ToolCallStarted(call_id, name, custom=call.custom is not None)]
-    if text:
+    if text and (call.function is None or not says_nothing(text)):
         out.append(ArgumentsDelta(text))
     return [*out, BlockStopped()]
 

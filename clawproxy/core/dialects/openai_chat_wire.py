@@ -134,6 +134,18 @@ def arguments_text(function: Function) -> str:
     return decode(String, function.arguments) if text.startswith('"') else text
 
 
+def name_and_text(call: CallDelta) -> tuple[str, str]:
+    """Return a call's name and its arguments, or a custom call's free text, as far as this piece has them.
+
+    :raises Exception: one of :data:`~.rawjson.MALFORMED`.
+    """
+    if call.function is not None:
+        return call.function.name or "", arguments_text(call.function)
+    if call.custom is not None:
+        return call.custom.name or "", call.custom.input or ""
+    return "", ""
+
+
 def read_finish(reason: str, *, called: bool, refused: bool) -> Stopped | StreamFailed:
     """Read ``finish_reason``; ``stop`` after a call or a refusal is what imitators send."""
     if failure := _FAILURES.get(reason):
