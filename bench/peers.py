@@ -155,7 +155,7 @@ class Peer:
         while self.process is not None and time.monotonic() < deadline:
             before = busy(self.process.pid)
             time.sleep(0.5)
-            if busy(self.process.pid) - before < 0.02:
+            if abs(busy(self.process.pid) - before) < 0.02:  # less: a process ended
                 return
 
     def memory(self) -> int:
