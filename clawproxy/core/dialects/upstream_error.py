@@ -15,11 +15,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
 from attrs import evolve
 
 from clawproxy.core.dialects.dialect import Headers
-from clawproxy.core.dialects.rawjson import MALFORMED, decode
+from clawproxy.core.dialects.rawjson import members
 from clawproxy.core.errors import Kind, ProxyError
 
 _ANTHROPIC = {
@@ -91,12 +90,10 @@ _TOO_LONG = re.compile(
 
 _UNSAID = "The upstream reported an error without saying what it is."
 
-_value = msgspec.json.Decoder(dict[str, Any])
-
 
 def anthropic_error(status: int, headers: Headers, body: bytes) -> ProxyError:
     """Read an Anthropic upstream's HTTP error."""
-    found = _object(body)
+    found = members(body)
     inner = found.get("error")
     return _with_status(anthropic_fault(inner if inner is not None else found), status, headers)
 
@@ -118,7 +115,7 @@ def anthropic_fault(error: object) -> ProxyError:
 
 def openai_error(status: int, headers: Headers, body: bytes) -> ProxyError:
     """Read an OpenAI upstream's HTTP error, or one of the many that imitate it."""
-    found = _object(body)
+    found = members(body)
     inner = found.get("error")
     return _with_status(openai_fault(inner if inner is not None else found), status, headers)
 
@@ -165,13 +162,6 @@ def _with_status(fault: ProxyError, status: int, headers: Headers) -> ProxyError
 
 def _of_status(status: int) -> Kind:
     return _STATUS.get(status, Kind.INVALID_REQUEST if 400 <= status < 500 else Kind.API)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return decode(_value, body)
-    except MALFORMED:
-        return {}
 
 
 def _message(fields: dict[str, Any]) -> str:
