@@ -43,6 +43,7 @@ from clawproxy.core.dialects.halves import Halves
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null, one_line
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
+from clawproxy.core.errors import ProxyError
 from clawproxy.core.sse import SSEDecoder, SSEEvent
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -116,7 +117,12 @@ class AnthropicDecoder:
             if self._foreign(frame):
                 return []
             return self._fail(StreamFailed(malformed("an event")))
-        kind = found.type or frame.event
+        try:
+            return self._event(found, found.type or frame.event)
+        except ProxyError as error:
+            return self._fail(StreamFailed(error))
+
+    def _event(self, found: Frame, kind: str) -> list[Event]:
         if kind == "content_block_delta":
             return self._delta(found)
         match kind:

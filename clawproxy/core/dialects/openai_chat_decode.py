@@ -50,14 +50,14 @@ from clawproxy.core.dialects.rawjson import MALFORMED, is_object, says_nothing
 from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
+from clawproxy.core.errors import ProxyError
 from clawproxy.core.sse import SSEDecoder, SSEEvent
 
 MAX_FRAME = 64 * 1024 * 1024
 """Most bytes of one frame."""
 
 MAX_HELD = 64 * 1024 * 1024
-"""Most characters that are kept: calls' arguments, and words that wait behind an unfinished call.
-"""
+"""Most characters that are kept of calls' arguments."""
 
 MAX_CALLS = 1024
 """Most tool calls of one answer; a stream with more is hostile."""
@@ -135,7 +135,10 @@ class ChatDecoder:
         return [event]
 
     def _end(self) -> list[Event]:
-        out = self._finish_blocks()
+        try:
+            out = self._finish_blocks()
+        except ProxyError as error:
+            return self._fail(StreamFailed(error))
         if self._final:
             return out
         self._final = True
@@ -173,6 +176,8 @@ class ChatDecoder:
                     out += self._delta(choice.delta)
                 except MALFORMED:
                     return out + self._fail(StreamFailed(malformed("a tool call")))
+                except ProxyError as error:
+                    return out + self._fail(StreamFailed(error))
             # Blocks stay open until the end: some servers give a reason with every chunk.
             self._finish = choice.finish_reason or self._finish
             out += self._report(choice.usage)
@@ -208,8 +213,6 @@ class ChatDecoder:
             raise ValueError("too much to keep")
 
     def _write(self, kind: _Words, event: TextDelta | ThinkingDelta) -> list[Event]:
-        if len(self._blocks) > 1:
-            self._hold(event.text)
         if self._words == kind:
             return self._blocks.delta(self._key, event)
         out = self._stop_words()

@@ -4,7 +4,7 @@
    it.
 2. The oldest unfinished block is live: its events go through at once.
 3. Events of the others wait until it is stopped; then the next oldest follows, with all that it has
-   gathered.
+   gathered. What may wait is bounded (:data:`MAX_WAITING`), since an upstream may never stop its first block.
 
 So every block has one start and one stop, no delta ever follows its block's stop, and a delta of
 another kind than its block is passed over.
@@ -23,6 +23,7 @@ from clawproxy.core.dialects.events import (
     CitationAdded,
     Delta,
     Event,
+    OpaqueBlock,
     SignatureDelta,
     TextDelta,
     TextStarted,
@@ -30,6 +31,13 @@ from clawproxy.core.dialects.events import (
     ThinkingStarted,
     ToolCallStarted,
 )
+from clawproxy.core.dialects.upstream_error import unstopped
+
+MAX_WAITING = 64 * 1024 * 1024
+"""Most bytes, or so, that wait behind an unfinished block."""
+
+_EVENT = 100
+"""Bytes, or so, that an event takes beside what it holds."""
 
 _STOPPED = BlockStopped()
 
@@ -46,14 +54,19 @@ class _Block:
     fitting: tuple[type[Delta], ...] = ()
     stopped: bool = False
     bare: bool = False  # one event that is a whole block by itself
+    waiting: int = 0  # bytes of its events
 
 
 class BlockSequence:
-    """Put the events of interleaved blocks into the order that the event grammar wants."""
+    """Put the events of interleaved blocks into the order that the event grammar wants.
+
+    What adds an event raises ``ProxyError`` if too much waits already.
+    """
 
     def __init__(self) -> None:
         self._blocks: dict[Hashable, _Block] = {}  # in order of their start; the first is live
         self._ids: set[str] = set()
+        self._waiting = 0
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._blocks
@@ -93,8 +106,8 @@ class BlockSequence:
 
     def whole(self, key: Hashable, event: Event) -> list[Event]:
         """Add an event that is a block by itself (``OpaqueBlock``); its key must not be open."""
-        self._blocks[key] = _Block([event], stopped=True, bare=True)
-        return self._advance()
+        self._blocks[key] = block = _Block(stopped=True, bare=True)
+        return self._pass(key, block, event) + self._advance()
 
     def stop_all(self) -> list[Event]:
         """End every open block."""
@@ -105,6 +118,11 @@ class BlockSequence:
     def _pass(self, key: Hashable, block: _Block, event: Event) -> list[Event]:
         if next(iter(self._blocks)) == key:
             return [event]
+        size = _size(event)
+        self._waiting += size
+        if self._waiting > MAX_WAITING:
+            raise unstopped()
+        block.waiting += size
         block.events.append(event)
         return []
 
@@ -114,10 +132,20 @@ class BlockSequence:
             key = next(iter(self._blocks))
             block = self._blocks[key]
             out += block.events
-            block.events = []
+            self._waiting -= block.waiting
+            block.events, block.waiting = [], 0
             if not block.stopped:
                 break
             if not block.bare:
                 out.append(_STOPPED)
             del self._blocks[key]
         return out
+
+
+def _size(event: Event) -> int:
+    match event:
+        case TextDelta(text) | ThinkingDelta(text) | ArgumentsDelta(text) | SignatureDelta(text):
+            return _EVENT + len(text)
+        case OpaqueBlock(raw=raw) | CitationAdded(raw=raw):
+            return _EVENT + len(raw)
+    return _EVENT

@@ -182,6 +182,13 @@ def unfinished() -> ProxyError:
     )
 
 
+def unstopped() -> ProxyError:
+    """Word that an upstream left a part of its answer unfinished while it sent more of others than can be kept."""
+    return ProxyError(
+        Kind.UPSTREAM_UNREACHABLE, "The upstream left a part of its answer open for too long."
+    )
+
+
 def malformed(what: str) -> ProxyError:
     """Word that an upstream sent something that is not of its dialect.
 

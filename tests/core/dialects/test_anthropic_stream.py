@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.core.dialects import sequence
 from clawproxy.core.dialects.anthropic_encode import AnthropicEncoder
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import (
@@ -29,6 +30,7 @@ from clawproxy.core.dialects.events import (
     UsageReported,
 )
 from clawproxy.core.dialects.seal import unwrap
+from clawproxy.core.dialects.upstream_error import unstopped
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import events_of, frames, golden, turn, written
 
@@ -124,6 +126,15 @@ class DecodeTests(SynchronousTestCase):
             ):
                 found = [each.text for each in events if isinstance(each, ArgumentsDelta)]
                 self.assertEqual("".join(found), meant)
+
+    def test_bounds(self) -> None:
+        """An upstream that never ends a block fails before memory does."""
+        self.patch(sequence, "MAX_WAITING", 1000)
+        stream = block(0, type="text") + block(1, type="text")
+        more = delta(1, type="text_delta", text="x" * 500)
+        failed = events_of("anthropic", stream + more + more)[-1]
+        assert isinstance(failed, StreamFailed)
+        self.assertEqual(failed.error.message, unstopped().message)
 
     def test_a_call_that_begins_twice(self) -> None:
         """It is one call: a second would be run with no arguments."""

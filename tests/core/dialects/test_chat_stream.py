@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.core.dialects import DialectName, openai_chat_decode
+from clawproxy.core.dialects import DialectName, openai_chat_decode, sequence
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
@@ -466,10 +466,17 @@ class DecodeTests(SynchronousTestCase):
     def test_bounds(self) -> None:
         """An upstream that never ends a call, or begins ever more, fails before memory does."""
         self.patch(openai_chat_decode, "MAX_HELD", 100)
+        self.patch(sequence, "MAX_WAITING", 400)
         start = calls({"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}})
         more = calls({"index": 0, "function": {"arguments": "x" * 60}})
         for pieces in ([start, more, more], [start, *[chunk({"content": "x" * 60})] * 3]):
             self.assertIsInstance(events_of("openai_chat", *pieces)[-1], StreamFailed)
+        unfinished = [start, *[chunk({"content": "x" * 20})] * 2]
+        other = calls({"index": 1, "id": "b", "function": {"name": "g", "arguments": ""}})
+        for end in (chunk({}, "stop"), DONE):
+            self.assertIsInstance(
+                events_of("openai_chat", *unfinished, other, end)[-1], StreamFailed
+            )
         self.patch(openai_chat_decode, "MAX_CALLS", 3)
         many = [calls({"index": n, "id": str(n), "function": {"name": "f"}}) for n in range(4)]
         self.assertIsInstance(events_of("openai_chat", *many)[-1], StreamFailed)

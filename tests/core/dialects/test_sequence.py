@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.core.dialects import sequence
 from clawproxy.core.dialects.events import (
     BlockStopped,
     Event,
@@ -15,6 +16,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
 )
 from clawproxy.core.dialects.sequence import BlockSequence
+from clawproxy.core.errors import ProxyError
 
 START, STOP = TextStarted(), BlockStopped()
 
@@ -46,6 +48,23 @@ class SequenceTests(SynchronousTestCase):
         self.assertEqual(blocks.stop("a"), [STOP, START, TextDelta("b1")])
         self.assertEqual(blocks.delta("b", TextDelta("b2")), [TextDelta("b2")])
         self.assertEqual(blocks.stop_all(), [STOP])
+
+    def test_what_waits_is_bounded(self) -> None:
+        """What is given makes room again."""
+        self.patch(sequence, "MAX_WAITING", 1000)
+        blocks = BlockSequence()
+        for key in ("a", "b", "c"):
+            blocks.start(key, START)
+        for _ in range(3):
+            blocks.delta("a", TextDelta("x" * 900))
+        blocks.delta("b", TextDelta("x" * 600))
+        self.assertEqual(blocks.stop("a"), [STOP, START, TextDelta("x" * 600)])
+        blocks.delta("c", TextDelta("x" * 700))
+        error = self.assertRaises(ProxyError, blocks.delta, "c", TextDelta("x"))
+        self.assertGreaterEqual(error.http_status, 500)
+        opaque = OpaqueBlock("anthropic", "server_tool_use", b"x" * 900)
+        self.assertRaises(ProxyError, blocks.whole, "d", opaque)
+        self.assertEqual(BlockSequence().whole("d", opaque), [opaque])
 
     def test_late_and_unknown(self) -> None:
         """A second stop, a delta after the stop and an unknown key do nothing."""
