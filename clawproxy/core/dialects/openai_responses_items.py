@@ -2,17 +2,15 @@
 
 1. Text parts, reasoning and calls are blocks, put in order by a :class:`~.sequence.BlockSequence`, since the API may
    interleave output items.
-2. Servers that imitate the API leave out events and reuse indexes. A ``done`` that says what no delta said is made up
-   for; nothing is given twice.
+2. Servers that imitate the API leave out events and reuse indexes (:mod:`.openai_responses_places`). A ``done`` that
+   says what no delta said is made up for; nothing is given twice.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 
 import msgspec
-from attrs import define, field
 
 from clawproxy.core.dialects.events import (
     ArgumentsDelta,
@@ -26,6 +24,7 @@ from clawproxy.core.dialects.events import (
     ThinkingStarted,
     ToolCallStarted,
 )
+from clawproxy.core.dialects.openai_responses_places import CALLS, KnownItem, Places
 from clawproxy.core.dialects.openai_responses_tools import flat_name
 from clawproxy.core.dialects.openai_responses_wire import (
     Frame,
@@ -38,30 +37,6 @@ from clawproxy.core.dialects.openai_responses_wire import (
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed
-
-_CALLS = frozenset({"function_call", "custom_tool_call"})
-
-
-@define(slots=True)
-class _Open:
-    """What is known of an output item.
-
-    :ivar call_id: the id of a call, as far as it was told.
-    :ivar key: its block, ``None`` until it has one (messages have one per part).
-    :ivar given: characters that a call's deltas have given.
-    :ivar texts: characters that each part of a message has given.
-    :ivar source: ``summary`` or ``content``: whichever of the two reasoning texts came first.
-    :ivar index: the part of that text that came last.
-    """
-
-    kind: str = ""
-    call_id: str = ""
-    key: Hashable = None
-    given: int = 0
-    texts: dict[int, int] = field(factory=dict)
-    source: str = ""
-    index: int = 0
-    done: bool = False
 
 
 class OutputItems:
@@ -77,45 +52,21 @@ class OutputItems:
 
     def __init__(self) -> None:
         self._blocks = BlockSequence()
-        self._open: dict[int, _Open] = {}
-        self._last = -1  # the highest place that is taken
-        self._ids: dict[str, int] = {}
-        self._called: dict[str, int] = {}  # a call's id -> its item
-        self._lengths = Counter[int]()  # of the messages that the stream gave
-        self._thought_of = False  # whether it gave reasoning
+        self._places = Places()
         self.calls = False
         self.words = False
         self.refused = False
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._places)
 
     def recall(self) -> None:
         """Take note of what the stream gave, before the terminal event says it again."""
-        self._lengths = Counter(
-            sum(each.texts.values()) for each in self._open.values() if each.texts
-        )
-        self._thought_of = any(state.source for state in self._open.values())
+        self._places.recall()
 
     def stop_all(self) -> list[Event]:
         """End what is open."""
         return self._blocks.stop_all()
-
-    def _index(self, found: Frame) -> int:
-        known = self._ids.get(found.item_id or "")
-        if known is not None:
-            return known
-        if found.output_index is not None:
-            return found.output_index
-        return max(self._last, 0)
-
-    def _at(self, index: int, kind: str, call_id: str = "") -> _Open:
-        """Return the item at a place, a new one if there is none."""
-        state = self._open.get(index)
-        if state is None:
-            self._open[index] = state = _Open(kind, call_id)
-            self._last = max(self._last, index)
-        return state
 
     def added(self, found: Frame) -> list[Event]:
         """Read ``response.output_item.added``; a call begins with it."""
@@ -125,23 +76,17 @@ class OutputItems:
             item = decode(item_decoder, found.item)
         except MALFORMED:
             raise malformed("an output item") from None
-        if item.id in self._ids:
+        if self._places.knows(item):
             return []
-        index = found.output_index
-        if index is None or index in self._open:
-            index = self._last + 1
-        state = self._at(index, item.type, item.call_id or "")
-        if item.id:
-            self._ids[item.id] = index
-        if item.type in _CALLS and item.name:
+        index, state = self._places.add(item, found.output_index)
+        if item.type in CALLS and item.name:
             return self._call(index, state, item)
         return []
 
-    def _call(self, index: int, state: _Open, item: Item) -> list[Event]:
+    def _call(self, index: int, state: KnownItem, item: Item) -> list[Event]:
         self.calls = True
         state.key = (index, "call")
-        if item.call_id:
-            self._called.setdefault(item.call_id, index)
+        self._places.called(index, item)
         custom = item.type == "custom_tool_call"
         out = self._blocks.start(
             state.key,
@@ -154,7 +99,7 @@ class OutputItems:
         )
         return out + self._whole_arguments(state, item)
 
-    def _whole_arguments(self, state: _Open, item: Item) -> list[Event]:
+    def _whole_arguments(self, state: KnownItem, item: Item) -> list[Event]:
         text = item.input or ""
         if item.type == "function_call":
             text = arguments_text(item.arguments)
@@ -167,7 +112,7 @@ class OutputItems:
 
     def arguments(self, found: Frame, text: str | None) -> list[Event]:
         """Read a piece of a call's arguments."""
-        state = self._open.get(self._index(found))
+        state = self._places.get(self._places.index(found))
         if not text or state is None or state.key is None or state.done:
             return []  # a call without a name yet is given whole, by its ``done``
         state.given += len(text)
@@ -175,7 +120,7 @@ class OutputItems:
 
     def arguments_done(self, found: Frame) -> list[Event]:
         """Read the end of a call's arguments, which count if no piece of them came."""
-        state = self._open.get(self._index(found))
+        state = self._places.get(self._places.index(found))
         text = arguments_text(found.arguments) or found.input
         if state is None or state.given:
             return []
@@ -183,12 +128,12 @@ class OutputItems:
 
     def text(self, found: Frame, text: str | None, *, refusal: bool) -> list[Event]:
         """Read a piece of a message's text, or of its refusal."""
-        index = self._index(found)
-        state = self._at(index, "message")
+        index = self._places.index(found)
+        state = self._places.at(index, "message")
         return self._part_text(index, state, found.content_index or 0, text, refusal=refusal)
 
     def _part_text(
-        self, index: int, state: _Open, part: int, text: str | None, *, refusal: bool
+        self, index: int, state: KnownItem, part: int, text: str | None, *, refusal: bool
     ) -> list[Event]:
         key = (index, part)
         out: list[Event] = []
@@ -205,20 +150,20 @@ class OutputItems:
     def text_done(self, found: Frame, refusal: bool) -> list[Event]:
         """Read the end of a text, which counts if no piece of it came."""
         text = found.refusal if refusal else found.text
-        state = self._open.get(self._index(found))
+        state = self._places.get(self._places.index(found))
         if state is not None and state.texts.get(found.content_index or 0):
             text = None
         return self.text(found, text, refusal=refusal)
 
     def part_done(self, found: Frame) -> list[Event]:
         """Read the end of a part of a message."""
-        index, part = self._index(found), found.content_index or 0
+        index, part = self._places.index(found), found.content_index or 0
         out: list[Event] = []
         if found.part is not None and found.part.type in ("output_text", "refusal"):
-            out += self._missing_text(index, self._at(index, "message"), part, found.part)
+            out += self._missing_text(index, self._places.at(index, "message"), part, found.part)
         return out + self._blocks.stop((index, part))
 
-    def _missing_text(self, index: int, state: _Open, part: int, content: Part) -> list[Event]:
+    def _missing_text(self, index: int, state: KnownItem, part: int, content: Part) -> list[Event]:
         """Give what a finished part says and no delta did."""
         if state.texts.get(part):
             return []
@@ -235,7 +180,7 @@ class OutputItems:
 
     def annotation(self, found: Frame) -> list[Event]:
         """Read a source of a text."""
-        return self._cite((self._index(found), found.content_index or 0), found.annotation)
+        return self._cite((self._places.index(found), found.content_index or 0), found.annotation)
 
     def _cite(self, key: Hashable, raw: msgspec.Raw) -> list[Event]:
         if is_null(raw):
@@ -258,12 +203,12 @@ class OutputItems:
 
     def thinking(self, found: Frame, source: str, part: int | None) -> list[Event]:
         """Read a piece of reasoning, of its ``summary`` or of its ``content``."""
-        index = self._index(found)
-        state = self._at(index, "reasoning")
+        index = self._places.index(found)
+        state = self._places.at(index, "reasoning")
         return self._thought(index, state, source, part or 0, found.delta or "", found.item_id)
 
     def _thought(
-        self, index: int, state: _Open, source: str, part: int, text: str, item_id: str | None
+        self, index: int, state: KnownItem, source: str, part: int, text: str, item_id: str | None
     ) -> list[Event]:
         if not text or state.done or state.source not in ("", source):
             return []  # the summary and the reasoning itself say the same: one is enough
@@ -276,7 +221,7 @@ class OutputItems:
             text = "\n\n" + text
         return out + self._blocks.delta(state.key, ThinkingDelta(text))
 
-    def _begin_thinking(self, index: int, state: _Open, item_id: str | None) -> list[Event]:
+    def _begin_thinking(self, index: int, state: KnownItem, item_id: str | None) -> list[Event]:
         state.key = (index, "thinking")
         summary = state.source != "content"
         return self._blocks.start(state.key, ThinkingStarted(summary, item_id or ""))
@@ -285,7 +230,7 @@ class OutputItems:
         """Read ``response.output_item.done``."""
         if is_null(found.item):
             return []
-        return self.item_done(self._index(found), found.item)
+        return self.item_done(self._places.index(found), found.item)
 
     def item_done(self, index: int, raw: msgspec.Raw) -> list[Event]:
         """Read a whole item, and give of it what did not come before.
@@ -296,11 +241,10 @@ class OutputItems:
             item = decode(item_decoder, raw)
         except MALFORMED:
             raise malformed("an output item") from None
-        place = self._place(index, item)
+        place = self._places.find(index, item)
         if place is None:
             return []
-        index = self._ids.setdefault(item.id, place) if item.id else place
-        state = self._at(index, item.type, item.call_id or "")
+        index, state = place
         if state.done:
             return []
         out: list[Event] = []
@@ -325,44 +269,7 @@ class OutputItems:
         state.done = True
         return out
 
-    def _place(self, index: int, item: Item) -> int | None:
-        """Find the item that a whole one is, ``None`` if it came before and cannot be told from another.
-
-        Some servers give an item a new id with each event, and some leave items out of the terminal event, so that
-        those behind them stand elsewhere. A call that was given a second time would be run a second time.
-        """
-        if item.id in self._ids:
-            return self._ids[item.id]
-        there = self._open.get(index)
-        called = item.type in _CALLS
-        if there is None:
-            fits = False
-        elif called:
-            same = not item.call_id or there.call_id in ("", item.call_id)
-            fits = there.kind in _CALLS and same
-        else:
-            fits = there.kind == item.type
-        if fits:
-            return index
-        if called and item.call_id in self._called:
-            return self._called[item.call_id]
-        if self._repeats(item):
-            return None
-        return index if there is None else self._last + 1
-
-    def _repeats(self, item: Item) -> bool:
-        """Tell whether an item without a known place says what the stream said before."""
-        if item.type == "reasoning":
-            return self._thought_of
-        if item.type != "message":
-            return False
-        length = sum(len(part.text or part.refusal or "") for part in item.content or ())
-        if not self._lengths[length]:
-            return False
-        self._lengths[length] -= 1
-        return True
-
-    def _reasoning_done(self, index: int, state: _Open, item: Item) -> list[Event]:
+    def _reasoning_done(self, index: int, state: KnownItem, item: Item) -> list[Event]:
         out: list[Event] = []
         if not state.source:
             source = "summary" if item.summary else "content"
