@@ -152,6 +152,20 @@ class StreamTapTests(SynchronousTestCase):
             self.assertEqual(tap(dialect, *stream("hi")), EXPECTED[dialect])
             self.assertEqual(tap(dialect, b"".join(stream("hi"))), EXPECTED[dialect])
 
+    def test_ended(self) -> None:
+        """The end is told once it has come, but not where an error was told."""
+        error = frame({"type": "error", "error": {"type": "api_error", "message": "no"}})
+        for dialect, make in STREAMS.items():
+            pieces = make("hi")
+            for told in ([], [error]):
+                stream = StreamTap(dialect)
+                for piece in (*pieces[:6], *told):
+                    stream.feed(piece)
+                self.assertFalse(stream.ended)
+                for piece in pieces[6:]:
+                    stream.feed(piece)
+                self.assertEqual(stream.ended, not told, dialect)
+
     def test_line_ends_and_spacing(self) -> None:
         """Other line ends and JSON written with spaces change nothing."""
         for dialect, stream in STREAMS.items():
