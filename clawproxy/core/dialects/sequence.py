@@ -12,6 +12,7 @@ another kind than its block is passed over.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 
 from attrs import define, evolve, field
@@ -64,7 +65,7 @@ class BlockSequence:
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[Hashable, _Block] = {}  # in order of their start; the first is live
+        self._blocks = OrderedDict[Hashable, _Block]()  # in order of their start; the first is live
         self._ids: set[str] = set()
         self._waiting = 0
 

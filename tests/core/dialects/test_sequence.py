@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -65,6 +67,18 @@ class SequenceTests(SynchronousTestCase):
         opaque = OpaqueBlock("anthropic", "server_tool_use", b"x" * 900)
         self.assertRaises(ProxyError, blocks.whole, "d", opaque)
         self.assertEqual(BlockSequence().whole("d", opaque), [opaque])
+
+    def test_many_that_wait(self) -> None:
+        """They are given in a time that grows with their number, and no faster."""
+        many = 250_000
+        blocks = BlockSequence()
+        began = time.process_time()
+        for key in range(many):
+            blocks.start(key, START)
+        for key in range(1, many):
+            blocks.stop(key)
+        self.assertEqual(len(blocks.stop(0)), 2 * many - 1)
+        self.assertLess(time.process_time() - began, 4)
 
     def test_late_and_unknown(self) -> None:
         """A second stop, a delta after the stop and an unknown key do nothing."""
