@@ -177,7 +177,7 @@ class Signatures(SynchronousTestCase):
         for value in (
             f"{int(expiry) + 9}.{nonce}.{signature}",
             f"{expiry}.other.{signature}",
-            f"{expiry}.{nonce}.{signature[:-1]}0",
+            f"{expiry}.{nonce}.{signature[:-1]}{'1' if signature[-1] == '0' else '0'}",
             f"{expiry}.{nonce}",
             "",
             ".",
