@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -190,6 +190,10 @@ class RequestProperties(SynchronousTestCase):
     @given(turns)
     def test_round_trip(self, asked: Turn) -> None:
         """A turn that the API can express comes back as it was."""
+        custom = {tool.name for tool in asked.tools if isinstance(tool, CustomTool)}
+        called = [part for message in asked.messages for part in message.parts]
+        # Such a call is told as the tool now is: a custom tool's, with text.
+        assume(not any(isinstance(part, ToolCallPart) and part.name in custom for part in called))
         found = parse_request(build_request(asked, model=asked.model, stream=asked.stream))
         for name in ("model", "system", "max_tokens", "sampling", "output", "user", "verbosity"):
             self.assertEqual(getattr(found, name), getattr(asked, name), name)
