@@ -11,6 +11,7 @@ import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, flock
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,15 @@ def _installed(package: str, path: str) -> Path | str:
         return f"npm is not installed, so there is no {package}"
     folder = cache_folder() / package.replace("/", "_").lstrip("@")
     found = folder / "node_modules" / path
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another run may be installing it, and npm leaves a file before it is whole.
+    with (folder / "lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        return _install(npm, package, folder, found)
+
+
+def _install(npm: str, package: str, folder: Path, found: Path) -> Path | str:
     if not found.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_TIMEOUT)
