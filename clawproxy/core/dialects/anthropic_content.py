@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 import msgspec
 
+from clawproxy.core.dialects.naming import original_call_id
 from clawproxy.core.dialects.parts import (
     CacheControl,
     FilePart,
@@ -163,7 +164,7 @@ def _read_block(raw: msgspec.Raw, where: str) -> list[Part]:
                 )
             return [
                 ToolCallPart(
-                    _given(block.id, where, "id"),
+                    original_call_id(_given(block.id, where, "id")),
                     _given(block.name, where, "name"),
                     arguments,
                     cache=cache,
@@ -197,7 +198,7 @@ def _tool_result(block: _Block, cache: CacheControl | None, where: str) -> ToolR
             raise unsupported(f"{where}.content", f"{name} blocks cannot be passed on.")
         kept.append(part)
     return ToolResultPart(
-        _given(block.tool_use_id, where, "tool_use_id"),
+        original_call_id(_given(block.tool_use_id, where, "tool_use_id")),
         tuple(kept),
         is_error=block.is_error or False,
         cache=cache,

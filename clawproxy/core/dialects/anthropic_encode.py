@@ -38,6 +38,7 @@ from clawproxy.core.dialects.events import (
     made_up_call_id,
 )
 from clawproxy.core.dialects.freeform import custom_arguments
+from clawproxy.core.dialects.naming import escaped_call_id
 from clawproxy.core.dialects.rawjson import encode, quote
 from clawproxy.core.dialects.seal import wrap
 from clawproxy.core.dialects.turn import Turn
@@ -227,7 +228,7 @@ class AnthropicEncoder:
         out = self._start_block(
             {
                 "type": "tool_use",
-                "id": event.id or made_up_call_id(self._id, self._calls),
+                "id": escaped_call_id(event.id) or made_up_call_id(self._id, self._calls),
                 "name": self._turn.original_tool_name(event.name),
                 "input": {},
             }

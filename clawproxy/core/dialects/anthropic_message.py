@@ -37,6 +37,7 @@ from clawproxy.core.dialects.events import (
     made_up_call_id,
 )
 from clawproxy.core.dialects.freeform import custom_arguments
+from clawproxy.core.dialects.naming import escaped_call_id
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, one_line
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed
@@ -148,7 +149,8 @@ def _content(block: AnswerBlock, turn: Turn, response_id: str, ordinal: int) -> 
             return [
                 {
                     "type": "tool_use",
-                    "id": block.started.id or made_up_call_id(response_id, ordinal),
+                    "id": escaped_call_id(block.started.id)
+                    or made_up_call_id(response_id, ordinal),
                     "name": turn.original_tool_name(block.started.name),
                     "input": tool_input(text),
                 }

@@ -15,6 +15,7 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.answer import CallBlock, collect
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import Event
+from clawproxy.core.dialects.naming import escaped_call_id
 from tests.core.dialects.strategies import json_values, names, pieces_of, words
 from tests.core.dialects.transcripts import events_of, grammatical, written
 
@@ -154,8 +155,10 @@ class CallProperties(SynchronousTestCase):
             self.assertEqual(found(events), wanted)
             again = events_of(target, written(target, events))
             self.assertTrue(grammatical(again), again)
-            self.assertEqual(found(again), wanted)
-            self.assertWhole(target, events, wanted)
+            legal = [(escaped_call_id(i), name, text) for i, name, text in wanted]
+            told = legal if target == "anthropic" else wanted
+            self.assertEqual(found(again), told)
+            self.assertWhole(target, events, told)
 
     def assertWhole(
         self, target: DialectName, events: list[Event], wanted: list[tuple[str, str, str]]

@@ -13,10 +13,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import BlockStopped, Event, Stopped, ToolCallStarted
-from clawproxy.core.dialects.naming import chat_call_id, short_call_id, short_tool_name
+from clawproxy.core.dialects.naming import (
+    chat_call_id,
+    escaped_call_id,
+    original_call_id,
+    short_call_id,
+    short_tool_name,
+)
 from clawproxy.core.dialects.parts import Message, TextPart, ToolCallPart, ToolResultPart
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ToolChoice
 from clawproxy.core.dialects.turn import Turn
+from tests.core.dialects.transcripts import frames, request, turn, written
 
 LONG_ID = "toolu_" + "x" * 70
 NAMES = ("files.read", "files_read", "n" * 129, "n" * 128, "n" * 65, "größer", "read")
@@ -74,9 +81,9 @@ class NameTests(SynchronousTestCase):
                     tools, calls, chosen = self.written(target, turn)  # type: ignore[arg-type]
                     self.assertEqual(tools, calls)
                     self.assertEqual(len(set(tools)), len(NAMES))
-                    for own, written in zip(NAMES, tools, strict=True):
-                        self.assertRegex(written, rf"\A[a-zA-Z0-9_-]{{1,{most}}}\Z")
-                        self.assertEqual(turn.original_tool_name(written), own)
+                    for own, fitted in zip(NAMES, tools, strict=True):
+                        self.assertRegex(fitted, rf"\A[a-zA-Z0-9_-]{{1,{most}}}\Z")
+                        self.assertEqual(turn.original_tool_name(fitted), own)
                     self.assertEqual(chosen, tools[NAMES.index(name)])
 
     def test_what_fits_stays(self) -> None:
@@ -175,3 +182,54 @@ class IdTests(SynchronousTestCase):
         short = [short_call_id(each, most) for each in ids]
         self.assertEqual(len(set(short)), len(ids))
         self.assertLessEqual(max(map(len, short)), most)
+
+
+class BackAndForthTests(SynchronousTestCase):
+    """An upstream's id that Anthropic would refuse, on its way to one of its callers and back."""
+
+    KIMI = "functions.Bash:0"
+
+    def test_there_and_back(self) -> None:
+        """The caller has one that Anthropic takes, the upstream gets its own again."""
+        events: list[Event] = [
+            ToolCallStarted(self.KIMI, "Bash"),
+            BlockStopped(),
+            Stopped("tool_use"),
+        ]
+        stream = written("anthropic", events)
+        whole = DIALECTS["anthropic"].build_response(
+            events, turn("anthropic"), model="m", response_id="r", created=1
+        )
+        [started] = [
+            frame["content_block"]
+            for frame in frames(stream)
+            if frame["type"] == "content_block_start"
+        ]
+        self.assertEqual(started["id"], "esc_functions-2EBash-3A0")
+        [block] = json.loads(whole)["content"]
+        self.assertEqual(block["id"], started["id"])
+        result = {"type": "tool_result", "tool_use_id": block["id"], "content": "ok"}
+        history = [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [block]},
+            {"role": "user", "content": [result]},
+        ]
+        again = request("anthropic", {"messages": history, "max_tokens": 9})
+        body = sent("openai_chat", again, "kimi-k2")
+        self.assertEqual(body["messages"][1]["tool_calls"][0]["id"], self.KIMI)
+        self.assertEqual(body["messages"][2]["tool_call_id"], self.KIMI)
+
+    @settings(deadline=None)
+    @given(st.one_of(st.text(), st.from_regex("esc_[a-z]*(-[0-9A-F]{2})*", fullmatch=True)))
+    def test_any(self, call_id: str) -> None:
+        """Whatever it is, it comes back as it was, and is legal on the way."""
+        escaped = escaped_call_id(call_id)
+        self.assertEqual(original_call_id(escaped), call_id)
+        self.assertTrue(re.fullmatch("[a-zA-Z0-9_-]*", escaped))
+
+    @settings(deadline=None)
+    @given(st.from_regex("esc_[a-zA-Z0-9_-]*", fullmatch=True))
+    def test_never_ours(self, call_id: str) -> None:
+        """What only looks like one of ours has a reading that leads back to it, or stays."""
+        found = original_call_id(call_id)
+        self.assertIn(call_id, (found, escaped_call_id(found)))
