@@ -56,7 +56,7 @@ class GiveWayTests(SynchronousTestCase):
             self.patch(module, "give_way", lambda: offered.append(1))
         store = SQLiteStore(self.mktemp())
         self.successResultOf(ensureDeferred(store.open()))
-        self.addCleanup(store.close)
+        self.addCleanup(lambda: self.successResultOf(ensureDeferred(store.close())))
         offered.clear()
         batch = [stored(number, asking(f"question {number}")) for number in range(50)]
         self.successResultOf(ensureDeferred(store.ingest(batch)))

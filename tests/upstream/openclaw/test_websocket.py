@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from wsproto import ConnectionType, WSConnection
@@ -168,6 +167,6 @@ class Addresses(SynchronousTestCase):
             self.assertRaises(ValueError, GatewayAddress.parse, url)
 
     def test_tls(self) -> None:
-        plain = endpoint_for(Clock(), GatewayAddress.parse("ws://h:5"), 1)
-        secure = endpoint_for(Clock(), GatewayAddress.parse("wss://h:5"), 1)
+        plain = endpoint_for(MemoryReactorClock(), GatewayAddress.parse("ws://h:5"), 1)
+        secure = endpoint_for(MemoryReactorClock(), GatewayAddress.parse("wss://h:5"), 1)
         self.assertNotEqual(type(plain), type(secure))
