@@ -26,8 +26,8 @@ SESSION = 120
 #: Seconds that npm may take for a client of a few MB: a registry that is silent is not to hold up all other tests.
 NPM_TIMEOUT = 150
 
-#: What npm took longer for; such a registry is not asked a second time.
-_waited_for: list[str] = []
+#: What npm was not done with in time; such a registry is not asked a second time.
+waited_for: list[str] = []
 
 _QUIET = {
     "DISABLE_TELEMETRY": "1",
@@ -87,14 +87,14 @@ def _installed(package: str, path: str) -> Path | str:
 def _install(npm: str, package: str, folder: Path, found: Path) -> Path | str:
     if found.exists():
         return found
-    if _waited_for:
-        return f"{package} was not asked for: npm had not installed {_waited_for[0]}"
+    if waited_for:
+        return f"{package} was not asked for: npm had not installed {waited_for[0]}"
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_TIMEOUT)
     except subprocess.TimeoutExpired:
-        _waited_for.append(f"{package} within {NPM_TIMEOUT} s")
-        return f"npm did not install {_waited_for[0]}"
+        waited_for.append(f"{package} within {NPM_TIMEOUT} s")
+        return f"npm did not install {waited_for[0]}"
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return f"npm cannot install {package}: {lines[0] if lines else done.returncode}"

@@ -5,7 +5,7 @@ says.
    the tests' cache folder: about 900 MB, once. ``CLAWPROXY_TEST_OPENCLAW=0`` skips that and every
    test that needs it.
 2. :class:`GatewayProcess` writes a configuration with two agents and runs the gateway.
-3. :func:`model` is the provider behind its agents: words in the last user message say how it
+3. :class:`Model` is the provider behind its agents: words in the last user message say how it
    answers.
 """
 
@@ -29,7 +29,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests.integration import answers
-from tests.integration.clients import cache_folder
+from tests.integration.clients import cache_folder, waited_for
 from tests.integration.proxy import free_port
 from tests.integration.upstream import Answer, Asked
 
@@ -54,6 +54,8 @@ def _installed() -> tuple[Path, Path] | str:
     npm = shutil.which("npm")
     if npm is None:
         return "npm is not installed, so there is no OpenClaw gateway"
+    if waited_for:
+        return f"openclaw was not asked for: npm had not installed {waited_for[0]}"
     folder.mkdir(parents=True, exist_ok=True)
     # The gateway wants a newer node than most systems have; its own install scripts are of no use
     # to tests.
@@ -69,7 +71,8 @@ def _installed() -> tuple[Path, Path] | str:
                 env={**os.environ, "PATH": path},
             )
         except subprocess.TimeoutExpired:
-            return f"npm did not install {package} within 300 s"
+            waited_for.append(f"{package} within 300 s")
+            return f"npm did not install {waited_for[0]}"
         if done.returncode:
             lines = done.stderr.strip().splitlines()
             return f"npm cannot install {package}: {lines[0] if lines else done.returncode}"
