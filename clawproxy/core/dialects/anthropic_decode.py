@@ -31,7 +31,6 @@ from clawproxy.core.dialects.events import (
     Ping,
     SignatureDelta,
     Stopped,
-    StreamFailed,
     TextDelta,
     TextStarted,
     ThinkingDelta,
@@ -39,15 +38,12 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.halves import Halves
+from clawproxy.core.dialects.frame_reader import FrameReader
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null, one_line
 from clawproxy.core.dialects.sequence import BlockSequence
-from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, unfinished
+from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed
 from clawproxy.core.errors import ProxyError
-from clawproxy.core.sse import SSEDecoder, SSEEvent
-
-MAX_FRAME = 64 * 1024 * 1024
-"""Most bytes of one frame; twice the largest message the API takes."""
+from clawproxy.core.sse import SSEEvent
 
 _KNOWN = frozenset(
     {
@@ -63,12 +59,11 @@ _KNOWN = frozenset(
 )
 
 
-class AnthropicDecoder:
+class AnthropicDecoder(FrameReader):
     """See :class:`~.dialect.StreamDecoder`."""
 
     def __init__(self) -> None:
-        self._sse = SSEDecoder(limit=MAX_FRAME)
-        self._halves = Halves()
+        super().__init__()
         self._blocks = BlockSequence()
         self._keys: dict[int, int] = {}  # an index becomes a key that no earlier block had
         self._next = 0
@@ -78,49 +73,19 @@ class AnthropicDecoder:
         self._stopped: Stopped | None = None
         self._calls = False
         self._started = False
-        self._final = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes and return what they complete."""
-        if self._final:
-            return []
-        return self._read(self._sse.feed(data))
-
-    def close(self) -> list[Event]:
-        """End the stream."""
-        if self._final:
-            return []
-        out = self._read(self._sse.close())
-        if not self._final:
-            out += self._fail(StreamFailed(unfinished()))
-        return out
-
-    def _read(self, frames: list[SSEEvent]) -> list[Event]:
-        out: list[Event] = []
-        for frame in frames:
-            if frame.data:
-                out += self._frame(frame)
-            if self._final:
-                return out
-        if self._sse.dropped:
-            out += self._fail(StreamFailed(malformed("a frame beyond all bounds")))
-        return out
-
-    def _fail(self, event: StreamFailed) -> list[Event]:
-        self._final = True
-        return [event]
-
-    def _frame(self, frame: SSEEvent) -> list[Event]:
+    def read_frame(self, frame: SSEEvent) -> list[Event]:
+        """See :class:`~.frame_reader.FrameReader`."""
         try:
-            found = self._halves.decode(frame_decoder, frame.data)
+            found = self.halves.decode(frame_decoder, frame.data)
         except MALFORMED:
             if self._foreign(frame):
                 return []
-            return self._fail(StreamFailed(malformed("an event")))
+            return self.fail(malformed("an event"))
         try:
             return self._event(found, found.type or frame.event)
         except ProxyError as error:
-            return self._fail(StreamFailed(error))
+            return self.fail(error)
 
     def _event(self, found: Frame, kind: str) -> list[Event]:
         if kind == "content_block_delta":
@@ -139,7 +104,7 @@ class AnthropicDecoder:
             case "ping":
                 return [Ping()]
             case "error":
-                return self._fail(StreamFailed(anthropic_fault(found.error or {})))
+                return self.fail(anthropic_fault(found.error or {}))
             case _:
                 return []
 
@@ -161,7 +126,7 @@ class AnthropicDecoder:
         try:
             message = decode(message_decoder, found.message)
         except MALFORMED:
-            return self._fail(StreamFailed(malformed("a message_start")))
+            return self.fail(malformed("a message_start"))
         out: list[Event] = [MessageStarted(message.id or "", message.model or "")]
         if usage := read_usage(message.usage):
             out.append(UsageReported(usage))
@@ -169,12 +134,12 @@ class AnthropicDecoder:
 
     def _block_start(self, found: Frame) -> list[Event]:
         if found.index is None or is_null(found.content_block):
-            return self._fail(StreamFailed(malformed("a content_block_start")))
+            return self.fail(malformed("a content_block_start"))
         try:
             block = decode(block_decoder, found.content_block)
             arguments = input_text(block.input)
         except MALFORMED:
-            return self._fail(StreamFailed(malformed("a content_block_start")))
+            return self.fail(malformed("a content_block_start"))
         if block.type == "tool_use" and block.id and self._ids.get(found.index) == block.id:
             return []  # the call's start once more
         out = self._block_stop(found.index)  # of an earlier block that nobody stopped
@@ -254,6 +219,6 @@ class AnthropicDecoder:
         out: list[Event] = []
         for index in list(self._keys):
             out += self._block_stop(index)
-        self._final = True
+        self.final = True
         ending = self._stopped or Stopped("tool_use" if self._calls else "end_turn")
         return [*out, ending]

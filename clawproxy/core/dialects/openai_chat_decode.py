@@ -25,7 +25,6 @@ from clawproxy.core.dialects.events import (
     Event,
     MessageStarted,
     SignatureDelta,
-    StreamFailed,
     TextDelta,
     TextStarted,
     ThinkingDelta,
@@ -34,7 +33,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.halves import Halves
+from clawproxy.core.dialects.frame_reader import FrameReader
 from clawproxy.core.dialects.openai_chat_usage import read_usage
 from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
@@ -51,10 +50,7 @@ from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
 from clawproxy.core.errors import ProxyError
-from clawproxy.core.sse import SSEDecoder, SSEEvent
-
-MAX_FRAME = 64 * 1024 * 1024
-"""Most bytes of one frame."""
+from clawproxy.core.sse import SSEEvent
 
 MAX_HELD = 64 * 1024 * 1024
 """Most characters that are kept of calls' arguments."""
@@ -85,12 +81,11 @@ class _Call:
         return ending.rstrip().endswith("}") and is_object("".join(self.pieces))
 
 
-class ChatDecoder:
+class ChatDecoder(FrameReader):
     """See :class:`~.dialect.StreamDecoder`."""
 
     def __init__(self) -> None:
-        self._sse = SSEDecoder(limit=MAX_FRAME)
-        self._halves = Halves()
+        super().__init__()
         self._blocks = BlockSequence()
         self._key = 0
         self._words: _Words | None = None  # the open block that is no call
@@ -102,62 +97,36 @@ class ChatDecoder:
         self._finish = ""
         self._usage: TokenUsage | None = None
         self._started = False
-        self._final = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes and return what they complete."""
-        if self._final:
-            return []
-        return self._read(self._sse.feed(data))
-
-    def close(self) -> list[Event]:
-        """End the stream."""
-        if self._final:
-            return []
-        out = self._read(self._sse.close())
-        if self._final:
-            return out
-        return out + (self._end() if self._finish else self._fail(StreamFailed(unfinished())))
-
-    def _read(self, frames: list[SSEEvent]) -> list[Event]:
-        out: list[Event] = []
-        for frame in frames:
-            if frame.data:
-                out += self._frame(frame)
-            if self._final:
-                return out
-        if self._sse.dropped:
-            out += self._fail(StreamFailed(malformed("a frame beyond all bounds")))
-        return out
-
-    def _fail(self, event: StreamFailed) -> list[Event]:
-        self._final = True
-        return [event]
+    def read_end(self) -> list[Event]:
+        """Be content with a ``finish_reason``."""
+        return self._end() if self._finish else super().read_end()
 
     def _end(self) -> list[Event]:
         try:
             out = self._finish_blocks()
         except ProxyError as error:
-            return self._fail(StreamFailed(error))
-        if self._final:
+            return self.fail(error)
+        if self.final:
             return out
-        self._final = True
+        self.final = True
         called, refused = self._called > 0, self._refused
         return [*out, read_finish(self._finish, called=called, refused=refused)]
 
-    def _frame(self, frame: SSEEvent) -> list[Event]:
+    def read_frame(self, frame: SSEEvent) -> list[Event]:
+        """See :class:`~.frame_reader.FrameReader`."""
         if frame.data.strip() == b"[DONE]":
             if not self._started:
-                return self._fail(StreamFailed(unfinished()))
+                return self.fail(unfinished())
             return self._end()
         try:
-            chunk = self._halves.decode(chunk_decoder, frame.data)
+            chunk = self.halves.decode(chunk_decoder, frame.data)
         except MALFORMED:
-            return self._fail(StreamFailed(malformed("a chunk")))
+            return self.fail(malformed("a chunk"))
         if chunk.error is not None or frame.event == "error" or chunk.object == "error":
             flat = {"message": chunk.message, "code": chunk.code, "type": chunk.type}
             found = chunk.error if chunk.error is not None else flat
-            return self._fail(StreamFailed(openai_fault(found)))
+            return self.fail(openai_fault(found))
         return self._take(chunk)
 
     def _take(self, chunk: Chunk) -> list[Event]:
@@ -168,16 +137,16 @@ class ChatDecoder:
         if chunk.choices:
             choice = chunk.choices[0]
             if choice.error is not None:
-                return out + self._fail(StreamFailed(openai_fault(choice.error)))
+                return out + self.fail(openai_fault(choice.error))
             if choice.index:  # another answer than the one that was asked for
                 return out
             if choice.delta is not None:
                 try:
                     out += self._delta(choice.delta)
                 except MALFORMED:
-                    return out + self._fail(StreamFailed(malformed("a tool call")))
+                    return out + self.fail(malformed("a tool call"))
                 except ProxyError as error:
-                    return out + self._fail(StreamFailed(error))
+                    return out + self.fail(error)
             # Blocks stay open until the end: some servers give a reason with every chunk.
             self._finish = choice.finish_reason or self._finish
             out += self._report(choice.usage)
@@ -297,7 +266,7 @@ class ChatDecoder:
 
     def _finish_blocks(self) -> list[Event]:
         if any(not call.name for call in self._calls.values()):
-            return self._fail(StreamFailed(malformed("a tool call without a name")))
+            return self.fail(malformed("a tool call without a name"))
         out = self._stop_words()
         for call in self._calls.values():
             out += self._start(call)

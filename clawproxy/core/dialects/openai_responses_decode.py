@@ -18,7 +18,7 @@ from clawproxy.core.dialects.events import (
     StreamFailed,
     UsageReported,
 )
-from clawproxy.core.dialects.halves import Halves
+from clawproxy.core.dialects.frame_reader import FrameReader
 from clawproxy.core.dialects.openai_responses_items import OutputItems
 from clawproxy.core.dialects.openai_responses_wire import (
     Frame,
@@ -29,12 +29,9 @@ from clawproxy.core.dialects.openai_responses_wire import (
     type_decoder,
 )
 from clawproxy.core.dialects.rawjson import MALFORMED, decode
-from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
+from clawproxy.core.dialects.upstream_error import malformed, openai_fault
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.sse import SSEDecoder, SSEEvent
-
-MAX_FRAME = 64 * 1024 * 1024
-"""Most bytes of one frame; the terminal event repeats the whole answer."""
+from clawproxy.core.sse import SSEEvent
 
 _TERMINAL = {
     "response.completed": "completed",
@@ -48,30 +45,13 @@ _TERMINAL = {
 _KNOWN_PREFIXES = ("response.output_", "response.content_", "response.function_", "response.reason")
 
 
-class ResponsesDecoder:
+class ResponsesDecoder(FrameReader):
     """See :class:`~.dialect.StreamDecoder`."""
 
     def __init__(self) -> None:
-        self._sse = SSEDecoder(limit=MAX_FRAME)
-        self._halves = Halves()
+        super().__init__()
         self._items = OutputItems()
         self._started = False
-        self._final = False
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes and return what they complete."""
-        if self._final:
-            return []
-        return self._read(self._sse.feed(data))
-
-    def close(self) -> list[Event]:
-        """End the stream."""
-        if self._final:
-            return []
-        out = self._read(self._sse.close())
-        if not self._final:
-            out += self._fail(unfinished())
-        return out
 
     def whole(self, body: bytes) -> list[Event]:
         """Read a whole answer instead of a stream.
@@ -88,33 +68,24 @@ class ResponsesDecoder:
             raise malformed("a response without output")
         return self._ending(response, response.status or "completed")
 
-    def _read(self, frames: list[SSEEvent]) -> list[Event]:
-        out: list[Event] = []
-        for frame in frames:
-            if frame.data and frame.data != b"[DONE]":
-                found = self._frame(frame)
-                # Whatever begins the answer, a late response.created begins none.
-                self._started = self._started or any(not isinstance(e, Ping) for e in found)
-                out += found
-            if self._final:
-                return out
-        if self._sse.dropped:
-            out += self._fail(malformed("a frame beyond all bounds"))
+    def read_frame(self, frame: SSEEvent) -> list[Event]:
+        """See :class:`~.frame_reader.FrameReader`."""
+        if frame.data == b"[DONE]":
+            return []
+        out = self._frame(frame)
+        # Whatever begins the answer, a late response.created begins none.
+        self._started = self._started or any(not isinstance(event, Ping) for event in out)
         return out
-
-    def _fail(self, error: ProxyError) -> list[Event]:
-        self._final = True
-        return [StreamFailed(error)]
 
     def _frame(self, frame: SSEEvent) -> list[Event]:
         try:
-            found = self._halves.decode(frame_decoder, frame.data)
+            found = self.halves.decode(frame_decoder, frame.data)
         except MALFORMED:
-            return [] if self._foreign(frame) else self._fail(malformed("an event"))
+            return [] if self._foreign(frame) else self.fail(malformed("an event"))
         try:
             return self._event(found, found.type or frame.event)
         except ProxyError as error:
-            return self._fail(error)
+            return self.fail(error)
 
     def _event(self, found: Frame, kind: str) -> list[Event]:
         match kind:
@@ -151,11 +122,11 @@ class ResponsesDecoder:
                 return [Ping()]
             case "error":
                 flat = {"code": found.code, "message": found.message, "param": found.param}
-                return self._fail(openai_fault(found.error or flat))
+                return self.fail(openai_fault(found.error or flat))
             case _ if kind in _TERMINAL:
                 return self._terminal(found, _TERMINAL[kind])
             case _ if found.error is not None and not kind:
-                return self._fail(openai_fault(found.error))
+                return self.fail(openai_fault(found.error))
         return []
 
     @staticmethod
@@ -188,7 +159,7 @@ class ResponsesDecoder:
         try:
             response = decode(response_decoder, found.response)
         except MALFORMED:
-            return self._fail(malformed("a terminal event"))
+            return self.fail(malformed("a terminal event"))
         return self._ending(response, status)
 
     def _ending(self, response: Response, status: str) -> list[Event]:
@@ -199,14 +170,14 @@ class ResponsesDecoder:
                 try:
                     out += self._items.item_done(index, raw)
                 except ProxyError as error:
-                    return out + self._fail(error)
+                    return out + self.fail(error)
             out += self._items.stop_all()
         if usage := read_usage(response.usage):
             out.append(UsageReported(usage))
         if status not in ("completed", "incomplete"):
             fault = ProxyError(Kind.API, f"The upstream's response ended as {status!r}.")
-            return out + self._fail(openai_fault(response.error) if response.error else fault)
-        self._final = True
+            return out + self.fail(openai_fault(response.error) if response.error else fault)
+        self.final = True
         return [*out, self._stop(response, status)]
 
     def _stop(self, response: Response, status: str) -> Stopped:
