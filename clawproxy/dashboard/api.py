@@ -1,28 +1,20 @@
 """``/api/`` as the reader's process serves it: which path leads to what, and how faults are answered.
 
-Each call is a coroutine that gets a :class:`Call` and gives an :class:`Answer`; only :class:`Api` knows Twisted's
-requests. What the proxy's own process has to answer (live, status, approvals) never comes here.
+Each call is a coroutine that gets a :class:`Call` and gives an :class:`Answer`. What the proxy's own process has to
+answer (live, status, approvals) never comes here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from time import time
-from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web import server
-from twisted.web.resource import Resource
 
 from clawproxy.dashboard import api_conversations, api_requests, api_statistics
-from clawproxy.dashboard.api_answer import Answer, Call, NotFound, fault
+from clawproxy.dashboard.answering import Answering
+from clawproxy.dashboard.api_answer import SANDBOX, Answer, Call, NotFound, fault
 from clawproxy.dashboard.api_query import BadParameter
-from clawproxy.store.pool import StorePool
 from clawproxy.store.protocol import StoreRefused, StoreUnavailable
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -90,58 +82,21 @@ async def answer(call: Call) -> Answer:
     return fault(404, f"nothing is served at /api/{call.path[:200]}")
 
 
-class Api(Resource):
-    """The resource of ``/api/``.
+class Api(Answering[Call]):
+    """The resource of ``/api/``."""
 
-    :param reactor: gives others their turn.
-    :param pool: the stores to ask.
-    """
+    place = "/api/"
+    # What was recorded is hostile: whatever a browser takes it for, it runs nothing of it here.
+    protection = (("Content-Security-Policy", SANDBOX),)
 
-    isLeaf = True
-    _log = Logger()
+    def call(self, request: object, call: Call) -> Call:
+        """Take it as it is."""
+        return call
 
-    def __init__(self, reactor: Any, pool: StorePool) -> None:
-        super().__init__()
-        self._reactor = reactor
-        self._pool = pool
+    async def answer(self, call: Call) -> Answer:
+        """See :func:`answer`."""
+        return await answer(call)
 
-    def render(self, request: Any) -> int:
-        """Begin to answer."""
-        path = "/".join(part.decode("utf-8", "replace") for part in request.postpath)
-        query: bytes = request.uri.partition(b"?")[2]
-        method = request.method.decode("latin-1")
-        call = Call(self._pool, method, path, query.decode("latin-1"), time(), self._pause)
-        working = Deferred.fromCoroutine(answer(call))
-
-        def gone(_: Failure) -> None:
-            working.cancel()
-
-        request.notifyFinish().addErrback(gone)
-        working.addErrback(self._broken, path)
-        working.addCallback(self._send, request)
-        return server.NOT_DONE_YET
-
-    async def _pause(self) -> None:
-        await deferLater(self._reactor, 0)
-
-    def _broken(self, failure: Failure, path: str) -> Answer | None:
-        if failure.check(CancelledError):
-            return None
-        self._log.failure("bug: /api/{path} failed", failure, path=path)
+    def bug(self, call: Call) -> Answer:
+        """Say where to look."""
         return fault(500, "the dashboard failed; its log says more")
-
-    def _send(self, answer: Answer | None, request: Any) -> None:
-        if answer is None or request._disconnected:
-            return
-        request.setResponseCode(answer.status)
-        request.setHeader("Content-Type", answer.kind)
-        request.setHeader("Cache-Control", "no-store")
-        request.setHeader("X-Content-Type-Options", "nosniff")
-        # What was recorded is hostile: whatever a browser takes it for, it runs nothing of it here.
-        request.setHeader("Content-Security-Policy", "default-src 'none'; sandbox")
-        for name, value in answer.headers:
-            request.setHeader(name, value)
-        request.setHeader("Content-Length", str(len(answer.body)))
-        if request.method != b"HEAD":
-            request.write(answer.body)
-        request.finish()

@@ -11,6 +11,8 @@ from attrs import evolve, field, frozen
 from clawproxy.store.pool import StorePool
 
 JSON = "application/json"
+SANDBOX = "default-src 'none'; sandbox"
+"""What recorded bytes may do in a browser: nothing."""
 
 
 class NotFound(Exception):

@@ -12,15 +12,9 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
-from time import time
 from typing import Any
 
-from attrs import evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web import server
+from attrs import asdict, evolve, frozen
 from twisted.web.resource import Resource
 
 from clawproxy.dashboard import (
@@ -34,7 +28,8 @@ from clawproxy.dashboard import (
     pages_statistics,
     render,
 )
-from clawproxy.dashboard.api_answer import Answer, NotFound
+from clawproxy.dashboard.answering import Answering
+from clawproxy.dashboard.api_answer import Answer, Call, NotFound
 from clawproxy.dashboard.api_query import BadParameter
 from clawproxy.dashboard.pages_answer import Visit, shown
 from clawproxy.store.pool import StorePool
@@ -152,63 +147,24 @@ def _just_begun(visit: Visit) -> bool:
     return match is not None and abs(visit.now - int(match[1], 16) / 1000) < FRESH
 
 
-class Pages(Resource):
-    """The resource of ``/ui/``.
+class Pages(Answering[Visit]):
+    """The resource of ``/ui/``."""
 
-    :param reactor: gives others their turn.
-    :param pool: the stores to ask.
-    """
+    place = "/ui/"
+    protection = (
+        ("Referrer-Policy", "same-origin"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+    )
 
-    isLeaf = True
-    _log = Logger()
-
-    def __init__(self, reactor: Any, pool: StorePool) -> None:
-        super().__init__()
-        self._reactor = reactor
-        self._pool = pool
-
-    def render(self, request: Any) -> int:
-        """Begin to answer."""
-        path = "/".join(part.decode("utf-8", "replace") for part in request.postpath)
-        query = request.uri.partition(b"?")[2].decode("latin-1")
-        method = request.method.decode("latin-1")
+    def call(self, request: Any, call: Call) -> Visit:
+        """Add whether there is a password."""
         guarded = request.requestHeaders.getRawHeaders("x-clawproxy-guarded") == ["1"]
-        visit = Visit(self._pool, method, path, query, time(), self._pause, guarded=guarded)
-        working = Deferred.fromCoroutine(answer(visit))
+        return Visit(**asdict(call, recurse=False), guarded=guarded)
 
-        def gone(_: Failure) -> None:
-            working.cancel()
+    async def answer(self, call: Visit) -> Answer:
+        """See :func:`answer`."""
+        return await answer(call)
 
-        request.notifyFinish().addErrback(gone)
-        working.addErrback(self._broken, visit)
-        working.addCallback(self._send, request)
-        return server.NOT_DONE_YET
-
-    async def _pause(self) -> None:
-        await deferLater(self._reactor, 0)
-
-    def _broken(self, failure: Failure, visit: Visit) -> Answer | None:
-        if failure.check(CancelledError):
-            return None
-        self._log.failure("bug: /ui/{path} failed", failure, path=visit.path)
-        return _fault(visit, 500, "the dashboard failed; the proxy's log says more")
-
-    def _send(self, found: Answer | None, request: Any) -> None:
-        if found is None or request._disconnected:
-            return
-        request.setResponseCode(found.status)
-        request.setHeader("Content-Type", found.kind)
-        request.setHeader("Cache-Control", "no-store")
-        request.setHeader("X-Content-Type-Options", "nosniff")
-        request.setHeader("Referrer-Policy", "same-origin")
-        request.setHeader("Cross-Origin-Opener-Policy", "same-origin")
-        for name, value in found.headers:
-            request.setHeader(name, value)
-        tag = next((value for name, value in found.headers if name == "ETag"), "")
-        if tag and request.setETag(tag.encode("ascii")) is not None:
-            request.finish()
-            return
-        request.setHeader("Content-Length", str(len(found.body)))
-        if request.method != b"HEAD":
-            request.write(found.body)
-        request.finish()
+    def bug(self, call: Visit) -> Answer:
+        """Say where to look."""
+        return _fault(call, 500, "the dashboard failed; the proxy's log says more")

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from clawproxy.dashboard.api_answer import Answer, Call
+from clawproxy.dashboard.api_answer import SANDBOX, Answer, Call
 from clawproxy.dashboard.render import HTML, page
 
 CSP = (
@@ -19,8 +19,6 @@ CSP = (
 )
 """What a page's own files may do, and nothing else: no script or style stands in a page, and nothing is
 fetched from another host."""
-SANDBOX = "default-src 'none'; sandbox"
-"""What recorded bytes may do: nothing."""
 
 
 @frozen
