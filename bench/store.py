@@ -26,9 +26,9 @@ from clawproxy.store import conversation_list, conversation_query
 from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.opening import open_store
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.preparation import prepare
 from clawproxy.store.protocol import Filter, Store
-from clawproxy.store.segment import Pieces
 from clawproxy.store.statistics import BYS, report
 
 TURNS = 10

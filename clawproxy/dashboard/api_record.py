@@ -10,8 +10,8 @@ import msgspec
 from clawproxy.core.coding import CodingError, StreamDecoder
 from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.record import Exchange
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.protocol import Detail, Stored
-from clawproxy.store.segment import Pieces
 
 FIELDS = (
     "id", "request_id", "client_request_id", "started_at", "finished_at", "outcome", "status", "method",

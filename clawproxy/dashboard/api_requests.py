@@ -21,9 +21,9 @@ from clawproxy.dashboard.api_query import (
 from clawproxy.dashboard.api_record import detailed, listed
 from clawproxy.dashboard.api_record import events as pieces_of
 from clawproxy.store import reading
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.pool import StorePool
 from clawproxy.store.protocol import BodyKind, Detail, Filter, Store, StoreUnavailable
-from clawproxy.store.segment import Pieces, Side
 
 STEP = 500
 """Exchanges deleted by one transaction."""

@@ -15,8 +15,8 @@ from clawproxy.dashboard.view_json import compact, pretty
 from clawproxy.dashboard.view_turn import json_object
 from clawproxy.dashboard.waterfall import waterfall
 from clawproxy.store import reading
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.protocol import BodyKind, Store
-from clawproxy.store.segment import Pieces
 
 PIECES_SHOWN = 500
 BODY_SHOWN = 60_000

@@ -17,8 +17,8 @@ from attrs import define, field
 from clawproxy.core.record import Exchange
 from clawproxy.store import segment
 from clawproxy.store.entry import Entry
+from clawproxy.store.pieces import Pieces, Side, joined
 from clawproxy.store.protocol import Partial
-from clawproxy.store.segment import Pieces, Side
 
 REQUESTS_KEPT = 64 << 20
 """Bytes of running exchanges' requests that are kept to save fetching them again when they end."""
@@ -34,11 +34,7 @@ class _Open:
     pieces: dict[Side, list[Pieces]] = field(factory=dict)
 
     def joined(self, side: Side) -> Pieces:
-        runs = self.pieces.get(side, ())
-        return Pieces(
-            tuple(time for run in runs for time in run.times),
-            tuple(data for run in runs for data in run.data),
-        )
+        return joined(self.pieces.get(side, ()))
 
 
 @define

@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from clawproxy.core.record import Exchange
 from clawproxy.store.parts import Split
-from clawproxy.store.segment import Pieces
+from clawproxy.store.pieces import Pieces
 
 
 @define

@@ -16,7 +16,7 @@ from clawproxy.core.record import Exchange
 from clawproxy.dashboard.api_record import detailed
 from clawproxy.store.entry import Entry
 from clawproxy.store.export_record import Recorded
-from clawproxy.store.segment import Pieces
+from clawproxy.store.pieces import Pieces
 
 VERSION = 1
 """Of the form of ``raw``."""

@@ -9,9 +9,9 @@ from attrs import field, frozen
 from clawproxy.core.record import Exchange
 from clawproxy.store import query
 from clawproxy.store.compression import Packer
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.protocol import Detail, Filter, Store, Stored
 from clawproxy.store.reading import LISTED, coding, stored
-from clawproxy.store.segment import Pieces, Side
 
 CHUNK = 200
 """Exchanges whose ids are fetched at a time."""

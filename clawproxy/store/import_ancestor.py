@@ -20,7 +20,7 @@ from clawproxy.core.masking import mask_headers, mask_query
 from clawproxy.core.record import Client, Exchange
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.store.entry import Entry
-from clawproxy.store.segment import Pieces
+from clawproxy.store.pieces import Pieces
 
 PREFIX = "ccp_"
 """Stands before the ancestor's ids, which are unique among its own only."""

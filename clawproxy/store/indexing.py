@@ -23,10 +23,11 @@ from clawproxy.store import instance as instances
 from clawproxy.store.assembly import Assembly, Work
 from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.inbox import Inbox
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.preparation import Enrich, bare, prepare
 from clawproxy.store.priority import give_way
 from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
-from clawproxy.store.segment import Pieces, SegmentError, Side
+from clawproxy.store.segment import SegmentError
 
 BATCH = 200
 """Exchanges brought in by one transaction."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from clawproxy.core.record import Exchange
 from clawproxy.store import segment
-from clawproxy.store.segment import Kind, Side
+from clawproxy.store.pieces import Side
+from clawproxy.store.segment import Kind
 
 if TYPE_CHECKING:
     from clawproxy.store.journal import Journal

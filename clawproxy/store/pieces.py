@@ -1,4 +1,6 @@
-"""A recorded answer as one blob: the bytes, and when each piece of them came.
+"""A recorded answer: the bytes, and when each piece of them came.
+
+:class:`Pieces` are what the journal, the stores and the API hand on; :func:`encode` makes one blob of them for a store.
 
 Pieces of a stream are alike but for a few letters in the middle: ``data: {…"text":"`` those letters ``"}}``. So each
 is told by how much of its beginning and of its end is the same as its predecessor's, and what stands between. Nothing
@@ -12,17 +14,58 @@ bytes; it is still read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
 from itertools import pairwise
 
+from attrs import frozen
+
 from clawproxy.store import varint
-from clawproxy.store.segment import Pieces
 
 TICKS = 100
 """Ticks per millisecond that arrival times are kept in."""
 _MORE = 8
 """Bytes that are worth other lengths than the last piece's."""
 _SECOND = b"\x00\x02"  # no blob of the first layout: one of no pieces ends with the zero
+
+
+class Side(IntEnum):
+    """Whose bytes: ``SENT`` went to the caller, ``RECEIVED`` came from the upstream (where the two
+    differ). ``ASKED``, which is no side of an answer, went to the upstream.
+    """
+
+    SENT = 0
+    RECEIVED = 1
+    ASKED = 2
+
+
+@frozen
+class Pieces:
+    """Pieces of one side of an answer, with their arrival times in ms after the exchange's start."""
+
+    times: tuple[float, ...] = ()
+    data: tuple[bytes, ...] = ()
+
+    def __add__(self, other: Pieces) -> Pieces:
+        return Pieces(self.times + other.times, self.data + other.data)
+
+    def after(self, count: int) -> Pieces:
+        """All pieces but the first ones."""
+        return Pieces(self.times[count:], self.data[count:])
+
+    @property
+    def body(self) -> bytes:
+        """All pieces as one."""
+        return b"".join(self.data)
+
+
+def joined(runs: Iterable[Pieces]) -> Pieces:
+    """Put together what came of one side in several runs, first to last."""
+    runs = list(runs)
+    return Pieces(
+        tuple(time for run in runs for time in run.times),
+        tuple(data for run in runs for data in run.data),
+    )
 
 
 def encode(pieces: Pieces) -> bytes:

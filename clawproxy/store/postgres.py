@@ -18,12 +18,13 @@ from clawproxy.store.columns import clean
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.migration import pending
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.plan import Planner
 from clawproxy.store.postgres_delete import delete_exchanges, measure, rewrite
 from clawproxy.store.postgres_ingest import ingest
 from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session
 from clawproxy.store.postgres_rows import insert, parts, search
-from clawproxy.store.segment import Pieces, Side, decode_exchange
+from clawproxy.store.segment import decode_exchange
 
 WRITER = 0x636C6177  # "claw"
 """The advisory lock of whoever writes."""

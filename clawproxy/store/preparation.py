@@ -20,9 +20,9 @@ from clawproxy.core.record import Exchange
 from clawproxy.store import pieces
 from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.parts import split
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
 from clawproxy.store.reading import header
-from clawproxy.store.segment import Pieces, Side
 
 DECODED_LIMIT = 64 << 20
 """Bytes to which a request or an answer may decode in order to be read."""

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from clawproxy.core.record import Exchange
 from clawproxy.store.entry import Prepared
-from clawproxy.store.segment import Pieces, Side
+from clawproxy.store.pieces import Pieces, Side
 
 BodyKind = Literal["request", "response", "upstream-request", "upstream-response"]
 """Which bytes of an exchange; the names are those of the API's paths."""

@@ -10,9 +10,9 @@ from clawproxy.core.coding import CodingError, decode
 from clawproxy.core.record import Exchange
 from clawproxy.store import parts, pieces
 from clawproxy.store.compression import Packer
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
 from clawproxy.store.protocol import BodyKind, Stored
-from clawproxy.store.segment import Pieces, Side
 
 _decode = msgspec.json.Decoder(Exchange).decode
 
@@ -91,10 +91,4 @@ def merged(rows: Iterable[tuple[int, bytes]], packer: Packer) -> dict[Side, Piec
     found: dict[Side, list[Pieces]] = {}
     for side, blob in rows:
         found.setdefault(Side(side), []).append(pieces.decode(packer.unpack(bytes(blob))))
-    return {
-        side: Pieces(
-            tuple(time for run in runs for time in run.times),
-            tuple(data for run in runs for data in run.data),
-        )
-        for side, runs in found.items()
-    }
+    return {side: pieces.joined(runs) for side, runs in found.items()}

@@ -23,6 +23,7 @@ import msgspec
 from attrs import frozen
 
 from clawproxy.core.record import Exchange
+from clawproxy.store.pieces import Pieces, Side
 
 MAGIC = b"CLAWJRNL"
 VERSION = 1
@@ -53,38 +54,8 @@ class Kind(IntEnum):
     SEAL = 6
 
 
-class Side(IntEnum):
-    """Whose bytes: ``SENT`` went to the caller, ``RECEIVED`` came from the upstream (where the two
-    differ). ``ASKED``, which is no side of an answer, went to the upstream.
-    """
-
-    SENT = 0
-    RECEIVED = 1
-    ASKED = 2
-
-
 class SegmentError(ValueError):
     """A file that is not a segment, or one of a version that this program does not know."""
-
-
-@frozen
-class Pieces:
-    """Pieces of one side of an answer, with their arrival times in ms after the exchange's start."""
-
-    times: tuple[float, ...] = ()
-    data: tuple[bytes, ...] = ()
-
-    def __add__(self, other: Pieces) -> Pieces:
-        return Pieces(self.times + other.times, self.data + other.data)
-
-    def after(self, count: int) -> Pieces:
-        """All pieces but the first ones."""
-        return Pieces(self.times[count:], self.data[count:])
-
-    @property
-    def body(self) -> bytes:
-        """All pieces as one."""
-        return b"".join(self.data)
 
 
 @frozen

@@ -10,7 +10,8 @@ from clawproxy.core.record import Exchange
 from clawproxy.store import protocol as p
 from clawproxy.store import query, reading
 from clawproxy.store.compression import Packer
-from clawproxy.store.segment import Pieces, Side, decode_exchange
+from clawproxy.store.pieces import Pieces, Side
+from clawproxy.store.segment import decode_exchange
 from clawproxy.store.sqlite_rows import parts
 
 

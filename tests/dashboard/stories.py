@@ -24,8 +24,8 @@ from clawproxy.core.record import Client, Exchange, Usage
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.entry import Entry, Prepared
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.preparation import bare, prepare
-from clawproxy.store.segment import Pieces
 
 JSON = dict[str, Any]
 SONNET, HAIKU, GPT = "claude-sonnet-4-5", "claude-haiku-4-5", "gpt-5-mini"

@@ -21,8 +21,8 @@ from clawproxy.dashboard.api_query import (
 )
 from clawproxy.dashboard.api_record import events, json_of
 from clawproxy.dashboard.api_requests import safe
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.protocol import Filter
-from clawproxy.store.segment import Pieces
 
 NOW = 1_790_000_000.0
 

@@ -16,8 +16,8 @@ from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
 from clawproxy.store import pieces
 from clawproxy.store.parts import split
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.plan import UPSTREAM_REQUEST
-from clawproxy.store.segment import Pieces
 from tests.dashboard import stories
 from tests.dashboard.pagecase import NOW, Document, PagesCase
 from tests.dashboard.stories import Teller, result, stream, text

@@ -7,9 +7,9 @@ import os
 from typing import Any, Protocol
 
 from clawproxy.store.entry import Entry
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.preparation import prepare
 from clawproxy.store.protocol import Filter, Partial, Store
-from clawproxy.store.segment import Pieces, Side
 from tests.store.samples import EPOCH, asking, exchange, message, stored
 
 

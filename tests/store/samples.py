@@ -11,9 +11,9 @@ from typing import Any
 from clawproxy.core.record import Client, Exchange, Usage
 from clawproxy.core.timestamp import rfc3339
 from clawproxy.store.entry import Entry, Prepared
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.preparation import prepare
 from clawproxy.store.protocol import Store
-from clawproxy.store.segment import Pieces
 from tests.integration import answers
 
 EPOCH = 1_790_000_000.0

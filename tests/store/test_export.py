@@ -22,9 +22,9 @@ from clawproxy.store.export import CannotExport, export
 from clawproxy.store.export_csv import COLUMNS
 from clawproxy.store.export_jsonl import LineError, read_line
 from clawproxy.store.imports import bring, lines
+from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.preparation import prepare
 from clawproxy.store.protocol import Filter
-from clawproxy.store.segment import Pieces, Side
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.samples import asking, exchange, message
 from tests.store.traffic import Traffic

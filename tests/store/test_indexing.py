@@ -15,8 +15,9 @@ from clawproxy.store import instance as instances
 from clawproxy.store import segment
 from clawproxy.store.entry import Prepared
 from clawproxy.store.indexing import Indexing
+from clawproxy.store.pieces import Side
 from clawproxy.store.protocol import Filter, StoreUnavailable
-from clawproxy.store.segment import Kind, Side
+from clawproxy.store.segment import Kind
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.logs import captured
 from tests.store.samples import asking, exchange, message

@@ -19,6 +19,7 @@ from clawproxy.store import instance as instances
 from clawproxy.store import journal as journals
 from clawproxy.store import journal_recording, segment, writer
 from clawproxy.store.journal import Journal
+from clawproxy.store.pieces import Pieces
 from tests.store.logs import captured
 
 
@@ -74,8 +75,8 @@ class JournalTests(TestCase):
         self.assertEqual(record.exchange, exchange)
         self.assertEqual(record.request, b"asked")
         self.assertEqual(record.upstream_request, b"sent on")
-        self.assertEqual(record.sent, segment.Pieces((1.5, 2.25), (b"one", b"two")))
-        self.assertEqual(record.received, segment.Pieces((1.0,), (b"uno",)))
+        self.assertEqual(record.sent, Pieces((1.5, 2.25), (b"one", b"two")))
+        self.assertEqual(record.received, Pieces((1.0,), (b"uno",)))
         self.assertGreaterEqual(self.written, 1)
 
     async def test_long_stream_is_on_disk_while_it_runs(self) -> None:

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.store import parts, pieces, varint
+from clawproxy.store import parts, varint
 from clawproxy.store.compression import Packer
-from clawproxy.store.segment import Pieces
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=400),
@@ -100,41 +99,6 @@ class BlobTests(SynchronousTestCase):
         data = varint.pack(numbers)
         self.assertEqual(varint.unpack(data + b"\xff", len(numbers)), (numbers, len(data)))
         self.assertEqual([varint.unzigzag(varint.zigzag(n)) for n in signed], signed)
-
-    @settings(deadline=None, max_examples=300)
-    @given(
-        st.lists(
-            st.tuples(
-                st.integers(0, 10**8),
-                st.binary(max_size=200)
-                | st.builds(
-                    lambda frame, words: frame % words,
-                    st.sampled_from((b"a%sb", b"aaa%sbbb", b"ab%s", b"%sab", b"a%sa")),
-                    st.text("ab", max_size=4).map(str.encode),
-                ),
-            ),
-            max_size=20,
-        )
-    )
-    def test_pieces(self, rows: list[tuple[int, bytes]]) -> None:
-        given = Pieces(tuple(t / 100 for t, _ in rows), tuple(d for _, d in rows))
-        self.assertEqual(pieces.decode(pieces.encode(given)), given)
-
-    def test_pieces_of_the_first_layout(self) -> None:
-        given = Pieces((1.0, 1.5, 1.25), (b"one", b"", b"three"))
-        steps = [varint.zigzag(step) for step in (100, 50, -25)]
-        blob = varint.pack([3]) + varint.pack(steps) + varint.pack([3, 0, 5]) + b"onethree"
-        self.assertEqual(pieces.decode(blob), given)
-        self.assertEqual(pieces.decode(b"\0"), Pieces())
-
-    def test_alike_pieces_take_little(self) -> None:
-        """The frame around each word is told once, whatever came before the words."""
-        frame = b'data: {"id":"msg_0123456789","delta":{"text":"%s"}}\n\n'
-        words = "".join(f"word{number} " for number in range(300)).encode()
-        texts = [words[at : at + 7] for at in range(0, len(words), 7)]
-        data = (b"event: start\n\n", b"data: 1\n\n", *(frame % text for text in texts))
-        blob = pieces.encode(Pieces(tuple(map(float, range(len(data)))), data))
-        self.assertLess(len(blob), len(words) + 6 * len(data) + 400)
 
     @settings(deadline=None, max_examples=100)
     @given(st.binary(max_size=300), st.integers(1, 400))

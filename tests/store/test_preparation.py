@@ -17,9 +17,9 @@ from clawproxy.core.record import Exchange, Usage
 from clawproxy.store import preparation
 from clawproxy.store.cost import cost_of
 from clawproxy.store.entry import Entry, Prepared
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
 from clawproxy.store.preparation import prepare
-from clawproxy.store.segment import Pieces
 from tests.store.samples import asking, exchange, message
 
 STREAM = b"".join(

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.record import Client, Exchange, Usage
 from clawproxy.store import segment
-from clawproxy.store.segment import Kind, Pieces, Side
+from clawproxy.store.pieces import Pieces, Side
+from clawproxy.store.segment import Kind
 
 EXCHANGE = Exchange(
     id="x1",

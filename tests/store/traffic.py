@@ -9,9 +9,9 @@ from clawproxy import prices
 from clawproxy.core.record import Exchange
 from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.entry import Entry
+from clawproxy.store.pieces import Pieces
 from clawproxy.store.preparation import prepare
 from clawproxy.store.protocol import Store
-from clawproxy.store.segment import Pieces
 from tests.store.samples import exchange
 
 
