@@ -86,3 +86,27 @@ class Exchange(msgspec.Struct):
     response_headers: list[tuple[str, str]] = []
     upstream_request_headers: list[tuple[str, str]] = []
     upstream_response_headers: list[tuple[str, str]] = []
+
+
+_encode = msgspec.json.Encoder().encode
+
+decode_exchange = msgspec.json.Decoder(Exchange).decode
+"""Undo :func:`encode_exchange`."""
+
+
+def encode_exchange(exchange: Exchange) -> bytes:
+    """Give an exchange as JSON, whatever its strings hold: a header may be any bytes."""
+    try:
+        return _encode(exchange)
+    except (UnicodeEncodeError, TypeError, msgspec.MsgspecError):
+        return _encode(_clean(msgspec.to_builtins(exchange)))
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {name: _clean(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    return value

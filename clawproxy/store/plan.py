@@ -15,12 +15,12 @@ from zlib import crc32
 
 from attrs import define, field, frozen
 
+from clawproxy.core.record import encode_exchange
 from clawproxy.store import columns, parts, text, varint
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.lineage import OPEN, Lineages, Placement
 from clawproxy.store.priority import give_way
-from clawproxy.store.segment import encode_exchange
 
 ROW = 16
 """An exchange's first choice among a millisecond's numbers is the first of so many."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clawproxy.core.record import Exchange
+from clawproxy.core.record import Exchange, decode_exchange
 from clawproxy.store import pieces, query, reading
 from clawproxy.store import protocol as p
 from clawproxy.store.columns import clean
@@ -24,7 +24,6 @@ from clawproxy.store.postgres_delete import delete_exchanges, measure, rewrite
 from clawproxy.store.postgres_ingest import ingest
 from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session
 from clawproxy.store.postgres_rows import insert, parts, search
-from clawproxy.store.segment import decode_exchange
 
 WRITER = 0x636C6177  # "claw"
 """The advisory lock of whoever writes."""

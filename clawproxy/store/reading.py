@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from clawproxy.core.coding import CodingError, decode
-from clawproxy.core.record import Exchange
+from clawproxy.core.record import Exchange, decode_exchange
 from clawproxy.store import parts, pieces
 from clawproxy.store.compression import Packer
 from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
 from clawproxy.store.protocol import BodyKind, Stored
-
-_decode = msgspec.json.Decoder(Exchange).decode
 
 LISTED = "e.id, e.side_call, e.truncated, e.conversation_id, e.session_id, e.cost_usd, r.data"
 """What a query selects for :func:`stored`; ``e`` is ``exchange``, ``r`` its ``record``."""
@@ -31,7 +27,7 @@ Listed = tuple[int, str | None, int, str | None, str | None, float | None, bytes
 def stored(row: Listed, packer: Packer) -> Stored:
     """Read a row of :data:`LISTED`."""
     number, side_call, truncated, conversation, session, cost, data = row
-    exchange = _decode(packer.unpack(bytes(data)))
+    exchange = decode_exchange(packer.unpack(bytes(data)))
     # What the store may learn later than the record was written stands in the columns.
     exchange.conversation_id = conversation
     exchange.session_id = session

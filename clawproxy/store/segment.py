@@ -22,7 +22,7 @@ from zlib import crc32
 import msgspec
 from attrs import frozen
 
-from clawproxy.core.record import Exchange
+from clawproxy.core.record import Exchange, decode_exchange, encode_exchange
 from clawproxy.store.pieces import Pieces, Side
 
 MAGIC = b"CLAWJRNL"
@@ -38,9 +38,6 @@ _NONE = 0xFFFFFFFF
 FRAME_SIZE = _FRAME.size
 MAX_PAYLOAD = 0x7FFFFFFF
 """What the length field may say; more is a torn or foreign file."""
-
-_encode = msgspec.json.Encoder().encode
-decode_exchange = msgspec.json.Decoder(Exchange).decode
 
 
 class Kind(IntEnum):
@@ -126,24 +123,6 @@ class Unreadable:
 
 
 Record = Start | UpstreamRequest | PieceRun | End | Whole | Seal | Unreadable
-
-
-def encode_exchange(exchange: Exchange) -> bytes:
-    """Give an exchange as JSON, whatever its strings hold: a header may be any bytes."""
-    try:
-        return _encode(exchange)
-    except (UnicodeEncodeError, TypeError, msgspec.MsgspecError):
-        return _encode(_clean(msgspec.to_builtins(exchange)))
-
-
-def _clean(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {name: _clean(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(item) for item in value]
-    return value
 
 
 def header(instance: str) -> bytes:

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import sqlite3
 
-from clawproxy.core.record import Exchange
+from clawproxy.core.record import Exchange, decode_exchange
 from clawproxy.store import protocol as p
 from clawproxy.store import query, reading
 from clawproxy.store.compression import Packer
 from clawproxy.store.pieces import Pieces, Side
-from clawproxy.store.segment import decode_exchange
 from clawproxy.store.sqlite_rows import parts
 
 
