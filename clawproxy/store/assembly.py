@@ -15,10 +15,19 @@ from __future__ import annotations
 from attrs import define, field
 
 from clawproxy.core.record import Exchange
-from clawproxy.store import segment
 from clawproxy.store.entry import Entry
 from clawproxy.store.pieces import Pieces, Side, joined
 from clawproxy.store.protocol import Partial
+from clawproxy.store.segment_record import (
+    End,
+    PieceRun,
+    Record,
+    Seal,
+    Start,
+    Unreadable,
+    UpstreamRequest,
+    Whole,
+)
 
 REQUESTS_KEPT = 64 << 20
 """Bytes of running exchanges' requests that are kept to save fetching them again when they end."""
@@ -64,25 +73,25 @@ class Assembly:
         self._ready: list[Work] = []
         self._kept = 0
 
-    def take(self, record: segment.Record) -> None:
+    def take(self, record: Record) -> None:
         """Take the next record."""
         match record:
-            case segment.Whole(exchange, request, upstream, sent, received, truncated):
+            case Whole(exchange, request, upstream, sent, received, truncated):
                 entry = Entry(
                     exchange, self.instance, True, request, upstream, sent, received, truncated
                 )
                 self._ready.append(Work(entry, request=request))
-            case segment.Start(exchange, request):
+            case Start(exchange, request):
                 if exchange.id not in self._open:
                     self._open[exchange.id] = _Open(exchange, request, False, False)
                     self._kept += len(request)
-            case segment.UpstreamRequest(id, body):
+            case UpstreamRequest(id, body):
                 self._at(id).upstream_request = body
-            case segment.PieceRun(id, side, run):
+            case PieceRun(id, side, run):
                 self._at(id).pieces.setdefault(side, []).append(run)
-            case segment.End(exchange, truncated, superseded):
+            case End(exchange, truncated, superseded):
                 self._end(exchange, truncated, superseded)
-            case segment.Seal() | segment.Unreadable():
+            case Seal() | Unreadable():
                 pass
 
     def _at(self, id: str) -> _Open:

@@ -20,7 +20,7 @@ class Entry:
     :ivar upstream_request: the body sent upstream where it differs.
     :ivar truncated: pieces were left out.
     :ivar superseded: how many of the first pieces received count no more; see
-        :class:`~clawproxy.store.segment.End`.
+        :class:`~clawproxy.store.segment_record.End`.
     """
 
     exchange: Exchange

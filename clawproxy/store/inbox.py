@@ -9,7 +9,8 @@ from twisted.logger import Logger
 
 from clawproxy.store import instance as instances
 from clawproxy.store import segment
-from clawproxy.store.segment import Record, Seal, SegmentError, Unreadable
+from clawproxy.store.segment import SegmentError
+from clawproxy.store.segment_record import Record, Seal, Unreadable
 
 READ_SIZE = 2 << 20
 """Bytes read of a segment at a time; a larger record is read in one piece all the same."""

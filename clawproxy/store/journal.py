@@ -27,7 +27,7 @@ from clawproxy.core.record import Exchange
 from clawproxy.relay.recording import NullRecorder, Recording
 from clawproxy.store import segment
 from clawproxy.store.journal_recording import JournalRecording, MetadataRecording
-from clawproxy.store.segment import Kind
+from clawproxy.store.segment_record import Kind
 from clawproxy.store.writer import Batch, Writer
 
 FLUSH_INTERVAL = 0.1

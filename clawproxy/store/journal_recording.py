@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from clawproxy.core.record import Exchange
-from clawproxy.store import segment
+from clawproxy.store import segment_payload
 from clawproxy.store.pieces import Side
-from clawproxy.store.segment import Kind
+from clawproxy.store.segment_record import Kind
 
 if TYPE_CHECKING:
     from clawproxy.store.journal import Journal
@@ -117,14 +117,14 @@ class JournalRecording:
     def _end(self) -> bool:
         if self._started:
             self._spill()
-            chunks = segment.end_payload(self._exchange, self._truncated, self._superseded)
+            chunks = segment_payload.end(self._exchange, self._truncated, self._superseded)
             return self._journal.put(Kind.END, chunks, ends=True)
-        chunks = segment.whole_payload(
+        chunks = segment_payload.whole(
             self._exchange,
             self._request,
             self._upstream_request,
-            segment.block(self._sent_at, self._sent),
-            segment.block(self._received_at, self._received),
+            segment_payload.block(self._sent_at, self._sent),
+            segment_payload.block(self._received_at, self._received),
             self._truncated,
         )
         return self._journal.put(Kind.WHOLE, chunks, ends=True)
@@ -137,7 +137,7 @@ class JournalRecording:
             self._spill()
 
     def _start(self) -> None:
-        if self._journal.put(Kind.START, segment.start_payload(self._exchange, self._request)):
+        if self._journal.put(Kind.START, segment_payload.start(self._exchange, self._request)):
             self._started = True
             self._request = b""
 
@@ -148,7 +148,7 @@ class JournalRecording:
         if self._upstream_request is not None:
             body, self._upstream_request = self._upstream_request, None
             self._asked = True
-            self._keep(Kind.UPSTREAM_REQUEST, segment.upstream_payload(id, body), 1)
+            self._keep(Kind.UPSTREAM_REQUEST, segment_payload.upstream_request(id, body), 1)
         if self._sent:
             self._run(Side.SENT, self._sent_at, self._sent)
             self._sent, self._sent_at = [], []
@@ -164,7 +164,7 @@ class JournalRecording:
             self._truncated = True
             self._journal.lost_pieces(len(data))
             return
-        chunks = segment.pieces_payload(self._exchange.id, side, times, data)
+        chunks = segment_payload.pieces(self._exchange.id, side, times, data)
         self._keep(Kind.PIECES, chunks, len(data))
 
     def _keep(self, kind: Kind, chunks: list[bytes], pieces: int) -> None:

@@ -23,7 +23,8 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from clawproxy.store import instance as instances
-from clawproxy.store.segment import Kind, frame, frame_chunks, header
+from clawproxy.store.segment import frame, frame_chunks, header
+from clawproxy.store.segment_record import Kind
 
 SEGMENT_BYTES = 16 << 20
 """A segment that has grown to this is sealed."""

@@ -12,12 +12,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from clawproxy.store import instance as instances
-from clawproxy.store import segment
+from clawproxy.store import segment, segment_payload
 from clawproxy.store.entry import Prepared
 from clawproxy.store.indexing import Indexing
 from clawproxy.store.pieces import Side
 from clawproxy.store.protocol import Filter, StoreUnavailable
-from clawproxy.store.segment import Kind
+from clawproxy.store.segment_record import Kind
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.logs import captured
 from tests.store.samples import asking, exchange, message
@@ -32,12 +32,12 @@ def whole(number: int, text: str = "hello", **fields: object) -> bytes:
     request = asking(text)
     return framed(
         Kind.WHOLE,
-        segment.whole_payload(
+        segment_payload.whole(
             exchange(number, request_bytes=len(request), **fields),
             request,
             None,
-            segment.block([1.0], [message(text)]),
-            segment.block([], []),
+            segment_payload.block([1.0], [message(text)]),
+            segment_payload.block([], []),
             False,
         ),
     )
@@ -45,20 +45,22 @@ def whole(number: int, text: str = "hello", **fields: object) -> bytes:
 
 def start(number: int) -> bytes:
     running = exchange(number, outcome="running", finished_at=None)
-    return framed(Kind.START, segment.start_payload(running, asking(f"long {number}")))
+    return framed(Kind.START, segment_payload.start(running, asking(f"long {number}")))
 
 
 def pieces(number: int, data: bytes, at: float = 1.0) -> bytes:
     id = exchange(number).id
-    return framed(Kind.PIECES, segment.pieces_payload(id, Side.SENT, [at], [data]))
+    return framed(Kind.PIECES, segment_payload.pieces(id, Side.SENT, [at], [data]))
 
 
 def asked(number: int, data: bytes) -> bytes:
-    return framed(Kind.UPSTREAM_REQUEST, segment.upstream_payload(exchange(number).id, data))
+    return framed(
+        Kind.UPSTREAM_REQUEST, segment_payload.upstream_request(exchange(number).id, data)
+    )
 
 
 def end(number: int, truncated: bool = False) -> bytes:
-    return framed(Kind.END, segment.end_payload(exchange(number), truncated))
+    return framed(Kind.END, segment_payload.end(exchange(number), truncated))
 
 
 SEAL = segment.frame(Kind.SEAL, b"")

@@ -17,20 +17,20 @@ from twisted.trial.unittest import TestCase
 from clawproxy.core.record import Exchange
 from clawproxy.store import instance as instances
 from clawproxy.store import journal as journals
-from clawproxy.store import journal_recording, segment, writer
+from clawproxy.store import journal_recording, segment, segment_payload, segment_record, writer
 from clawproxy.store.journal import Journal
 from clawproxy.store.pieces import Pieces
 from tests.store.logs import captured
 
 
-def records(directory: Path) -> list[segment.Record]:
+def records(directory: Path) -> list[segment_record.Record]:
     found = []
     for _, _, path in instances.segments(directory):
         data = path.read_bytes()
         head = segment.read_header(data)
         assert head is not None
         found += [record for record, _ in segment.scan(data, head[1])]
-    return [record for record in found if not isinstance(record, segment.Seal)]
+    return [record for record in found if not isinstance(record, segment_record.Seal)]
 
 
 def pause(seconds: float) -> Deferred[None]:
@@ -71,7 +71,7 @@ class JournalTests(TestCase):
         recording.end()
         await journal.close()
         [record] = records(self.directory)
-        assert isinstance(record, segment.Whole)
+        assert isinstance(record, segment_record.Whole)
         self.assertEqual(record.exchange, exchange)
         self.assertEqual(record.request, b"asked")
         self.assertEqual(record.upstream_request, b"sent on")
@@ -86,7 +86,7 @@ class JournalTests(TestCase):
         recording.sent(b"one", 1)
         await pause(0.3)
         kinds = [type(record) for record in records(self.directory)]
-        self.assertEqual(kinds, [segment.Start, segment.PieceRun])
+        self.assertEqual(kinds, [segment_record.Start, segment_record.PieceRun])
         recording.upstream_request(b"again")
         recording.sent(b"two", 2)
         recording.received(b"dos", 3)
@@ -98,16 +98,16 @@ class JournalTests(TestCase):
         self.assertEqual(
             kinds,
             [
-                segment.Start,
-                segment.PieceRun,
-                segment.UpstreamRequest,
-                segment.PieceRun,
-                segment.PieceRun,
-                segment.End,
+                segment_record.Start,
+                segment_record.PieceRun,
+                segment_record.UpstreamRequest,
+                segment_record.PieceRun,
+                segment_record.PieceRun,
+                segment_record.End,
             ],
         )
         last = records(self.directory)[-1]
-        assert isinstance(last, segment.End)
+        assert isinstance(last, segment_record.End)
         self.assertEqual(last.exchange.outcome, "ok")
         self.assertFalse(last.truncated)
 
@@ -117,13 +117,13 @@ class JournalTests(TestCase):
         journal = self.journal(reactor=clock)
         running = [journal.begin(Exchange(f"x{n}"), b"") for n in range(1000)]
         framed: list[int] = []
-        real = segment.pieces_payload
+        real = segment_payload.pieces
 
         def counted(*args: Any) -> list[bytes]:
             framed[-1] += 1
             return real(*args)
 
-        self.patch(segment, "pieces_payload", counted)
+        self.patch(segment_payload, "pieces", counted)
         for _ in range(3):
             for recording in running:
                 recording.sent(b"piece", 1)
@@ -141,7 +141,7 @@ class JournalTests(TestCase):
             clock.advance(0.0025)
         self.assertGreater(journal._writer._taken, written + 1000 * 100)
         await journal.close()
-        ends = [each for each in records(self.directory) if isinstance(each, segment.End)]
+        ends = [each for each in records(self.directory) if isinstance(each, segment_record.End)]
         self.assertEqual(len(ends), 1000)
 
     async def test_metadata_keeps_no_text(self) -> None:
@@ -167,7 +167,7 @@ class JournalTests(TestCase):
         recording.end()
         await journal.close()
         run = records(self.directory)[1]
-        assert isinstance(run, segment.PieceRun)
+        assert isinstance(run, segment_record.PieceRun)
         self.assertEqual(run.pieces.body, big)
         self.assertEqual(journal.state.queued_bytes, 0)
 
@@ -182,9 +182,9 @@ class JournalTests(TestCase):
         with captured():
             await journal.close()
         read = records(self.directory)
-        kept = [r.pieces.body for r in read if isinstance(r, segment.PieceRun)]
+        kept = [r.pieces.body for r in read if isinstance(r, segment_record.PieceRun)]
         self.assertEqual(len(b"".join(kept)), 909)
-        assert isinstance(read[-1], segment.End)
+        assert isinstance(read[-1], segment_record.End)
         self.assertTrue(read[-1].truncated)
         self.assertEqual(journal.state.dropped_pieces, 11)
 
@@ -272,7 +272,9 @@ class JournalTests(TestCase):
         await journal.close()
         self.assertEqual([n for _, n, _ in instances.segments(self.directory)], [1, 2, 3])
         for *_, path in instances.segments(self.directory):
-            self.assertTrue(path.read_bytes().endswith(segment.frame(segment.Kind.SEAL, b"")))
+            self.assertTrue(
+                path.read_bytes().endswith(segment.frame(segment_record.Kind.SEAL, b""))
+            )
 
     async def test_strings_that_are_no_text(self) -> None:
         journal = self.journal()
@@ -280,7 +282,7 @@ class JournalTests(TestCase):
         journal.begin(record, b"").end()
         await journal.close()
         [read] = records(self.directory)
-        assert isinstance(read, segment.Whole)
+        assert isinstance(read, segment_record.Whole)
         self.assertEqual(read.exchange.request_headers, [("user-agent", "? ok")])
 
     async def test_what_cannot_be_framed_harms_nobody_else(self) -> None:
@@ -295,7 +297,9 @@ class JournalTests(TestCase):
         running.end()
         await journal.close()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
-        kept = [r.exchange.id for r in records(self.directory) if isinstance(r, segment.Whole)]
+        kept = [
+            r.exchange.id for r in records(self.directory) if isinstance(r, segment_record.Whole)
+        ]
         self.assertEqual(kept, ["sound"])
         self.assertEqual(journal.state.dropped, 2)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.store import segment, writer
+from clawproxy.store import segment, segment_payload, writer
 from clawproxy.store.inbox import Inbox
-from clawproxy.store.segment import Kind
+from clawproxy.store.segment_record import End, Kind
 from clawproxy.store.writer import Batch, Writer
 from tests.store.logs import captured
 from tests.store.samples import exchange
@@ -22,7 +22,7 @@ def batch(*numbers: int) -> Batch:
     """An exchange's end, for each number."""
     framed: list[bytes | tuple[Kind, list[bytes]]] = []
     for number in numbers:
-        payload = b"".join(segment.end_payload(exchange(number), False))
+        payload = b"".join(segment_payload.end(exchange(number), False))
         framed += [segment.frame(Kind.END, payload), payload]
     return Batch(framed, 1, len(numbers))
 
@@ -80,7 +80,7 @@ class WriterTests(SynchronousTestCase):
             while True:
                 over = inbox.finished(dead=True)
                 records = inbox.read()
-                found += [each.exchange.id for each in records if isinstance(each, segment.End)]
+                found += [each.exchange.id for each in records if isinstance(each, End)]
                 if not records:
                     if not over:
                         return found
