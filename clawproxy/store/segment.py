@@ -50,7 +50,7 @@ def read_header(data: bytes) -> tuple[str, int] | None:
     :returns: the instance and the header's length, or ``None`` while the header is not whole.
     :raises SegmentError: if this is no segment, or one of another version.
     """
-    if not MAGIC.startswith(data[:8]) and data[:8] != MAGIC:
+    if not MAGIC.startswith(data[:8]):
         raise SegmentError(f"not a journal segment: begins with {data[:8]!r}, expected {MAGIC!r}")
     if len(data) < _HEADER.size:
         return None
@@ -60,7 +60,11 @@ def read_header(data: bytes) -> tuple[str, int] | None:
     end = _HEADER.size + length
     if len(data) < end:
         return None
-    return data[_HEADER.size : end].decode("ascii"), end
+    name = data[_HEADER.size : end]
+    try:
+        return name.decode("ascii"), end
+    except UnicodeDecodeError:
+        raise SegmentError(f"journal segment of nobody: written by {name!r}") from None
 
 
 def frame(kind: Kind, payload: bytes) -> bytes:

@@ -307,6 +307,16 @@ class OrphanTests(IndexingCase):
         self.assertEqual(await self.outcomes(), {"id000001": "ok"})
         self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
 
+    async def test_a_header_that_is_damaged_is_put_aside_too(self) -> None:
+        damaged = bytearray(segment.header("0-z"))
+        damaged[-1] |= 0x80
+        instances.segment_path(self.directory, "0-z", 1).write_bytes(damaged + whole(9))
+        self.write(2, whole(1), instance="0-z")
+        with captured():
+            await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "ok"})
+        self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
+
     async def test_segments_without_a_record_are_in_nobody_s_way(self) -> None:
         """A full disk leaves a header alone, a loss of power not even that."""
         for empty in (b"", segment.header("0-z"), segment.header("0-z") + whole(9)[:20]):

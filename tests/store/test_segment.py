@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import cast
 
 from hypothesis import given, settings
@@ -58,6 +59,15 @@ class SegmentTests(SynchronousTestCase):
         newer = bytearray(segment.header("a"))
         newer[8] = 9
         self.assertRaises(segment.SegmentError, segment.read_header, bytes(newer))
+
+    def test_a_header_with_a_flipped_bit_is_refused_too(self) -> None:
+        """Any other error would end the indexer, and every one that is started in its place."""
+        whole = segment.header("018f-a")
+        for at in range(len(whole) * 8):
+            flipped = bytearray(whole)
+            flipped[at // 8] ^= 1 << at % 8
+            with contextlib.suppress(segment.SegmentError):
+                segment.read_header(bytes(flipped))
 
     def test_seal(self) -> None:
         self.assertEqual([r for r, _ in segment.scan(framed(Seal()))], [Seal()])
