@@ -1,6 +1,8 @@
 """Records in PostgreSQL, which several proxies may share.
 
-Everything runs in the reactor through one :class:`~clawproxy.store.postgres_link.Link`. Whoever
+Everything runs in the reactor through one :class:`~clawproxy.store.postgres_link.Link`:
+:mod:`clawproxy.store.postgres_read` asks, and :mod:`clawproxy.store.postgres_ingest` and
+:mod:`clawproxy.store.postgres_delete` hold what happens inside a writing transaction. Whoever
 writes takes an advisory lock for the transaction, so that numbers of exchanges and parts are given
 out by one at a time; a transaction takes milliseconds. Tables lie in a schema of their own,
 ``clawproxy``.
@@ -8,11 +10,11 @@ out by one at a time; a transaction takes milliseconds. Tables lie in a schema o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from clawproxy.core.record import Exchange, decode_exchange
-from clawproxy.store import pieces, query, reading
+from clawproxy.core.record import Exchange
+from clawproxy.store import pieces, postgres_read, reading
 from clawproxy.store import protocol as p
 from clawproxy.store.columns import clean
 from clawproxy.store.compression import Packer
@@ -23,7 +25,10 @@ from clawproxy.store.plan import Planner
 from clawproxy.store.postgres_delete import delete_exchanges, measure, rewrite
 from clawproxy.store.postgres_ingest import ingest
 from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session
-from clawproxy.store.postgres_rows import insert, parts, search
+from clawproxy.store.postgres_rows import insert
+
+T = TypeVar("T")
+Asked = ParamSpec("Asked")
 
 WRITER = 0x636C6177  # "claw"
 """The advisory lock of whoever writes."""
@@ -65,8 +70,19 @@ class PostgresStore:
         """Close the connection."""
         self._link.close()
 
-    async def _write(self, work: Any) -> Any:
-        async def locked(session: Session) -> Any:
+    async def _read(
+        self,
+        function: Callable[Concatenate[Session, Packer, Asked], Awaitable[T]],
+        *arguments: Asked.args,
+        **named: Asked.kwargs,
+    ) -> T:
+        async def work(session: Session) -> T:
+            return await function(session, self._packer, *arguments, **named)
+
+        return await self._link.query(work)
+
+    async def _write(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        async def locked(session: Session) -> T:
             await session.do(f"SELECT pg_advisory_xact_lock({WRITER})")
             return await work(session)
 
@@ -84,8 +100,7 @@ class PostgresStore:
         async def work(session: Session) -> int:
             return await ingest(session, self._planner, self._packer, batch)
 
-        done: int = await self._write(work)
-        return done
+        return await self._write(work)
 
     async def keep_partial(self, partials: Sequence[p.Partial]) -> None:
         """See :meth:`clawproxy.store.protocol.Store.keep_partial`."""
@@ -112,24 +127,11 @@ class PostgresStore:
 
     async def partials(self, uid: str) -> dict[Side, Pieces]:
         """See :meth:`clawproxy.store.protocol.Store.partials`."""
-        return await self._link.query(lambda session: self._partials(session, uid))
-
-    async def _partials(self, session: Session, uid: str) -> dict[Side, Pieces]:
-        rows = await session.rows(
-            "SELECT side, pieces FROM partial WHERE uid = %s ORDER BY segment", (clean(uid),)
-        )
-        return reading.merged(((side, bytes(blob)) for side, blob in rows), self._packer)
+        return await self._read(postgres_read.partials, uid)
 
     async def running(self, instance: str) -> list[Exchange]:
         """See :meth:`clawproxy.store.protocol.Store.running`."""
-        rows = await self._link.query(
-            lambda session: session.rows(
-                "SELECT r.data FROM exchange e JOIN record r ON r.exchange = e.id"
-                " WHERE e.outcome = 'running' AND e.outcome <> 'ok' AND e.instance = %s",
-                (instance,),
-            )
-        )
-        return [decode_exchange(self._packer.unpack(bytes(data))) for (data,) in rows]
+        return await self._read(postgres_read.running, instance)
 
     # Asking
 
@@ -137,122 +139,20 @@ class PostgresStore:
         self, filter: p.Filter, cursor: str | None = None, limit: int = 50, *, count: bool = True
     ) -> p.Page:
         """See :meth:`clawproxy.store.protocol.Store.list`."""
-        where = query.where(filter, "%s")
-        source, key = _source(filter, where)
-        before = query.cursor_number(cursor)
-        # A search finds all there is before it can tell which is newest: it is asked once, not twice.
-        counted = "(SELECT count(*) FROM found)" if count and filter.text is not None else "-1"
-        bound, bounds = ("WHERE id < %s", (before,)) if before is not None else ("", ())
-
-        async def work(session: Session) -> p.Page:
-            rows = await session.rows(
-                f"WITH found AS (SELECT {key} AS id FROM {source} WHERE {where.sql}),"
-                f" page AS MATERIALIZED (SELECT id FROM found {bound} ORDER BY id DESC LIMIT %s)"
-                f" SELECT {counted}, {reading.LISTED} FROM page JOIN exchange e ON e.id = page.id"
-                " JOIN record r ON r.exchange = e.id ORDER BY e.id DESC",
-                (*where.parameters, *bounds, limit + 1),
-            )
-            items = [reading.stored(row[1:], self._packer) for row in rows[:limit]]
-            more = len(rows) > limit and items
-            total = rows[0][0] if rows else -1
-            if count and total < 0:
-                total = await self._count(session, filter, source, where)
-            return p.Page(items, str(items[-1].number) if more else None, total)
-
-        return await self._link.query(work)
-
-    async def _count(
-        self, session: Session, filter: p.Filter, source: str, where: query.Where
-    ) -> int:
-        if filter == p.Filter():
-            [(total,)] = await session.rows("SELECT value FROM meta WHERE name = 'exchanges'")
-        else:
-            [(total,)] = await session.rows(
-                f"SELECT count(*) FROM {source} WHERE {where.sql}", where.parameters
-            )
-        return int(total)
+        return await self._read(postgres_read.page, filter, cursor, limit, count)
 
     async def get(self, id: str) -> p.Detail | None:
         """See :meth:`clawproxy.store.protocol.Store.get`."""
-
-        async def work(session: Session) -> p.Detail | None:
-            stored = await self._find(session, id)
-            if stored is None:
-                return None
-            number = stored.number
-            rows = await session.rows("SELECT message FROM finished WHERE exchange = %s", (number,))
-            message = rows[0][0] if rows else None
-            tools = await session.rows("SELECT name FROM tool WHERE exchange = %s", (number,))
-            return p.Detail(
-                stored,
-                await self._body(session, number, 0),
-                self._packer.unpack(bytes(message)) if message is not None else None,
-                [name for (name,) in tools],
-            )
-
-        return await self._link.query(work)
-
-    async def _find(self, session: Session, id: str) -> p.Stored | None:
-        for condition in ("e.uid = %s", "e.request_id = %s AND e.request_id <> e.uid"):
-            rows = await session.rows(
-                f"SELECT {reading.LISTED} FROM exchange e JOIN record r ON r.exchange = e.id"
-                f" WHERE {condition} ORDER BY e.id DESC LIMIT 1",
-                (clean(id),),
-            )
-            if rows:
-                return reading.stored(rows[0], self._packer)
-        return None
-
-    async def _body(self, session: Session, number: int, which: int) -> bytes | None:
-        rows = await session.rows(
-            "SELECT manifest FROM body WHERE exchange = %s AND which = %s", (number, which)
-        )
-        if not rows:
-            return None
-        glue, ids = reading.wanted(bytes(rows[0][0]), self._packer)
-        return reading.rebuilt(glue, ids, await parts(session, self._packer, ids))
+        return await self._read(postgres_read.detail, id)
 
     async def body(self, id: str, which: p.BodyKind, *, decoded: bool = False) -> bytes | None:
         """See :meth:`clawproxy.store.protocol.Store.body`."""
-
-        async def work(session: Session) -> bytes | None:
-            stored = await self._find(session, id)
-            if stored is None:
-                return None
-            if which in reading.BODIES:
-                kind = reading.BODIES[which]
-                if decoded and kind in reading.DECODED:
-                    plain = await self._body(session, stored.number, reading.DECODED[kind])
-                    if plain is not None:
-                        return plain
-                body = await self._body(session, stored.number, kind)
-            else:
-                found = await self._pieces(session, stored, reading.SIDES[which])
-                body = found.body if found is not None else None
-            if body is None or not decoded:
-                return body
-            return reading.undo(body, reading.coding(stored.exchange, which))
-
-        return await self._link.query(work)
+        body, coding = await self._read(postgres_read.body, id, which, decoded)
+        return body if body is None else reading.undo(body, coding)
 
     async def events(self, id: str, side: Side = Side.SENT) -> Pieces | None:
         """See :meth:`clawproxy.store.protocol.Store.events`."""
-
-        async def work(session: Session) -> Pieces | None:
-            stored = await self._find(session, id)
-            return None if stored is None else await self._pieces(session, stored, side)
-
-        return await self._link.query(work)
-
-    async def _pieces(self, session: Session, stored: p.Stored, side: Side) -> Pieces | None:
-        rows = await session.rows(
-            "SELECT pieces, message FROM answer LEFT JOIN finished USING (exchange)"
-            " WHERE exchange = %s AND side = %s",
-            (stored.number, int(side)),
-        )
-        if rows:
-            return reading.answer(rows[0], self._packer)
-        return (await self._partials(session, stored.exchange.id)).get(side)
+        return await self._read(postgres_read.events, id, side)
 
     async def rows(self, sql: str, parameters: Sequence[object] = ()) -> Sequence[Row]:
         """See :meth:`clawproxy.store.protocol.Store.rows`."""
@@ -263,21 +163,14 @@ class PostgresStore:
 
     async def delete(self, filter: p.Filter, limit: int = 500) -> int:
         """See :meth:`clawproxy.store.protocol.Store.delete`."""
-        where = query.where(filter, "%s")
-        source, key = _source(filter, where, deleting=True)
 
         async def work(session: Session) -> int:
-            rows = await session.rows(
-                f"SELECT e.id FROM {source} WHERE {where.sql} AND e.outcome <> 'running'"
-                f" ORDER BY {key} LIMIT %s",
-                (*where.parameters, limit),
-            )
-            if rows:
-                await delete_exchanges(session, [number for (number,) in rows])
-            return len(rows)
+            numbers = await postgres_read.numbers(session, filter, limit)
+            if numbers:
+                await delete_exchanges(session, numbers)
+            return len(numbers)
 
-        gone: int = await self._write(work)
-        return gone
+        return await self._write(work)
 
     async def sizes(self) -> p.Sizes:
         """See :meth:`clawproxy.store.protocol.Store.sizes`."""
@@ -291,28 +184,3 @@ class PostgresStore:
     async def shrink(self) -> bool:
         """See :meth:`clawproxy.store.protocol.Store.shrink`."""
         return await self._link.query(rewrite)
-
-
-def _source(filter: p.Filter, where: query.Where, deleting: bool = False) -> tuple[str, str]:
-    """Choose the table whose order the query follows, and add the conditions of text and tool.
-
-    The table ``exchange`` is left out where no condition needs it: the planner does not know how
-    words and rows go together, and with one table it cannot go wrong.
-
-    :returns: the FROM clause, and the column that is the exchange's number there.
-    """
-    needed = bool(where.conditions) or deleting
-    if filter.text is not None:
-        if filter.tool is not None:
-            where.conditions.append(
-                "EXISTS (SELECT 1 FROM tool WHERE name = %s AND exchange = s.exchange)"
-            )
-            where.parameters.append(filter.tool)
-        found, parameters = search(filter.text)
-        where.parameters[:0] = parameters
-        return f"({found}) s" + " JOIN exchange e ON e.id = s.exchange" * needed, "s.exchange"
-    if filter.tool is not None:
-        where.conditions.insert(0, "t.name = %s")
-        where.parameters.insert(0, filter.tool)
-        return "tool t" + " JOIN exchange e ON e.id = t.exchange" * needed, "t.exchange"
-    return "exchange e", "e.id"
