@@ -137,11 +137,6 @@ class Assembly:
         """How many exchanges have ended and wait to be taken."""
         return len(self._ready)
 
-    @property
-    def running(self) -> int:
-        """How many exchanges have begun and not ended."""
-        return len(self._open)
-
     def spill(self, number: int) -> list[Partial]:
         """Give the pieces of all running exchanges, and forget them. Take :meth:`batch` before.
 

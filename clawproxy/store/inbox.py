@@ -25,7 +25,6 @@ class Inbox:
     :param directory: the journal's.
     :param instance: whose segments.
 
-    :ivar damaged: bytes that were no whole record though nothing followed them any more.
     :ivar spoiled: something in the segment at hand could not be brought in, now or at an earlier look.
     """
 
@@ -33,7 +32,6 @@ class Inbox:
 
     def __init__(self, directory: Path, instance: str) -> None:
         self.instance = instance
-        self.damaged = 0
         self.spoiled = False
         self._directory = directory
         self._number = 0
@@ -130,7 +128,6 @@ class Inbox:
         assert self._path is not None
         rest = 0 if self._sealed else max(0, self._path.stat().st_size - self._offset)
         if rest:
-            self.damaged += rest
             self._log.warn(
                 "Segment {name} ends in {rest} bytes that are no whole record",
                 name=self._path.name,

@@ -70,7 +70,6 @@ class Indexing:
     :param own: the instance of the proxy that this indexer belongs to; ``None`` if it only takes
         over others'.
     :param enrich: see :data:`~clawproxy.store.preparation.Enrich`.
-    :param changed: called with ids of exchanges that are new or became final, once they are in.
     :param recall: called before ``enrich`` with the store, the exchange and the caller's body, to look up what
         ``enrich`` will need.
     """
@@ -84,7 +83,6 @@ class Indexing:
         directory: Path,
         own: str | None,
         enrich: Enrich | None = None,
-        changed: Callable[[list[str]], None] = lambda ids: None,
         recall: Recall | None = None,
     ) -> None:
         self.progress = Progress()
@@ -93,7 +91,6 @@ class Indexing:
         self._directory = directory
         self._own = own
         self._enrich = enrich
-        self._changed = changed
         self._recall = recall
         self._opened = False
         self._leaving = False
@@ -259,7 +256,6 @@ class Indexing:
         if not await self._persist(lambda: self._attempt(prepared)):
             return False
         self.progress.state = "idle"
-        self._changed([one.entry.exchange.id for one in prepared])
         return True
 
     async def _complete(self, work: Work) -> None:
