@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.store.indexer import PACE, STATUS_EVERY, Indexer
-from clawproxy.store.indexing import Indexing, Progress
+from clawproxy.store.indexing import Indexing
+from clawproxy.store.progress import Progress
 from clawproxy.store.protocol import Store
 from clawproxy.store.retention import Retention
 

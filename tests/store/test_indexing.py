@@ -4,107 +4,20 @@ wrong hands."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from zlib import crc32
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
 
 from clawproxy.store import instance as instances
-from clawproxy.store import segment, segment_payload
+from clawproxy.store import segment
 from clawproxy.store.entry import Prepared
 from clawproxy.store.indexing import Indexing
-from clawproxy.store.pieces import Side
 from clawproxy.store.protocol import Filter, StoreUnavailable
-from clawproxy.store.segment_record import Kind
 from clawproxy.store.sqlite import SQLiteStore
+from tests.store.indexing import SEAL, IndexingCase, asked, end, pieces, start, whole
 from tests.store.logs import captured
-from tests.store.samples import asking, exchange, message
-
-
-def framed(kind: Kind, chunks: list[bytes]) -> bytes:
-    payload = b"".join(chunks)
-    return segment.frame(kind, payload) + payload
-
-
-def whole(number: int, text: str = "hello", **fields: object) -> bytes:
-    request = asking(text)
-    return framed(
-        Kind.WHOLE,
-        segment_payload.whole(
-            exchange(number, request_bytes=len(request), **fields),
-            request,
-            None,
-            segment_payload.block([1.0], [message(text)]),
-            segment_payload.block([], []),
-            False,
-        ),
-    )
-
-
-def start(number: int) -> bytes:
-    running = exchange(number, outcome="running", finished_at=None)
-    return framed(Kind.START, segment_payload.start(running, asking(f"long {number}")))
-
-
-def pieces(number: int, data: bytes, at: float = 1.0) -> bytes:
-    id = exchange(number).id
-    return framed(Kind.PIECES, segment_payload.pieces(id, Side.SENT, [at], [data]))
-
-
-def asked(number: int, data: bytes) -> bytes:
-    return framed(
-        Kind.UPSTREAM_REQUEST, segment_payload.upstream_request(exchange(number).id, data)
-    )
-
-
-def end(number: int, truncated: bool = False) -> bytes:
-    return framed(Kind.END, segment_payload.end(exchange(number), truncated))
-
-
-SEAL = segment.frame(Kind.SEAL, b"")
-
-
-class FlakyStore(SQLiteStore):
-    """A store that fails as told."""
-
-    failing: Exception | None = None
-    poison = ""
-
-    async def ingest(self, batch: Sequence[Prepared]) -> int:
-        if self.failing is not None:
-            raise self.failing
-        if any(prepared.entry.exchange.id == self.poison for prepared in batch):
-            raise OverflowError("too large for any column")
-        return await super().ingest(batch)
-
-
-class IndexingCase(TestCase):
-    async def setUp(self) -> None:  # type: ignore[override]
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir()
-        self.path = Path(self.mktemp())
-        self.store = FlakyStore(self.path)
-        self.clock = Clock()
-        self.indexing = self.made("1-a")
-        await self.store.open()
-        self.addCleanup(self.store.close)
-
-    def made(self, own: str | None) -> Indexing:
-        return Indexing(self.clock, self.store, self.directory, own)
-
-    def write(self, number: int, *records: bytes, instance: str = "1-a") -> Path:
-        path = instances.segment_path(self.directory, instance, number)
-        if not path.exists():
-            path.write_bytes(segment.header(instance))
-        with path.open("ab") as file:
-            file.write(b"".join(records))
-        return path
-
-    async def outcomes(self) -> dict[str, str]:
-        page = await self.store.list(Filter(), limit=1000)
-        return {item.exchange.id: item.exchange.outcome for item in page.items}
+from tests.store.samples import asking
 
 
 class SpoiledTests(IndexingCase):
@@ -367,47 +280,3 @@ class FailingTests(IndexingCase):
             self.indexing.leave()
             self.assertFalse(await waiting)
         self.assertTrue(path.exists())
-
-    async def test_one_that_cannot_be_stored_stops_no_other(self) -> None:
-        self.store.poison = "id000002"
-        self.write(1, whole(1), whole(2), whole(3), SEAL)
-        self.write(2, whole(4), SEAL)
-        with captured():
-            await self.indexing.own()
-        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
-        self.assertEqual(set(await self.outcomes()), {"id000001", "id000003", "id000004"})
-        self.assertEqual(self.indexing.progress.rejected, 1)
-        kept = [p.name for p in self.directory.iterdir() if p.suffix == ".rejected"]
-        self.assertEqual(kept, ["1-a-00000001.rejected"])
-
-    async def test_what_the_store_cannot_give_back_stops_no_other(self) -> None:
-        self.write(1, start(1), pieces(1, b"one,"), SEAL)
-        await self.indexing.own()
-        other = self.made("1-a")
-        assert self.indexing._lock is not None
-        self.indexing._lock.release()
-        for name in ("partials", "body"):
-
-            async def damaged(*_: object) -> None:
-                raise ValueError("a blob that is none")
-
-            self.patch(self.store, name, damaged)
-        self.write(2, pieces(1, b"two"), end(1), whole(2))
-        with captured():
-            self.assertTrue(await other.own())
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertEqual(await self.outcomes(), {"id000001": "ok", "id000002": "ok"})
-        detail = await self.store.get("id000001")
-        assert detail is not None
-        self.assertTrue(detail.stored.truncated)
-
-    async def test_what_cannot_be_read_is_kept_exactly(self) -> None:
-        def enrich(*arguments: object) -> str | None:
-            raise ZeroDivisionError("a fault of ours")
-
-        self.indexing = Indexing(self.clock, self.store, self.directory, "1-a", enrich)
-        self.write(1, whole(1), SEAL)
-        await self.indexing.own()
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(await self.store.body("id000001", "request"), asking("hello"))
-        self.assertEqual(await self.store.body("id000001", "response"), message("hello"))
