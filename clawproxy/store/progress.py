@@ -41,6 +41,14 @@ class Progress:
         self.state = "waiting"
         self.look(now)
 
+    def go_on(self, state: str) -> None:
+        """Note that the store takes it again.
+
+        :param state: what it was before the wait.
+        """
+        self.state = state
+        self.error = None
+
     def rest(self) -> None:
         """Note that a batch is in."""
         self.state = "idle"

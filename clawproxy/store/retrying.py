@@ -65,6 +65,7 @@ class Retrying:
 
         :returns: false if that was given up because the process is leaving.
         """
+        state = self._progress.state
         delay = FIRST_DELAY
         while True:
             try:
@@ -80,7 +81,7 @@ class Retrying:
             else:
                 if self._progress.error is not None:
                     self._log.info("The store takes records again")
-                    self._progress.error = None
+                    self._progress.go_on(state)
                 return True
             if self.leaving:
                 return False

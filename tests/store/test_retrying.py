@@ -64,6 +64,19 @@ class RetryingTests(SynchronousTestCase):
         self.assertEqual(self.door.opened, [0.0])
         self.assertEqual(len(events), 2)
 
+    def test_nobody_is_told_of_a_wait_that_is_over(self) -> None:
+        """Not even where nothing comes that would be brought in, as behind a start before the store's."""
+        for state in ("idle", "working"):
+            self.progress.state = state
+            self.door.failing = StoreUnavailable("starting up")
+            with captured():
+                waiting = self.asking()
+                self.assertEqual(self.progress.state, "waiting")
+                self.door.failing = None
+                self.clock.advance(LAST_DELAY)
+                self.assertTrue(self.successResultOf(waiting))
+            self.assertEqual((self.progress.state, self.progress.error), (state, None))
+
     def test_one_that_refuses_is_opened_anew(self) -> None:
         """Somebody has to see to it, and it may be another one then."""
         self.door.failing = StoreRefused("a newer schema")
