@@ -123,5 +123,6 @@ class Ingestion:
                     id=prepared[0].entry.exchange.id,
                 )
                 return
-            for one in prepared:
-                await self._attempt([one])
+            while prepared:
+                await self._attempt(prepared[:1])
+                del prepared[:1]  # it is not tried again, should the store be away for the next one

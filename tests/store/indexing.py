@@ -13,7 +13,7 @@ from clawproxy.store import segment, segment_payload
 from clawproxy.store.entry import Prepared
 from clawproxy.store.indexing import Indexing
 from clawproxy.store.pieces import Side
-from clawproxy.store.protocol import Filter
+from clawproxy.store.protocol import Filter, StoreUnavailable
 from clawproxy.store.segment_record import Kind
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.samples import asking, exchange, message
@@ -63,16 +63,25 @@ SEAL = segment.frame(Kind.SEAL, b"")
 
 
 class FlakyStore(SQLiteStore):
-    """A store that fails as told."""
+    """A store that fails as told.
+
+    :ivar failing: at every batch.
+    :ivar poison: the exchange that it can never store.
+    :ivar away: one of these it does not take alone, the first time.
+    """
 
     failing: Exception | None = None
     poison = ""
+    away: Sequence[str] = ()
 
     async def ingest(self, batch: Sequence[Prepared]) -> int:
         if self.failing is not None:
             raise self.failing
         if any(prepared.entry.exchange.id == self.poison for prepared in batch):
             raise OverflowError("too large for any column")
+        if len(batch) == 1 and batch[0].entry.exchange.id in self.away:
+            self.away = ()
+            raise StoreUnavailable("gone fishing")
         return await super().ingest(batch)
 
 

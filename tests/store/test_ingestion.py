@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import ensureDeferred
+
 from clawproxy.store.indexing import Indexing
 from tests.store.indexing import SEAL, IndexingCase, end, pieces, start, whole
 from tests.store.logs import captured
@@ -20,6 +22,19 @@ class IngestionTests(IndexingCase):
         self.assertEqual(self.indexing.progress.rejected, 1)
         kept = [p.name for p in self.directory.iterdir() if p.suffix == ".rejected"]
         self.assertEqual(kept, ["1-a-00000001.rejected"])
+
+    async def test_nor_is_it_tried_again_when_the_store_goes_away_behind_it(self) -> None:
+        self.store.poison = "id000001"
+        self.store.away = ("id000002",)
+        self.write(1, whole(1), whole(2), SEAL)
+        with captured():
+            waiting = ensureDeferred(self.indexing.own())
+            self.assertNoResult(waiting)
+            self.clock.advance(1.0)
+            self.assertTrue(await waiting)
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        self.assertEqual(await self.outcomes(), {"id000002": "ok"})
+        self.assertEqual((self.indexing.progress.stored, self.indexing.progress.rejected), (1, 1))
 
     async def test_what_the_store_cannot_give_back_stops_no_other(self) -> None:
         self.write(1, start(1), pieces(1, b"one,"), SEAL)
