@@ -123,6 +123,7 @@ class Indexer:
                 more = await self._retain()
                 retention_at = now + (0.0 if more else RETENTION_EVERY)
             await self._pause()
+        self._indexing.close()
         await self._store.close()
         if self._telling is not None:
             self._telling.cancel()

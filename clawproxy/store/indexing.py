@@ -67,6 +67,7 @@ class Indexing:
         self._own = own
         self._retrying = Retrying(reactor, store, self.progress)
         self._ingestion = Ingestion(reactor, store, self._retrying, self.progress, enrich, recall)
+        self._ended = False
         self._lock: instances.Lock | None = None
         self._work: tuple[Inbox, Assembly] | None = None
         self._breathed = 0.0
@@ -96,6 +97,7 @@ class Indexing:
         """
         if self._own is None:
             return True
+        self._ended = ended
         if self._lock is None:
             lock = instances.Lock(self._directory / (self._own + instances.INDEXER_SUFFIX))
             if not lock.acquire():
@@ -111,6 +113,13 @@ class Indexing:
             self._lock.release(remove=True)
             self._lock = None
         return True
+
+    def close(self) -> None:
+        """Let go of the proxy's segments: whoever comes next takes over what is left."""
+        if self._lock is not None:
+            # Behind a proxy that has ended it may be all that tells of rows that still say "running".
+            self._lock.release(remove=not self._ended)
+            self._lock = None
 
     async def orphans(self) -> None:
         """Bring in what proxies left that are gone, and call what was running in them interrupted."""

@@ -47,13 +47,17 @@ def segments(directory: Path, instance: str | None = None) -> list[tuple[str, in
 
 
 def instances(directory: Path) -> list[str]:
-    """List the instances that left anything in the directory, oldest first."""
+    """List the instances that left anything in the directory, oldest first.
+
+    An indexer's lock counts, too: one that was killed last of all may have left rows that say "running".
+    """
     found = set()
     for entry in os.scandir(directory):
         if entry.name.endswith(SEGMENT_SUFFIX):
             found.add(entry.name.removesuffix(SEGMENT_SUFFIX).rpartition("-")[0])
-        elif entry.name.endswith(PROXY_SUFFIX):
-            found.add(entry.name.removesuffix(PROXY_SUFFIX))
+        for suffix in (PROXY_SUFFIX, INDEXER_SUFFIX):
+            if entry.name.endswith(suffix):
+                found.add(entry.name.removesuffix(suffix))
     return sorted(found)
 
 

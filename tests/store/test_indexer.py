@@ -22,6 +22,7 @@ class Looking:
     def __init__(self) -> None:
         self.progress = Progress()
         self.leaving = False
+        self.closed = False
         self.looks = 0
         self.during: Callable[[], None] = lambda: None
 
@@ -32,6 +33,9 @@ class Looking:
         self.looks += 1
         self.during()
         return True
+
+    def close(self) -> None:
+        self.closed = True
 
     async def orphans(self) -> None:
         pass
@@ -101,6 +105,7 @@ class PaceTests(SynchronousTestCase):
     def test_nor_does_the_proxy_s_death(self) -> None:
         self.indexer.line.connectionLost()
         self.assertEqual(self.successResultOf(self.running), None)
+        self.assertTrue(self.indexing.closed)
 
     def test_it_tidies_when_it_is_quiet_after_work(self) -> None:
         """Once, and not while more comes."""

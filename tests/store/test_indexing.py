@@ -13,7 +13,7 @@ from clawproxy.store import instance as instances
 from clawproxy.store import segment
 from clawproxy.store.entry import Prepared
 from clawproxy.store.indexing import Indexing
-from clawproxy.store.protocol import Filter, StoreUnavailable
+from clawproxy.store.protocol import Filter, Partial, StoreUnavailable
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.indexing import SEAL, IndexingCase, asked, end, pieces, start, whole
 from tests.store.logs import captured
@@ -167,6 +167,34 @@ class OrphanTests(IndexingCase):
             await self.made(None).orphans()
         self.assertEqual(await self.outcomes(), {"id000001": "interrupted"})
         self.assertEqual(await self.store.body("id000001", "response"), b"so far")
+        self.assertEqual(list(self.directory.iterdir()), [])
+
+    async def test_running_in_the_store_alone_behind_a_proxy_that_ended(self) -> None:
+        """The store went away between the last segment and calling interrupted what was in it."""
+        self.write(1, start(1), pieces(1, b"so far"), SEAL)
+        keep = self.store.keep_partial
+
+        async def last(partials: Sequence[Partial]) -> None:
+            await keep(partials)
+            self.store.failing = StoreUnavailable("gone fishing")
+
+        self.patch(self.store, "keep_partial", last)
+        with captured():
+            waiting = ensureDeferred(self.indexing.own(ended=True))
+            self.indexing.leave()
+            self.assertFalse(await waiting)
+            self.indexing.close()
+            self.assertEqual([path.name for path in self.directory.iterdir()], ["1-a.indexer"])
+            self.store.failing = None
+            await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "interrupted"})
+        self.assertEqual(await self.store.body("id000001", "response"), b"so far")
+        self.assertEqual(list(self.directory.iterdir()), [])
+
+    async def test_an_indexer_that_comes_too_late_leaves_nothing(self) -> None:
+        """Its proxy was killed while it started, and somebody has taken over already."""
+        self.assertTrue(await self.indexing.own())
+        self.indexing.close()
         self.assertEqual(list(self.directory.iterdir()), [])
 
     async def test_the_living_are_left_alone(self) -> None:

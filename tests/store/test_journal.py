@@ -329,12 +329,13 @@ class LockTests(TestCase):
     def test_listing(self) -> None:
         directory = Path(self.mktemp())
         directory.mkdir()
-        for name in ("2-b-00000002.segment", "2-b-00000001.segment", "1-a.proxy", "x.txt"):
+        segments = ("2-b-00000002.segment", "2-b-00000001.segment")
+        for name in (*segments, "1-a.proxy", "1-a.indexer", "3-c.indexer", "x.txt"):
             (directory / name).write_bytes(b"123")
         self.assertEqual(
             [(name, number) for name, number, _ in instances.segments(directory)],
             [("2-b", 1), ("2-b", 2)],
         )
         self.assertEqual(instances.segments(directory, "1-a"), [])
-        self.assertEqual(instances.instances(directory), ["1-a", "2-b"])
+        self.assertEqual(instances.instances(directory), ["1-a", "2-b", "3-c"])
         self.assertEqual(instances.journal_bytes(directory), (2, 6))
