@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clawproxy.core import headers as heads
 from clawproxy.core.errors import ProxyError
-from clawproxy.core.policy import FirstEvent, Held
+from clawproxy.core.first_event import FirstEvent, Held
 from clawproxy.core.tap import BodyTap, StreamTap
 from clawproxy.relay import accesslog
 from clawproxy.relay.pump import Decoded, Pump

@@ -15,8 +15,9 @@ from clawproxy.core.dialects.dialect import DIALECTS, Dialect
 from clawproxy.core.dialects.events import Event, StreamFailed
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
+from clawproxy.core.first_event import FirstEvent, Held
 from clawproxy.core.masking import mask_headers
-from clawproxy.core.policy import FirstEvent, Held, transient
+from clawproxy.core.policy import transient
 from clawproxy.relay import accesslog
 from clawproxy.relay.pump import MOST_KEPT, Decoded, Pump, Whole
 from clawproxy.relay.speaker import Speaker, unusable
