@@ -49,7 +49,7 @@ def counts(failure: Failure) -> bool:
 
     Connection failures, silence and 500 upwards (529 among them) are. 408, 409 and 429 are not:
     they speak of one request or one account. No other 4xx is, so a 404 of count_tokens can never
-    suspend a provider. An error as a stream's first event stands for the status that it replaces.
+    suspend a provider. An error as a stream's first event is none either: the head was an answer.
     """
     return failure.cause is not Cause.STATUS or failure.status >= 500
 

@@ -41,8 +41,6 @@ class Cause(Enum):
     """The connection broke before the head of an answer."""
     SILENT = auto()
     """Connected, but no head within ``response_header_timeout``."""
-    IN_BAND = auto()
-    """200, and the first event of the stream is an error (:class:`~clawproxy.core.first_event.FirstEvent`)."""
 
 
 @frozen
@@ -93,8 +91,8 @@ def falls_back(failure: Failure) -> bool:
 
 
 def _retried(failure: Failure) -> bool:
-    # A silent upstream may still be working on the request, and has used up its time already; a
-    # stream that begins with an error was an answer. Neither is asked again, only another is.
+    # A silent upstream may still be working on the request, and has used up its time already: it is
+    # not asked again, only another is.
     if failure.cause is Cause.STATUS:
         return transient(failure.status)
     return failure.cause in (Cause.CONNECT, Cause.LOST)

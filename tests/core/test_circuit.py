@@ -34,7 +34,7 @@ class Counting(SynchronousTestCase):
             self.assertTrue(counts(Failure(Cause.STATUS, status)))
         for status in (400, 401, 404, 408, 409, 413, 429):
             self.assertFalse(counts(Failure(Cause.STATUS, status)))
-        for cause in (Cause.CONNECT, Cause.LOST, Cause.SILENT, Cause.IN_BAND):
+        for cause in (Cause.CONNECT, Cause.LOST, Cause.SILENT):
             self.assertTrue(counts(Failure(cause)))
 
     def test_404s_never_open_it(self) -> None:

@@ -45,9 +45,8 @@ class Retries(SynchronousTestCase):
         policy = RetryPolicy(1)
         for cause in (Cause.CONNECT, Cause.LOST):
             self.assertEqual(policy.verdict(1, Failure(cause), NOW, 0), Retry(0.5))
-        for cause in (Cause.SILENT, Cause.IN_BAND):
-            self.assertIsInstance(policy.verdict(1, Failure(cause), NOW, 0), GiveUp)
-        for cause in (Cause.CONNECT, Cause.LOST, Cause.SILENT, Cause.IN_BAND):
+        self.assertIsInstance(policy.verdict(1, Failure(Cause.SILENT), NOW, 0), GiveUp)
+        for cause in (Cause.CONNECT, Cause.LOST, Cause.SILENT):
             self.assertTrue(falls_back(Failure(cause)))
 
     def test_tries_are_counted_after_the_first(self) -> None:
