@@ -23,7 +23,7 @@ from clawproxy import cli
 from clawproxy.assembly import _recorder_numbers
 from clawproxy.core.errors import Kind
 from clawproxy.metrics import Collector, Counts
-from clawproxy.store.journal import JournalState
+from clawproxy.store.journal_state import JournalState
 from clawproxy.web.openapi_document import document
 from clawproxy.web.openapi_fault import REASONS
 

@@ -7,8 +7,8 @@ compression, the database) is the indexer's, in another process, from the segmen
 :mod:`clawproxy.store.writer` writes.
 
 Memory and disk are bounded. Past ``budget`` bytes of segments waiting for the indexer, new exchanges
-are not recorded; past :data:`MEMORY_LIMIT` waiting for the disk, pieces of running ones are left out,
-too. Both are counted and logged once a minute. Nothing here ever raises into a stream.
+are not recorded; past :data:`~clawproxy.store.journal_outbox.MEMORY_LIMIT` waiting for the disk, pieces
+of running ones are left out, too. Both are counted and logged once a minute. Nothing here ever raises into a stream.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from clawproxy.core.record import Exchange
 from clawproxy.relay.recording import NullRecorder, Recording
-from clawproxy.store import segment
+from clawproxy.store.journal_outbox import Outbox
 from clawproxy.store.journal_recording import JournalRecording, MetadataRecording
-from clawproxy.store.segment_record import Kind
-from clawproxy.store.writer import Batch, Writer
+from clawproxy.store.journal_state import DropLog, JournalState
+from clawproxy.store.writer import Writer
 
 FLUSH_INTERVAL = 0.1
 """Seconds that an ended exchange may lie in memory only."""
@@ -38,18 +37,8 @@ CYCLE = 0.25
 """Seconds in which every running exchange has its turn once there are more than one slice of them."""
 MIN_TICK = 0.005
 """Seconds between two slices at the least."""
-BATCH = 128 << 10
-"""Bytes that are passed on to the thread at once: writing ten times as many keeps a processor that it shares with
-the reactor for milliseconds."""
 HAND_OVER = 32 << 10
 """Bytes for which the thread is woken before :data:`FLUSH_INTERVAL` is over."""
-MEMORY_LIMIT = 64 << 20
-"""Bytes that may wait for a disk which does not take them."""
-DROPS_LOGGED_EVERY = 60.0
-"""Seconds between two log lines about records that were dropped."""
-_COPIED = (
-    64 << 10
-)  # payloads up to this are joined and summed here; larger ones are the thread's, without the GIL
 
 
 class JournalReactor(Protocol):
@@ -65,29 +54,6 @@ class JournalReactor(Protocol):
         """Call from another thread."""
 
 
-@frozen
-class JournalState:
-    """How recording fares, for ``/health`` and ``/metrics``.
-
-    :ivar queued_bytes: in memory, waiting for the disk.
-    :ivar dropped: exchanges of which nothing was recorded (or which were begun and could not be
-        ended).
-    :ivar dropped_pieces: pieces left out of exchanges that were otherwise recorded.
-    :ivar segments: files waiting for the indexer, the growing one included.
-    :ivar segment_bytes: their size.
-    :ivar over_budget: the disk budget is used up.
-    :ivar failure: what the disk says while it cannot be written.
-    """
-
-    queued_bytes: int
-    dropped: int
-    dropped_pieces: int
-    segments: int
-    segment_bytes: int
-    over_budget: bool
-    failure: str | None
-
-
 class Journal:
     """Record exchanges into segments, never waiting and never raising.
 
@@ -98,6 +64,8 @@ class Journal:
     :param bodies: ``"metadata"`` keeps no request body, piece or upstream body: they are dropped
         right here.
     :param written: called from a thread after each flush is in its file: nudges the indexer.
+
+    :ivar outbox: what recordings put their records into.
     """
 
     _log = Logger()
@@ -119,13 +87,10 @@ class Journal:
             directory, instance, written, lambda: reactor.callFromThread(self._finish)
         )
         self._open: dict[JournalRecording, None] = {}
-        self._chunks: list[bytes | tuple[Kind, list[bytes]]] = []
-        self._size = 0
-        self._ended = 0
+        self.outbox: Final = Outbox(self._writer)
         self._dropped = 0
         self._dropped_pieces = 0
-        self._dropped_logged = 0
-        self._logged_at = float("-inf")
+        self._drop_log = DropLog(budget)
         self._refusing = False
         self._timer: IDelayedCall | None = None
         self._handed_at = float("-inf")
@@ -162,7 +127,7 @@ class Journal:
     def state(self) -> JournalState:
         """Everything there is to say about it, as of now."""
         return JournalState(
-            queued_bytes=self._size + self._writer.queued,
+            queued_bytes=self.outbox.size + self._writer.queued,
             dropped=self._dropped + self._writer.dropped,
             dropped_pieces=self._dropped_pieces,
             segments=self._writer.disk_segments,
@@ -191,7 +156,7 @@ class Journal:
             self._frame(len(self._open))
             self._hand_over()
             # From here on what a late `end` brings is counted as dropped: the thread is leaving.
-            self._closing = True
+            self._closing = self.outbox.closed = True
             self._writer.close()
         elif self._closed:
             self._finish()
@@ -199,37 +164,14 @@ class Journal:
 
     def _finish(self) -> None:
         self._closed = True
-        if self._dropped + self._writer.dropped + self._dropped_pieces > self._dropped_logged:
-            self._log_drops()
+        state = self.state
+        if state.drops > self._drop_log.told:
+            self._drop_log.tell(state)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)
 
     # What recordings call
-
-    def put(self, kind: Kind, chunks: list[bytes], ends: bool = False) -> bool:
-        """Queue one record for the next flush.
-
-        :param ends: this record ends an exchange; it is let through past the memory limit if it is
-            small.
-        :returns: false if memory is full and it was not taken.
-        """
-        size = sum(map(len, chunks))
-        waiting = self._size + self._writer.queued
-        if waiting > MEMORY_LIMIT and not (kind is Kind.END and waiting < 2 * MEMORY_LIMIT):
-            return False
-        if self._closing:
-            return False
-        self._size += size + segment.FRAME_SIZE
-        self._ended += ends
-        if size <= _COPIED:
-            payload = b"".join(chunks)
-            self._chunks += (segment.frame(kind, payload), payload)
-        else:
-            self._chunks.append((kind, chunks))
-        if self._size >= BATCH:
-            self._pass_on()
-        return True
 
     def ended(self, recording: JournalRecording, kept: bool) -> None:
         """Forget a recording that has ended."""
@@ -263,12 +205,12 @@ class Journal:
         self._frame(-(-running // turns))
         now = self._reactor.seconds()
         # Little at a time: the thread that writes it may have to share the reactor's processor.
-        if turns == 1 or self._size >= HAND_OVER or now - self._handed_at >= FLUSH_INTERVAL:
+        if turns == 1 or self.outbox.size >= HAND_OVER or now - self._handed_at >= FLUSH_INTERVAL:
             self._handed_at = now
             self._hand_over()
         if self._open or self._refusing:
             self._wake(FLUSH_INTERVAL if turns == 1 else CYCLE / turns)
-        elif self._chunks:
+        elif self.outbox.size:
             self._wake(FLUSH_INTERVAL)
 
     def _frame(self, count: int) -> None:
@@ -282,31 +224,7 @@ class Journal:
                 self.broken(recording)
 
     def _hand_over(self) -> None:
-        if self._chunks:
-            self._pass_on()
-        self._refusing = self._over_budget or self._writer.queued > MEMORY_LIMIT
-        now = self._reactor.seconds()
-        drops = self._dropped + self._writer.dropped + self._dropped_pieces
-        if drops > self._dropped_logged and now - self._logged_at >= DROPS_LOGGED_EVERY:
-            self._logged_at = now
-            self._log_drops()
-
-    def _pass_on(self) -> None:
-        self._writer.put(Batch(self._chunks, self._size, self._ended))
-        self._chunks, self._size, self._ended = [], 0, 0
-
-    def _log_drops(self) -> None:
-        state = self.state
-        self._dropped_logged = state.dropped + state.dropped_pieces
-        self._log.warn(
-            "Records are dropped: {dropped} exchanges and {pieces} pieces since the start;"
-            " {segments} segments ({bytes} bytes, budget {budget}) wait for the store"
-            " and {queued} bytes for the disk ({failure})",
-            dropped=state.dropped,
-            pieces=state.dropped_pieces,
-            segments=state.segments,
-            bytes=state.segment_bytes,
-            budget=self._budget,
-            queued=state.queued_bytes,
-            failure=state.failure or "which can be written",
-        )
+        self.outbox.pass_on()
+        self._refusing = self._over_budget or self.outbox.full
+        if self._dropped + self._writer.dropped + self._dropped_pieces > self._drop_log.told:
+            self._drop_log.look(self.state, self._reactor.seconds())

@@ -1,6 +1,6 @@
 """One exchange on its way into the journal: :class:`JournalRecording` keeps its pieces until they are framed.
 
-Per piece it costs two list appends. Whether a record is taken is the journal's to say.
+Per piece it costs two list appends. Whether a record is taken is the journal's outbox's to say.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class JournalRecording:
         if self._started:
             self._spill()
             chunks = segment_payload.end(self._exchange, self._truncated, self._superseded)
-            return self._journal.put(Kind.END, chunks, ends=True)
+            return self._journal.outbox.put(Kind.END, chunks, ends=True)
         chunks = segment_payload.whole(
             self._exchange,
             self._request,
@@ -127,7 +127,7 @@ class JournalRecording:
             segment_payload.block(self._received_at, self._received),
             self._truncated,
         )
-        return self._journal.put(Kind.WHOLE, chunks, ends=True)
+        return self._journal.outbox.put(Kind.WHOLE, chunks, ends=True)
 
     def flush(self) -> None:
         """Frame what has come since the last flush."""
@@ -137,7 +137,9 @@ class JournalRecording:
             self._spill()
 
     def _start(self) -> None:
-        if self._journal.put(Kind.START, segment_payload.start(self._exchange, self._request)):
+        if self._journal.outbox.put(
+            Kind.START, segment_payload.start(self._exchange, self._request)
+        ):
             self._started = True
             self._request = b""
 
@@ -170,7 +172,7 @@ class JournalRecording:
     def _keep(self, kind: Kind, chunks: list[bytes], pieces: int) -> None:
         # A hole in the middle of an answer would look like an answer: once truncated, nothing more
         # is taken.
-        if self._truncated or not self._started or not self._journal.put(kind, chunks):
+        if self._truncated or not self._started or not self._journal.outbox.put(kind, chunks):
             self._truncated = True
             self._journal.lost_pieces(pieces)
 

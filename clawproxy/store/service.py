@@ -12,7 +12,8 @@ from twisted.logger import Logger
 
 from clawproxy.relay.recording import NullRecorder, Recorder
 from clawproxy.store import instance as instances
-from clawproxy.store.journal import Journal, JournalState
+from clawproxy.store.journal import Journal
+from clawproxy.store.journal_state import JournalState
 from clawproxy.store.opening import URL_VARIABLE
 from clawproxy.store.protocol import StoreRefused, StoreUnavailable
 from clawproxy.store.sqlite import SQLiteStore

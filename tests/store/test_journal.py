@@ -17,7 +17,14 @@ from twisted.trial.unittest import TestCase
 from clawproxy.core.record import Exchange
 from clawproxy.store import instance as instances
 from clawproxy.store import journal as journals
-from clawproxy.store import journal_recording, segment, segment_payload, segment_record, writer
+from clawproxy.store import (
+    journal_outbox,
+    journal_recording,
+    segment,
+    segment_payload,
+    segment_record,
+    writer,
+)
 from clawproxy.store.journal import Journal
 from clawproxy.store.pieces import Pieces
 from tests.store.logs import captured
@@ -243,7 +250,7 @@ class JournalTests(TestCase):
         self.assertEqual(instances.segments(self.directory), [])
 
     async def test_memory_is_bounded_while_the_disk_hangs(self) -> None:
-        self.patch(journals, "MEMORY_LIMIT", 10_000)
+        self.patch(journal_outbox, "MEMORY_LIMIT", 10_000)
         self.patch(writer, "RETRY_DELAY", 0.05)
         journal = self.journal()
 
