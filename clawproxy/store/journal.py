@@ -158,7 +158,7 @@ class Journal:
             # From here on what a late `end` brings is counted as dropped: the thread is leaving.
             self._closing = self.outbox.closed = True
             self._writer.close()
-        elif self._closed:
+        if self._closed:  # before, or because the thread broke: it tells of its end only once
             self._finish()
         return waiting
 

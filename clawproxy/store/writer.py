@@ -136,8 +136,10 @@ class Writer:
             self._log.failure("The journal's thread broke; nothing is recorded from here on")
             self.failure = "the journal's thread broke"
         finally:
-            self._finish()
-            self._finished()
+            try:
+                self._finish()
+            finally:
+                self._finished()  # whatever happened: somebody waits for it
 
     def _next(self) -> Batch | None:
         while True:

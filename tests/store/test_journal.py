@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from twisted.internet import reactor
@@ -309,6 +310,32 @@ class JournalTests(TestCase):
         ]
         self.assertEqual(kept, ["sound"])
         self.assertEqual(journal.state.dropped, 2)
+
+    async def test_closed_behind_a_thread_that_broke(self) -> None:
+        """A fault of ours is no reason for a process that cannot be stopped, not even one that comes again."""
+        unhandled: list[object] = []
+        self.patch(threading, "excepthook", unhandled.append)
+
+        def written() -> None:
+            self.written += 1
+            if self.written != 2:
+                raise ZeroDivisionError("a fault of ours")
+
+        for instance, again in (("1-a", 0), ("1-b", 1)):
+            options: Any = {"budget": 1 << 30, "written": written}
+            journal = Journal(cast(Any, reactor), self.directory, instance, **options)
+            journal.start()
+            journal.begin(Exchange(instance), b"").end()
+            await pause(0.3)
+            self.assertEqual(journal.state.failure, "the journal's thread broke")
+            with captured():
+                await journal.close().addTimeout(5, reactor)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertEqual(len(unhandled), again)
+        kept = [
+            r.exchange.id for r in records(self.directory) if isinstance(r, segment_record.Whole)
+        ]
+        self.assertEqual(kept, ["1-a", "1-b"])
 
     async def test_close_twice(self) -> None:
         journal = self.journal()
