@@ -21,7 +21,7 @@ from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.migration import pending
 from clawproxy.store.pieces import Pieces, Side
-from clawproxy.store.plan import Planner
+from clawproxy.store.planner import Planner
 from clawproxy.store.postgres_delete import delete_exchanges, measure, rewrite
 from clawproxy.store.postgres_ingest import ingest
 from clawproxy.store.postgres_link import SCHEMA, Link, Row, Session

@@ -10,7 +10,8 @@ from psycopg2 import Binary
 from clawproxy.store import columns, plan, text
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
-from clawproxy.store.plan import Answer, Known, Plan, Planner, Question
+from clawproxy.store.plan import Answer, Known, Plan, Question
+from clawproxy.store.planner import Planner
 from clawproxy.store.postgres_link import Session
 from clawproxy.store.postgres_rows import insert, parts, plain
 

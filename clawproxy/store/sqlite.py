@@ -22,7 +22,7 @@ from clawproxy.store import protocol as p
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
 from clawproxy.store.pieces import Pieces, Side
-from clawproxy.store.plan import Planner
+from clawproxy.store.planner import Planner
 from clawproxy.store.sqlite_delete import delete_exchanges, merge_words
 from clawproxy.store.sqlite_file import SQLiteFile
 from clawproxy.store.sqlite_ingest import ingest

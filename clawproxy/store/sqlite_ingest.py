@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from clawproxy.store import columns, plan, text
 from clawproxy.store.compression import Packer
 from clawproxy.store.entry import Prepared
-from clawproxy.store.plan import Answer, Known, Plan, Planner, Question
+from clawproxy.store.plan import Answer, Known, Plan, Question
+from clawproxy.store.planner import Planner
 from clawproxy.store.priority import give_way
 from clawproxy.store.sqlite_rows import chunks, marks, parts
 

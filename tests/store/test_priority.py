@@ -9,7 +9,7 @@ import sys
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from clawproxy.store import plan, priority, sqlite_file, sqlite_ingest
+from clawproxy.store import planner, priority, sqlite_file, sqlite_ingest
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.samples import asking, stored
 
@@ -52,7 +52,7 @@ class GiveWayTests(SynchronousTestCase):
     def test_between_the_steps_of_a_batch(self) -> None:
         """A batch is many milliseconds; the processor is offered within each."""
         offered = []
-        for module in (sqlite_file, sqlite_ingest, plan):
+        for module in (sqlite_file, sqlite_ingest, planner):
             self.patch(module, "give_way", lambda: offered.append(1))
         store = SQLiteStore(self.mktemp())
         self.successResultOf(ensureDeferred(store.open()))
