@@ -4,17 +4,15 @@
 Between two system calls it does next to no work in Python, so that it hardly ever holds the
 interpreter's lock against the reactor.
 
-A write that fails (full disk) leaves no half record behind: the file is cut back to its last whole
-one and the batch is tried again until it succeeds or :meth:`Writer.close` gives up on it. What
-waits meanwhile is bounded by the journal, which looks at :attr:`Writer.queued`.
+A write that fails (full disk) leaves no half record behind (:mod:`clawproxy.store.segment_file`), and
+the batch is tried again until it succeeds or :meth:`Writer.close` gives up on it. What waits meanwhile
+is bounded by the journal, which looks at :attr:`Writer.queued`.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -23,7 +21,8 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from clawproxy.store import instance as instances
-from clawproxy.store.segment import frame, frame_chunks, header
+from clawproxy.store.segment import frame_chunks
+from clawproxy.store.segment_file import SegmentFile
 from clawproxy.store.segment_record import Kind
 
 SEGMENT_BYTES = 16 << 20
@@ -39,7 +38,6 @@ LAST_TRIES = 3
 """Tries that a failing write still gets once the journal is being closed."""
 MEASURE_EVERY = 1.0
 """Seconds between two looks at the directory's size."""
-_IOV_MAX = min(1024, os.sysconf("SC_IOV_MAX")) if hasattr(os, "sysconf") else 512
 
 Chunks = Sequence[bytes | tuple[Kind, list[bytes]]]
 
@@ -92,9 +90,8 @@ class Writer:
         self._clock = clock
         self._queue: SimpleQueue[Batch | None] = SimpleQueue()
         self._closing = Event()
-        self._fd = -1
+        self._file: SegmentFile | None = None
         self._number = 0
-        self._offset = 0
         self._opened_at = 0.0
         self._measured_at = float("-inf")
         self._taken = 0
@@ -144,14 +141,14 @@ class Writer:
     def _next(self) -> Batch | None:
         while True:
             wait = None
-            if self.disk_segments or self._fd >= 0:
+            if self.disk_segments or self._file is not None:
                 wait = max(0.0, self._measured_at + MEASURE_EVERY - self._clock())
             try:
                 return self._queue.get(timeout=wait)
             except Empty:
                 self._measure()
-                if self._fd >= 0 and self._aged(self._clock()):
-                    self._seal()
+                if self._file is not None and self._aged(self._clock()):
+                    self._seal(self._file)
 
     def _aged(self, now: float) -> bool:
         return now - self._opened_at >= SEGMENT_AGE and self.disk_segments <= KEEPING_UP
@@ -190,51 +187,25 @@ class Writer:
         self._done += batch.size
 
     def _append(self, chunks: list[bytes]) -> None:
-        if self._fd < 0:
-            self._open()
-        try:
-            size = _write(self._fd, chunks)
-        except OSError:
-            # In this order: where what was written of it cannot be cut off, the next try writes the same over it.
-            os.lseek(self._fd, self._offset, os.SEEK_SET)
-            with suppress(OSError):
-                os.ftruncate(self._fd, self._offset)
-            raise
-        self._offset += size
+        file = self._file or self._begin()
+        file.append(chunks)
         now = self._clock()
         if now - self._measured_at >= MEASURE_EVERY:
             self._measure()
-        if self._offset >= SEGMENT_BYTES or self._aged(now):
-            self._seal()
+        if file.size >= SEGMENT_BYTES or self._aged(now):
+            self._seal(file)
 
-    def _open(self) -> None:
+    def _begin(self) -> SegmentFile:
         # Never the same number again: what is left of a try that failed may still be there.
         self._number += 1
         path = instances.segment_path(self._directory, self._instance, self._number)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            self._offset = _write(fd, [header(self._instance)])
-        except OSError:
-            os.close(fd)
-            path.unlink(missing_ok=True)
-            raise
-        self._fd = fd
+        file = self._file = SegmentFile(path, self._instance)
         self._opened_at = self._clock()
+        return file
 
-    def _seal(self) -> None:
-        # However it is closed, its descriptor is gone then, and may be a caller's socket a moment later.
-        fd, self._fd = self._fd, -1
-        try:
-            _write(fd, [frame(Kind.SEAL, b"")])
-        except OSError:
-            # Unsealed is no loss: that a higher number exists, or that its writer is gone, says
-            # the same.
-            with suppress(OSError):
-                os.ftruncate(fd, self._offset)
-        try:
-            os.close(fd)
-        except OSError as error:
-            self._log.error("A segment of the journal could not be closed: {error}", error=error)
+    def _seal(self, file: SegmentFile) -> None:
+        self._file = None
+        file.seal()
         self._measure()
 
     def _measure(self) -> None:
@@ -245,11 +216,11 @@ class Writer:
             self._log.error("Journal cannot be measured: {error}", error=error)
 
     def _finish(self) -> None:
-        if self._fd < 0:
+        if self._file is None:
             return
         try:
-            os.fsync(self._fd)
-            self._seal()
+            self._file.sync()
+            self._seal(self._file)
         except OSError as error:
             self._log.error("Journal could not be closed: {error}", error=error)
         self._written()
@@ -265,22 +236,3 @@ def _framed(chunks: Chunks) -> list[bytes]:
         else:
             framed.append(chunk)
     return framed
-
-
-def _write(fd: int, chunks: list[bytes]) -> int:
-    """Write all of the chunks, however few bytes the system takes at a time.
-
-    :returns: the bytes written.
-    :raises OSError: if the system refuses; part may be written then.
-    """
-    total = 0
-    for first in range(0, len(chunks), _IOV_MAX):
-        rest = chunks[first : first + _IOV_MAX]
-        wanted = sum(map(len, rest))
-        done = os.writev(fd, rest)
-        while done < wanted:
-            data = memoryview(b"".join(rest))[done:]
-            written = os.write(fd, data)
-            done += written
-        total += wanted
-    return total

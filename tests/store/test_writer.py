@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.store import segment, segment_payload, writer
+from clawproxy.store import segment, segment_file, segment_payload, writer
 from clawproxy.store.inbox import Inbox
 from clawproxy.store.segment_record import End, Kind
 from clawproxy.store.writer import Batch, Writer
@@ -65,11 +65,11 @@ class WriterTests(SynchronousTestCase):
     def deliver(self, *numbers: int, **failing: Callable[..., Any]) -> None:
         """Have a batch written by a system that fails so."""
         disk = Disk(**failing)
-        self.patch(writer, "os", disk)
+        self.patch(segment_file, "os", disk)
         with captured():
             self.writer._deliver(batch(*numbers))
         self.assertEqual(disk.failed, list(failing))
-        self.patch(writer, "os", os)
+        self.patch(segment_file, "os", os)
 
     def read(self) -> list[str]:
         """The exchanges in all segments, in order, as an indexer reads them once nothing more comes."""
@@ -104,7 +104,7 @@ class WriterTests(SynchronousTestCase):
         self.deliver(1)
         self.now += writer.SEGMENT_AGE
         self.deliver(2, close=os.close)
-        self.assertEqual(self.writer._fd, -1)
+        self.assertIsNone(self.writer._file)
         with (self.directory / "other").open("wb") as other:
             self.deliver(3)
             self.assertEqual(os.fstat(other.fileno()).st_size, 0)
@@ -116,11 +116,13 @@ class WriterTests(SynchronousTestCase):
 
         self.deliver(1)
         self.now += writer.SEGMENT_AGE
+        file = self.writer._file
+        assert file is not None
         disk = Disk(ftruncate=nothing, writev=first_seal)
-        self.patch(writer, "os", disk)
+        self.patch(segment_file, "os", disk)
         with captured():
-            self.writer._seal()
-        self.patch(writer, "os", os)
+            self.writer._seal(file)
+        self.patch(segment_file, "os", os)
         self.assertEqual(sorted(disk.failed), ["ftruncate", "writev"])
         self.deliver(2)
         self.assertEqual(self.read(), self.ids(1, 2))
