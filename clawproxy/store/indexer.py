@@ -34,8 +34,9 @@ from clawproxy.store.protocol import Store, StoreRefused, StoreUnavailable
 from clawproxy.store.retention import Retention
 from clawproxy.store.supervisor import detach
 
-ORPHANS_EVERY = 10.0
-"""Seconds between two looks for what dead proxies left."""
+ORPHANS_EVERY = 2.0
+"""Seconds between two looks for what dead proxies left. The indexer of one that was killed needs a moment to
+leave, longer than the next proxy's may need to come, and what was running passes for running meanwhile."""
 RETENTION_EVERY = 30.0
 STATUS_EVERY = 1.0
 PACE = 0.2

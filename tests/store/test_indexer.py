@@ -23,7 +23,7 @@ class Looking:
         self.progress = Progress()
         self.leaving = False
         self.closed = False
-        self.looks = 0
+        self.looks = self.takings = 0
         self.during: Callable[[], None] = lambda: None
 
     async def open(self) -> bool:
@@ -38,7 +38,7 @@ class Looking:
         self.closed = True
 
     async def orphans(self) -> None:
-        pass
+        self.takings += 1
 
     def leave(self) -> None:
         self.leaving = True
@@ -106,6 +106,12 @@ class PaceTests(SynchronousTestCase):
         self.indexer.line.connectionLost()
         self.assertEqual(self.successResultOf(self.running), None)
         self.assertTrue(self.indexing.closed)
+
+    def test_what_could_not_be_taken_over_at_the_start_is_looked_for_again_soon(self) -> None:
+        """After a crash and a quick restart the dead proxy's own indexer may still be leaving."""
+        self.assertEqual(self.indexing.takings, 1)
+        self.clock.pump([0.1] * 30)
+        self.assertEqual(self.indexing.takings, 2)
 
     def test_it_tidies_when_it_is_quiet_after_work(self) -> None:
         """Once, and not while more comes."""
