@@ -9,7 +9,7 @@ import msgspec
 
 from clawproxy.core.coding import CodingError, StreamDecoder
 from clawproxy.core.jsonread import JSONError, read
-from clawproxy.core.record import Exchange
+from clawproxy.core.record import Exchange, Usage
 from clawproxy.store.pieces import Pieces
 from clawproxy.store.protocol import Detail, Stored
 
@@ -26,6 +26,8 @@ _MORE = (
     "response_headers", "upstream_request_headers", "upstream_response_headers",
 )  # fmt: skip
 _TIMES = frozenset({"ttft_ms", "duration_ms", "connect_ms", "headers_ms"})
+NOTHING_TOLD = Usage(complete=False)
+"""How usage is shown where the upstream has told none, so that ``usage.complete`` is always there to be asked."""
 DECODED_LIMIT = 256 << 20
 """Bytes to which an answer's pieces may decode to be shown."""
 
@@ -37,6 +39,8 @@ def listed(exchange: Exchange) -> dict[str, object]:
 
 def _value(exchange: Exchange, name: str) -> object:
     value = getattr(exchange, name)
+    if name == "usage":
+        return NOTHING_TOLD if value is None else value
     if name in _TIMES and value is not None:
         return round(value, 3)
     return value

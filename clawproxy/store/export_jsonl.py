@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from clawproxy.core.record import Exchange
-from clawproxy.dashboard.api_record import detailed
+from clawproxy.dashboard.api_record import NOTHING_TOLD, detailed
 from clawproxy.store.entry import Entry
 from clawproxy.store.export_record import Recorded
 from clawproxy.store.pieces import Pieces
@@ -89,6 +89,8 @@ def read_line(line: bytes, instance: str) -> Entry:
     request = _data(raw.request)
     if request is None and embedded != b"null":
         request = embedded
+    if exchange.usage == NOTHING_TOLD:
+        exchange.usage = None
     if exchange.outcome == "running":
         exchange.outcome = "interrupted"
     return Entry(

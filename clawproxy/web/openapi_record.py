@@ -34,7 +34,8 @@ MEANINGS: Mapping[str, str] = {
     "routed_model": "The model as sent.",
     "tries": "Requests that were sent upstream.",
     "upstream_request_id": "The upstream's own id.",
-    "usage": "Tokens as the upstream reported them; null where it reported none.",
+    "usage": "Tokens as the upstream reported them so far. complete is false until its last report, and where it"
+    " reported none.",
     "cost_usd": "By the price table; null where the model has no price.",
     "ttft_ms": "From the head of the request to the first byte of the answer's body.",
     "duration_ms": "From the head of the request to the end.",
@@ -110,6 +111,8 @@ def _schemas() -> dict[str, Any]:
         schema["required"] = list(schema["properties"])
         for field in schema["properties"].values():
             field.pop("default", None)
+    # None only within the program: see `clawproxy.dashboard.api_record.NOTHING_TOLD`.
+    found["Exchange"]["properties"]["usage"] = ref("Usage")
     return found
 
 

@@ -226,6 +226,17 @@ class FieldTests(RecordCase):
         # The finished message as JSON.
         self.assertEqual(record["response"], MESSAGE)
 
+    def test_a_stream_that_broke_before_its_usage(self) -> None:
+        """The usage seen so far, flagged incomplete: in every dialect, also where none was seen."""
+        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-real"}
+        choice = {"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}
+        data = f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n".encode()
+        self.up.answers(stream(data, End.CLOSE))
+        asked = {"model": "gpt-x", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        _, record = self.made(asked, "/v1/chat/completions")
+        self.assertEqual((record["outcome"], record["cost_usd"]), ("error", None))
+        self.assertEqual(record["usage"], {**dict.fromkeys(USAGE, 0), "complete": False})
+
     def test_dialects_and_translations(self) -> None:
         self.up.answers(answer(CHAT))
         body = json.dumps(message("translated")).encode()

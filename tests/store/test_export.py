@@ -140,6 +140,14 @@ class Lines(ExportCase):
         )
         self.assertNotIn("request", found[0]["raw"])
 
+    async def test_a_usage_that_nobody_told_comes_back_as_none(self) -> None:
+        """Although a line shows zeros that are marked as not complete."""
+        entry = Entry(exchange(1, usage=None), "1-a", True, b"{}", None, Pieces(), Pieces())
+        await self.store.ingest([prepare(entry, b"{}")])
+        line = await self.written("jsonl")
+        self.assertFalse(json.loads(line)["usage"]["complete"])
+        self.assertIsNone(read_line(line, "1-b").exchange.usage)
+
     async def test_filters(self) -> None:
         """The oldest first, by search, too."""
         traffic = Traffic(self.store)
