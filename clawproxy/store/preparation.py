@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from clawproxy.core.coding import CodingError, StreamDecoder
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.masking import mask_text
@@ -22,7 +21,7 @@ from clawproxy.store.entry import Entry, Prepared
 from clawproxy.store.parts import split
 from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST, UPSTREAM_REQUEST
-from clawproxy.store.reading import header
+from clawproxy.store.reading import header, undo
 
 DECODED_LIMIT = 64 << 20
 """Bytes to which a request or an answer may decode in order to be read."""
@@ -142,14 +141,5 @@ def learn(exchange: Exchange, finished: Finished) -> None:
 
 
 def decoded(body: bytes, coding: str) -> bytes:
-    """Undo content codings of a body, of one that was cut as much as came; as it is where that
-    cannot be."""
-    if not coding:
-        return body
-    found: list[bytes] = []
-    try:
-        found.extend(StreamDecoder(coding, DECODED_LIMIT).feed(body))
-    except CodingError:
-        if not found:
-            return body
-    return b"".join(found)
+    """Undo content codings of a body as far as that is needed to read it."""
+    return undo(body, coding, DECODED_LIMIT)

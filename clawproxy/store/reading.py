@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from clawproxy.core.coding import CodingError, decode
+from clawproxy.core.coding import CodingError, StreamDecoder
 from clawproxy.core.record import Exchange, decode_exchange
 from clawproxy.store import parts, pieces
 from clawproxy.store.compression import Packer
@@ -51,15 +51,21 @@ def header(headers: Sequence[tuple[str, str]], name: str) -> str:
     return ", ".join(value for key, value in headers if key.lower() == name)
 
 
-def undo(body: bytes, coding: str) -> bytes:
-    """Undo content codings as far as they can be undone: a body that was cut or is corrupt is given
-    as it is."""
+def undo(body: bytes, coding: str, limit: int = DECODED_LIMIT) -> bytes:
+    """Undo content codings as far as they can be undone: of a body that was cut or is corrupt as much as came
+    before that, and where nothing can be had it is given as it is.
+
+    :param limit: most bytes that are decoded.
+    """
     if not coding:
         return body
+    found: list[bytes] = []
     try:
-        return decode(body, coding, DECODED_LIMIT)
+        found.extend(StreamDecoder(coding, limit).feed(body))
     except CodingError:
-        return body
+        if not found:
+            return body
+    return b"".join(found)
 
 
 def wanted(manifest: bytes, packer: Packer) -> tuple[list[bytes], list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from typing import Any, Protocol
@@ -44,6 +45,23 @@ class Conformance:
         self.assertEqual(await self.store.body("req_1", "response"), answer)
         self.assertIsNone(await self.store.body("id000001", "upstream-request"))
         self.assertEqual(await self.store.events("id000001"), Pieces((1.5,), (answer,)))
+
+    async def test_a_coded_answer_that_was_cut(self: _Case) -> None:
+        """It decodes as far as it came, and is given as it is where nothing can be had of it."""
+        answer = b"data: " + os.urandom(40_000).hex().encode()
+        whole = gzip.compress(answer)
+        for number, sent in enumerate((whole, whole[:-9_000], b"no gzip at all")):
+            made = exchange(number, response_headers=[("content-encoding", "gzip")])
+            entry = Entry(made, "1-a", True, b"{}", None, Pieces((1.5,), (sent,)), Pieces())
+            await self.store.ingest([prepare(entry, b"{}")])
+            self.assertEqual(await self.store.body(made.id, "response"), sent)
+        self.assertEqual(await self.store.body("id000000", "response", decoded=True), answer)
+        found = await self.store.body("id000001", "response", decoded=True)
+        assert found is not None
+        self.assertTrue(answer.startswith(found) and len(found) > 60_000)
+        self.assertEqual(
+            await self.store.body("id000002", "response", decoded=True), b"no gzip at all"
+        )
 
     async def test_what_is_not_there(self: _Case) -> None:
         self.assertIsNone(await self.store.get("nobody"))
