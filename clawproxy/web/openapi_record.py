@@ -21,7 +21,7 @@ MEANINGS: Mapping[str, str] = {
     "request_id": "The answer's x-request-id.",
     "client_request_id": "The x-request-id that the caller sent.",
     "started_at": "When the request's head was complete: RFC 3339, UTC, milliseconds.",
-    "finished_at": "When it was over; null while it runs.",
+    "finished_at": "When it was over; null while it runs, and where a crash interrupted it.",
     "outcome": "error covers HTTP errors, errors within a stream and broken upstreams; cut: the drain was given up;"
     " interrupted: a restart found it unfinished.",
     "status": "The status that the caller was answered with; 499 where the caller had gone.",
@@ -38,7 +38,7 @@ MEANINGS: Mapping[str, str] = {
     " reported none.",
     "cost_usd": "By the price table; null where the model has no price.",
     "ttft_ms": "From the head of the request to the first byte of the answer's body.",
-    "duration_ms": "From the head of the request to the end.",
+    "duration_ms": "From the head of the request to the end; null where finished_at is.",
     "request_bytes": "Of the caller's body, as sent.",
     "response_bytes": "Of the body that was sent to the caller.",
     "conversation_id": "The conversation that it belongs to.",
