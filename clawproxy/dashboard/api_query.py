@@ -39,6 +39,9 @@ Given = Mapping[str, Sequence[str]]
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_NUMBER = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
+_SECONDS = 10**11
+"""Numbers below are seconds since the epoch (until the year 5138), others milliseconds (since 1973)."""
 _LATEST = 2**52  # milliseconds; beyond, an exchange's number leaves 63 bits
 
 
@@ -134,19 +137,26 @@ def whole(name: str, text: str, least: int, most: int) -> int:
 def moment(name: str, text: str, now: float) -> int:
     """Read a moment as milliseconds since the epoch.
 
+    Seconds, which most clocks give, are told from milliseconds by their size: taken for these, a moment of today
+    would be one of January 1970, and a ``DELETE`` of what is younger would delete everything.
+
     :param now: seconds since the epoch.
     """
     if match := _AGO.fullmatch(text):
         return max(0, int(now * 1000) - int(match[1]) * _UNITS[match[2]])
-    if text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= _LATEST:
-        return int(text)
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        if number < _SECONDS:
+            return round(number * 1000)
+        if number <= _LATEST:
+            return int(number)
     try:
         # A plus that nobody encoded arrives as a space.
         found = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text.strip()))
         aware = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
         return max(0, round(aware.timestamp() * 1000))
     except (ValueError, OverflowError):
-        expected = "RFC 3339, milliseconds since the epoch, or a time ago such as 90m, 24h or 7d"
+        expected = "RFC 3339, seconds or milliseconds since the epoch, or a time ago such as 90m, 24h or 7d"
         raise BadParameter(name, text[:100], expected) from None
 
 

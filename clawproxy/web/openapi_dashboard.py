@@ -22,7 +22,7 @@ from clawproxy.web.openapi_record import EXAMPLE
 
 _MEANINGS: Mapping[str, JSON] = {
     "since": {
-        "description": "RFC 3339, milliseconds since the epoch, or a time ago: 90m, 24h, 7d."
+        "description": "RFC 3339, seconds or milliseconds since the epoch, or a time ago: 90m, 24h, 7d."
     },
     "until": {"description": "As since."},
     "model": {"description": "As asked or as sent."},

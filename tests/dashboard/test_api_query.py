@@ -38,12 +38,29 @@ class Parameters(SynchronousTestCase):
             ("2026-09-21T16:13:20 02:00", 1_790_000_000_000),
             ("2026-09-21", 1_789_948_800_000),
             ("1790000000000", 1_790_000_000_000),
+            ("1790000000", 1_790_000_000_000),
+            ("1790000000.25", 1_790_000_000_250),
+            ("1790000000000.5", 1_790_000_000_000),
+            ("0", 0),
             ("90m", 1_790_000_000_000 - 5_400_000),
             ("0s", 1_790_000_000_000),
             ("9999w", 0),
         ):
             self.assertEqual(moment("since", text, NOW), want, text)
-        for text in ("", "soon", "1y", "-1", "99999999999999999", "2026-13-01", "9999999h"):
+        for text in (
+            "",
+            "soon",
+            "1y",
+            "-1",
+            "99999999999999999",
+            "9999999999999999",
+            "1.",
+            ".5",
+            "1e9",
+            "\u0661",
+            "2026-13-01",
+            "9999999h",
+        ):
             with self.assertRaises(BadParameter):
                 moment("since", text, NOW)
 
@@ -103,7 +120,7 @@ class Parameters(SynchronousTestCase):
     def test_filters(self) -> None:
         """Each parameter narrows by a field of its own."""
         filter = Filter(
-            since=1, until=2, model="m", provider="p", outcome="ok", status=200, session_id="s", agent_id="a",
+            since=1000, until=2000, model="m", provider="p", outcome="ok", status=200, session_id="s", agent_id="a",
             parent_agent_id="b", conversation_id="c", dialect="anthropic", tool="t", path="/v1", key="k",
             side_call="", text="w",
         )  # fmt: skip
