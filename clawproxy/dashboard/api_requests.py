@@ -114,13 +114,15 @@ async def body(call: Call) -> Answer:
         return detail, await store.body(detail.stored.exchange.id, which, decoded=decoded)
 
     detail, found_body = await call.pool.run(fetch)
+    exchange = detail.stored.exchange
+    if which == "response" and exchange.outcome == "ok" and not exchange.response_bytes:
+        found_body = b""  # of an answer without a body, such as a 204, these are its bytes
     if found_body is None:
         same = which.removeprefix("upstream-")
         words = f"exchange {id[:100]!r} has no {which}"
         if same != which:
             words += f" of its own: where it does not differ, it is the {same}"
         raise NotFound(words)
-    exchange = detail.stored.exchange
     headers = {
         "request": exchange.request_headers,
         "response": exchange.response_headers,

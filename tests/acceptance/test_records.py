@@ -398,6 +398,14 @@ class BytesTests(RecordCase):
         self.assertEqual(self.get(f"/api/requests/{record['id']}/request").body, sent)
         self.assertEqual(self.get(f"/api/requests/{record['id']}/response").body, odd)
 
+    def test_an_answer_without_a_body(self) -> None:
+        """Its exact bytes are none."""
+        self.up.answers(answer(b"", 204))
+        reply = ask(self.port, "DELETE", "/openai/v1/files/1", b"", self.KEY)
+        self.assertEqual((reply.status, self.record(reply["x-clawproxy-id"])["status"]), (204, 204))
+        found = self.get(f"/api/requests/{reply['x-clawproxy-id']}/response")
+        self.assertEqual((found.status, found.body), (200, b""))
+
     def test_codings(self) -> None:
         """Content codings undone only with `?decoded=1`."""
         body = json.dumps(message()).encode()
