@@ -87,6 +87,11 @@ class Exchange(msgspec.Struct):
     upstream_request_headers: list[tuple[str, str]] = []
     upstream_response_headers: list[tuple[str, str]] = []
 
+    def interrupt(self) -> None:
+        """Say that its process is gone, so that nothing more will come of it."""
+        self.outcome = "interrupted"
+        self.error = self.error or "the proxy ended without warning while this was running"
+
 
 _encode = msgspec.json.Encoder().encode
 

@@ -159,6 +159,6 @@ class Assembly:
         come."""
         for opened in list(self._open.values()):
             if opened.exchange is not None:
-                opened.exchange.outcome = "interrupted"
+                opened.exchange.interrupt()
                 self._end(opened.exchange, False)
         self._open.clear()

@@ -212,7 +212,7 @@ class Indexing:
             running = await self._store.running(assembly.instance)
             left.clear()
             for exchange in running:
-                exchange.outcome = "interrupted"
+                exchange.interrupt()
                 left.append(Work(Entry(exchange, assembly.instance, True), continued=True))
 
         if not await self._retrying.until_taken(find):

@@ -89,6 +89,7 @@ class RestartTests(AcceptanceCase):
             return reply.status == 200 and parsed(reply)["outcome"] == "interrupted"
 
         self.eventually(interrupted, 20)
+        self.assertIn("ended", parsed(ask(again.port, "GET", target))["error"])
         body = ask(again.port, "GET", f"{target}/response").body
         self.assertEqual(body, b"".join(EVENTS[:4]))
 

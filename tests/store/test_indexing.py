@@ -151,6 +151,9 @@ class OrphanTests(IndexingCase):
             await self.outcomes(),
             {"id000001": "ok", "id000002": "interrupted", "id000003": "interrupted"},
         )
+        page = await self.store.list(Filter(outcome="interrupted"))
+        for item in page.items:
+            self.assertIn("ended without warning", item.exchange.error or "")
         self.assertEqual(await self.store.body("id000002", "response"), b"halfway")
         self.assertEqual(list(self.directory.iterdir()), [])
         self.assertTrue(any("no whole record" in str(e.get("log_format")) for e in events))
