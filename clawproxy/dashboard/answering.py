@@ -72,8 +72,8 @@ class Answering(Resource, Generic[Asked]):
         working.addCallback(self._send, request)
         return server.NOT_DONE_YET
 
-    async def _pause(self) -> None:
-        await deferLater(self._reactor, 0)
+    async def _pause(self, seconds: float = 0) -> None:
+        await deferLater(self._reactor, seconds)
 
     def _broken(self, failure: Failure, call: Asked) -> Answer | None:
         if failure.check(CancelledError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -13,6 +14,13 @@ from clawproxy.store.pool import StorePool
 JSON = "application/json"
 SANDBOX = "default-src 'none'; sandbox"
 """What recorded bytes may do in a browser: nothing."""
+
+
+class Pause(Protocol):
+    """Waits for some seconds, or just long enough for others to have their turn."""
+
+    def __call__(self, seconds: float = 0) -> Awaitable[None]:
+        """Wait."""
 
 
 class NotFound(Exception):
@@ -27,7 +35,7 @@ class Call:
     :ivar query: behind the ``?``, as it came.
     :ivar now: seconds since the epoch.
     :ivar names: what the path names, e.g. an exchange's id.
-    :ivar pause: lets others have their turn in the middle of something long.
+    :ivar pause: waits, or lets others have their turn in the middle of something long.
     """
 
     pool: StorePool
@@ -35,7 +43,7 @@ class Call:
     path: str
     query: str
     now: float
-    pause: Callable[[], Awaitable[None]]
+    pause: Pause
     names: tuple[str, ...] = ()
 
     def named(self, names: Sequence[str]) -> Call:

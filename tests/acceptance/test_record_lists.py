@@ -46,6 +46,14 @@ class ListTests(RecordCase):
             self.assertEqual(self.get(f"/api/requests/{id}").status, 404)
         self.assertEqual(self.get(f"/api/requests/{kept}").status, 200)
 
+    def test_deleting_what_has_just_finished(self) -> None:
+        """Nobody waits for the store first."""
+        model = f"claude-delete-{time.time()}"
+        for _ in range(3):
+            post(self.port, "/v1/messages", message(model), self.KEY)
+        reply = ask(self.port, "DELETE", f"/api/requests?model={model}")
+        self.assertEqual((reply.status, parsed(reply)), (200, {"deleted": 3}))
+
     def test_a_filter_that_is_not_known(self) -> None:
         """A misspelled filter does not delete everything."""
         self.made(message())

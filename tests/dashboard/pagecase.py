@@ -140,7 +140,7 @@ class PagesCase(SynchronousTestCase):
     def get(self, path: str, query: str = "", *, method: str = "GET") -> Answer:
         """Visit a page, by its path below ``/ui/``."""
 
-        async def pause() -> None:
+        async def pause(seconds: float = 0) -> None:
             pass
 
         visit = Visit(self.pool, method, path, query, NOW, pause)

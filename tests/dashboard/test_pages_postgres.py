@@ -48,7 +48,7 @@ class PostgresPagesTests(TestCase):
             (f"requests/{last}/send", ""),
         ]
 
-        async def pause() -> None:
+        async def pause(seconds: float = 0) -> None:
             pass
 
         documents: dict[str, Any] = {}
