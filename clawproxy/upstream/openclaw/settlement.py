@@ -81,6 +81,10 @@ class Settlement:
             self._show(first, lead)
             return False
         approval = await self._provider.approvals.decide(first.id, decision, self._call.wire)
+        if first.id not in conversation.approvals:
+            # The same word came twice at once: whoever was first shows what the run says.
+            self._call.note(_became(approval))
+            return False
         conversation.approvals.remove(first.id)
         conversation.shown.discard(first.id)
         if approval.standing is Standing.EXPIRED:

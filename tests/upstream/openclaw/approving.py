@@ -13,11 +13,14 @@ class DecidingGateway(AgentGateway):
     """A gateway that takes decisions.
 
     :ivar known: the ids that it would still decide.
+    :ivar slow: it takes no decision before :meth:`decide`.
     """
 
     def __init__(self, protocol: int = 4, **granted: Any) -> None:
         super().__init__(protocol, **granted)
         self.known: set[str] = set()
+        self.slow = False
+        self._held: list[tuple[Connection, JSONObject]] = []
         self.decisions: list[tuple[str, str]] = []
 
     def wants(self, request: JSONObject, approval: str = "ap-1", **members: Any) -> None:
@@ -28,6 +31,18 @@ class DecidingGateway(AgentGateway):
         if frame["method"] != "exec.approval.resolve":
             super().requested(connection, frame)
             return
+        if self.slow:
+            self._held.append((connection, frame))
+        else:
+            self._decide(connection, frame)
+
+    def decide(self) -> None:
+        """Take the decisions that it was slow to take."""
+        held, self._held = self._held, []
+        for connection, frame in held:
+            self._decide(connection, frame)
+
+    def _decide(self, connection: Connection, frame: JSONObject) -> None:
         params = frame["params"]
         if params["id"] not in self.known:
             connection.answer(

@@ -45,6 +45,16 @@ class Chat(ApprovingTestCase):
         self.reply("APPROVE")
         self.assertEqual(self.params()["message"], "APPROVE")
 
+    def test_said_twice_at_once(self) -> None:
+        """A word that was sent twice: the first call shows the run, and both are answered."""
+        self.asked()
+        self.gateway.slow = True
+        sink, again = self.reply("APPROVE"), self.reply("APPROVE")
+        self.gateway.decide()
+        self.assertTrue(again.done)
+        self.assertEqual(again.text, "Approved: `rm -rf /tmp/x`")
+        self.go_on(sink, "Cleaned.")
+
     def test_always(self) -> None:
         self.asked()
         sink = self.reply("always")
