@@ -162,7 +162,11 @@ class GatewayRun:
                 ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
             )
         elif state in ("final", "error"):
-            self._begin_work(self._conclusion.read)
+            if self._translator.asked or self._work is not None:
+                self._begin_work(self._conclusion.read)
+            else:
+                # Without a model there is no turn: the transcript's last one is another run's.
+                self._ear.tell(self._translator.conclude(PastTurn()))
 
     def ask(self, approval: Approval, now: float, raw: str = "") -> bool:
         """Show an approval to the user: at once, as the end of this answer, if the run waits for

@@ -102,6 +102,11 @@ class RunTranslator:
         self.settled = False
         self.outcome: Outcome | None = None
 
+    @property
+    def asked(self) -> bool:
+        """Whether a model was asked, as far as was told; none is for a command."""
+        return self._starts > 0 or self._answer.shown
+
     # --- what is shown
 
     def begin(self) -> list[Event]:
@@ -285,11 +290,15 @@ class RunTranslator:
         return [*events, Stopped(_STOP_REASONS.get(stop_reason, "end_turn"))]
 
     def conclude(self, turn: PastTurn) -> list[Event]:
-        """End the answer with what the session's transcript says of the run."""
+        """End the answer with what the session's transcript says of the run.
+
+        :param turn: empty where the transcript does not know of it.
+        """
         if self.outcome is not None:
             return []
-        if turn.failure is not None:
-            return self._fail(failed(turn.failure))
+        failure = turn.failure if turn.answered else self._failure
+        if failure is not None:
+            return self._fail(failed(failure))
         events: list[Event] = []
         for words in turn.texts:
             if not self._answer.has_told(words):

@@ -90,6 +90,48 @@ class OldGateways(ProviderTestCase):
         self.history(content="", stopReason="injected")
         self.assertEqual(self.sink.text, "All is well.")
 
+    def command(self) -> JSONObject:
+        """Send a command, which no model answers: there is no lifecycle."""
+        gateway = AgentGateway(3, boot="")
+        self.sink = self.begin(gateway).ask("hi", "Hello.", "/status", user="u")
+        (request,) = self.gateway.runs("chat.send")
+        self.gateway.accepted(request)
+        return request
+
+    def test_command_after_an_answer(self) -> None:
+        """The transcript has it right behind the answer before, and the command not at all."""
+        request = self.command()
+        message = {"role": "assistant", "content": [{"type": "text", "text": "All is well."}]}
+        self.gateway.chat(request, "final", message=message)
+        self.assertEqual(self.gateway.last.asked("chat.history"), [])
+        self.assertTrue(self.sink.done)
+        self.assertEqual(self.sink.text, "All is well.")
+        self.assertIsNone(self.sink.usage)
+
+    def test_command_without_an_answer(self) -> None:
+        request = self.command()
+        self.gateway.chat(request, "final")
+        self.assertTrue(self.sink.done)
+        self.assertEqual(self.sink.text, "")
+
+    def test_failed_before_it_began(self) -> None:
+        """No model was asked: the last turn of the transcript is the one before, and went well."""
+        request = self.command()
+        self.gateway.chat(request, "error", errorMessage="no room on the disk")
+        self.assertIn("no room on the disk", self.sink.error.message)
+        self.assertEqual(self.sink.text, "")
+
+    def test_failed_before_a_word_was_written(self) -> None:
+        request = self.chat()
+        self.gateway.tell(request, "lifecycle", phase="error", error="no key for the provider")
+        self.gateway.chat(request, "error", errorMessage="no key for the provider")
+        (history,) = self.gateway.last.asked("chat.history")
+        messages = {"messages": [{"role": "user", "content": "hi"}]}
+        self.gateway.last.answer(history, messages)
+        self.gateway.last.answer(self.gateway.runs("chat.send")[-1], {"status": "error"})
+        self.gateway.last.answer(self.gateway.last.asked("chat.history")[-1], messages)
+        self.assertIn("no key for the provider", self.sink.error.message)
+
     def test_no_chat_send(self) -> None:
         gateway = AgentGateway(3, methods=("agent",))
         sink = self.begin(gateway).ask("hi")
