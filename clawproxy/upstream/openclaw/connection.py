@@ -52,7 +52,7 @@ class GatewayListener(Interface):
 
     def gateway_lost(self, refusal: Refusal) -> None:
         """The connection is gone and every pending request has failed; or there will be none any
-        more, as the refusal is terminal."""
+        more, as the refusal is terminal or the service stops."""
 
 
 class GatewayConnection(Service):
@@ -109,6 +109,8 @@ class GatewayConnection(Service):
         refusal = Refusal(Obstacle.LOST, "The proxy is stopping", going=True)
         if self._attempt is not None:
             self._attempt.end(refusal, 1001, "going away")
+        else:
+            self._listener.gateway_lost(refusal)
         self._waiters.dismiss(unreachable(refusal))
 
     def retry(self) -> None:
@@ -297,7 +299,7 @@ class GatewayConnection(Service):
             self.log.error("no OpenClaw gateway: {refusal}", refusal=str(refusal))
         error = unreachable(refusal)
         self._pending.fail(error)
-        if was is not None or refusal.terminal:
+        if was is not None or refusal.terminal or not self.running:
             self._listener.gateway_lost(refusal)
         if not soon:
             self._waiters.dismiss(error)

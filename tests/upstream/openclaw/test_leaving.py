@@ -203,6 +203,17 @@ class Losing(ProviderTestCase):
         self.gateway.last.drop()
         self.assertIs(sink.error.kind, Kind.UPSTREAM_UNREACHABLE)
 
+    def test_stopped_meanwhile(self) -> None:
+        """Nobody connects again: the callers hear so at once, and no timer is left."""
+        for connecting in (False, True):
+            self.lose()
+            if connecting:
+                self.gateway.reachable = None
+                self.clock.advance(1)
+            self.provider.stopService()
+            self.assertIs(self.sink.error.kind, Kind.UPSTREAM_UNREACHABLE)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_not_accepted(self) -> None:
         sink = self.begin().ask("hi")
         self.gateway.last.drop()
