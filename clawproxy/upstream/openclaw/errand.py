@@ -85,7 +85,7 @@ class Attachment:
     @property
     def size(self) -> int:
         """Its bytes, decoded."""
-        return len(self.content) * 3 // 4
+        return len(self.content) * 3 // 4 - self.content.count("=", -2)
 
     def params(self) -> dict[str, str]:
         """The attachment as it travels."""
