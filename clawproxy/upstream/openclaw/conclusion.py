@@ -58,6 +58,9 @@ class Conclusion:
                 raise failed(text(response.payload, "error"))
             if status != "timeout" or "endedAt" in response.payload:
                 break
+            if not self._mission.twice and not await self._underway():
+                # A command: agent.wait hears of the ends of models' runs alone.
+                break
         return await self.read()
 
     async def read(self) -> PastTurn:
@@ -86,8 +89,8 @@ class Conclusion:
         return PastTurn(answered=True)
 
     async def _underway(self) -> bool:
-        """Whether a run of ``chat.send`` goes on although it seemed to end: its provider is asked
-        anew.
+        """Whether a run of ``chat.send`` goes on: it may have seemed to end while its provider is
+        asked anew.
 
         Asking once more with the same key starts nothing: the gateway answers what became of the
         first.

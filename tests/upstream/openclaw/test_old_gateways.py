@@ -92,7 +92,7 @@ class OldGateways(ProviderTestCase):
 
     def command(self) -> JSONObject:
         """Send a command, which no model answers: there is no lifecycle."""
-        gateway = AgentGateway(3, boot="")
+        gateway = AgentGateway(3, boot="", uptime=900.0)
         self.sink = self.begin(gateway).ask("hi", "Hello.", "/status", user="u")
         (request,) = self.gateway.runs("chat.send")
         self.gateway.accepted(request)
@@ -113,6 +113,19 @@ class OldGateways(ProviderTestCase):
         self.gateway.chat(request, "final")
         self.assertTrue(self.sink.done)
         self.assertEqual(self.sink.text, "")
+
+    def test_command_whose_connection_is_lost(self) -> None:
+        """No lifecycle ends it for ``agent.wait``: whether it is over is asked in another way."""
+        self.command()
+        self.gateway.last.drop()
+        self.clock.advance(2)
+        for status in ("in_flight", "ok"):
+            wait = self.gateway.last.asked("agent.wait")[-1]
+            self.gateway.last.answer(wait, {"status": "timeout"})
+            self.gateway.last.answer(self.gateway.runs("chat.send")[-1], {"status": status})
+        self.history(content="All is well.", stopReason="injected")
+        self.assertTrue(self.sink.done)
+        self.assertEqual(self.sink.text, "All is well.")
 
     def test_failed_before_it_began(self) -> None:
         """No model was asked: the last turn of the transcript is the one before, and went well."""
