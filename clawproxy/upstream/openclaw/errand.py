@@ -1,29 +1,21 @@
 """What an agent is asked: a caller's turn becomes an :class:`Errand`.
 
 1. :func:`refuse` says what no agent can do for a caller, before anything is sent.
-2. :func:`conversation_of` finds which conversation a request belongs to: the ``user`` field, a
-   front-end's chat id, or a hash of how the conversation begins.
-3. :func:`plan` puts the rest together: the message (the last one, or the history), the standing
-   instructions, the images, how much to think.
-
-A session key is always ``agent:<agent>:clawproxy-…``: the gateway resolves a bare key to its
-default agent, and without a name of its own a caller called ``main`` or ``telegram:42`` would speak
-in the owner's own sessions.
+2. :func:`plan` puts the rest together: the session (:mod:`.session_key`), the message (the last
+   one, or the history), the standing instructions, the images (:mod:`.attachment`), how much to
+   think.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from clawproxy.core.dialects.parts import (
     FilePart,
-    ImagePart,
-    InlineData,
     Message,
     Part,
     PlainText,
@@ -35,20 +27,10 @@ from clawproxy.core.dialects.parts import (
 from clawproxy.core.dialects.turn import Reasoning, Turn, unsupported
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.agents import Agent
+from clawproxy.upstream.openclaw.attachment import Attachment, read_images
+from clawproxy.upstream.openclaw.session_key import conversation_of, session_key
 
 SessionMode = Literal["stateful", "passthrough"]
-
-CHAT_HEADERS = (
-    "x-openwebui-chat-id",
-    "x-session-id",
-    "x-claude-code-session-id",
-    "session-id",
-)
-"""Request headers that name a chat: Open WebUI's, a common one, Claude Code's and Codex's."""
-
-_SIDE_TASK = re.compile(r"\s*### Task:\s*(?!Respond to the user query)")
-"""How Open WebUI begins what it asks beside the chat (titles, tags, follow-ups); its retrieval
-prompt, which is part of the chat, begins alike."""
 
 _OFFERED_UNASKED = frozenset(
     {
@@ -66,35 +48,7 @@ _OFFERED_UNASKED = frozenset(
 )
 """Open WebUI's own tools, which it offers to every model with every message: who sees one of them sees Open WebUI."""
 
-_UNSAFE = re.compile(r"[^a-z0-9._-]+")
-_MAX_NAME = 64
 _EFFORTS = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
-
-
-@frozen
-class Attachment:
-    """An image as the gateway takes it.
-
-    :ivar content: standard base64.
-    """
-
-    mime_type: str
-    name: str
-    content: str = field(repr=False)
-
-    @property
-    def size(self) -> int:
-        """Its bytes, decoded."""
-        return len(self.content) * 3 // 4 - self.content.count("=", -2)
-
-    def params(self) -> dict[str, str]:
-        """The attachment as it travels."""
-        return {
-            "type": "image",
-            "mimeType": self.mime_type,
-            "fileName": self.name,
-            "content": self.content,
-        }
 
 
 @frozen
@@ -172,70 +126,6 @@ def _texts(parts: Iterable[Part]) -> str:
     return "\n".join(found)
 
 
-def _images(messages: Iterable[Message]) -> tuple[Attachment, ...]:
-    found: list[Attachment] = []
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, FilePart) and not isinstance(part.source, PlainText):
-                raise unsupported(
-                    part.where or "messages", "an OpenClaw agent takes images and text, no files"
-                )
-            if not isinstance(part, ImagePart):
-                continue
-            source, where = part.source, part.where or "messages"
-            if not isinstance(source, InlineData):
-                raise unsupported(
-                    where, "an OpenClaw agent takes images as data only; send a data: URL"
-                )
-            if not source.media_type.startswith("image/"):
-                raise unsupported(where, f"{source.media_type} is not an image")
-            kind = source.media_type.removeprefix("image/").partition("+")[0]
-            name = f"image-{len(found) + 1}.{kind}"
-            found.append(Attachment(source.media_type, name, source.data))
-    return tuple(found)
-
-
-def _digest(*parts: str) -> str:
-    data = "\0".join(parts).encode("utf-8", "replace")
-    return hashlib.sha256(data).hexdigest()
-
-
-def _name(kind: str, value: str) -> str:
-    """Make a session key's part that is safe in it and stays different for different values."""
-    safe = _UNSAFE.sub("-", value.lower()).strip("-.")
-    if safe == value and len(safe) <= _MAX_NAME:
-        return f"{kind}-{safe}"
-    return f"{kind}-{safe[: _MAX_NAME - 17]}-{_digest(value)[:16]}"
-
-
-def conversation_of(
-    turn: Turn, headers: Mapping[str, str], users: Sequence[str], caller: str | None = None
-) -> str:
-    """Name the conversation that a request belongs to.
-
-    :param headers: by lower-case name.
-    :param users: the texts of the user's messages, without retrieved text: front-ends put that
-        around the last message only, so the first one would differ on the second request.
-    :param caller: the name of the caller's key. Callers with different keys are never in one
-        conversation, whatever they call it: it has a memory, and approvals.
-    """
-    name = _conversation(turn, headers, users)
-    return f"{name}-{_digest(caller)[:8]}" if caller else name
-
-
-def _conversation(turn: Turn, headers: Mapping[str, str], users: Sequence[str]) -> str:
-    if len(users) == 1 and _SIDE_TASK.match(users[0]):
-        # A title asked for beside the chat must not stand in the agent's memory of the chat.
-        return f"task-{_digest(users[0])[:24]}"
-    if turn.user:
-        return _name("user", turn.user)
-    for header in CHAT_HEADERS:
-        value = headers.get(header)
-        if value:
-            return _name("chat", value)
-    return f"hash-{_digest(users[0])[:24]}"
-
-
 def thinking_level(reasoning: Reasoning, offered: Sequence[str]) -> str | None:
     """Give the gateway's word for how much the caller wants an agent to think.
 
@@ -296,7 +186,7 @@ def plan(
     last, before = turn.messages[asked[-1]], turn.messages[: asked[-1]]
     users = [strip(_texts(turn.messages[i].parts), retrieval) for i in asked]
     said = users[-1] if stripping else _texts(last.parts)
-    images = _images([*before, last] if mode == "passthrough" else [last])
+    images = read_images([*before, last] if mode == "passthrough" else [last])
     message = said
     history = _transcript(before) if mode == "passthrough" else ""
     if history:
@@ -309,12 +199,11 @@ def plan(
         message = "(image attached)" if len(images) == 1 else "(images attached)"
     standing = [part.text for part in turn.system]
     standing += [_texts(m.parts) for m in turn.messages if m.role in ("system", "developer")]
-    conversation = f"{agent.id}/{conversation_of(turn, headers, users, caller)}"
-    rest = once if mode == "passthrough" else conversation.partition("/")[2]
+    conversation = conversation_of(turn, headers, users, caller)
     return Errand(
         agent=agent.id,
-        conversation=conversation,
-        session_key=f"agent:{agent.id}:clawproxy-{rest}".lower(),
+        conversation=f"{agent.id}/{conversation}",
+        session_key=session_key(agent.id, once if mode == "passthrough" else conversation),
         said=users[-1],
         message=message,
         system="\n\n".join(words for words in standing if words.strip()),

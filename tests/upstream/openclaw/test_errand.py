@@ -1,23 +1,13 @@
-"""What an agent is asked: messages, sessions, images, levels of thinking, and what is refused."""
+"""What an agent is asked: messages, levels of thinking, and what is refused."""
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.config.gateway import DEFAULT_RETRIEVAL_PATTERNS
 from clawproxy.core.dialects.parts import (
     FilePart,
-    ImagePart,
-    InlineData,
     Message,
-    Part,
     PlainText,
-    RemoteUrl,
     TextPart,
     ToolCallPart,
     ToolResultPart,
@@ -25,39 +15,9 @@ from clawproxy.core.dialects.parts import (
 from clawproxy.core.dialects.tools import FunctionTool, ToolChoice
 from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling, Turn
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.upstream.openclaw.agents import Agent
-from clawproxy.upstream.openclaw.errand import Errand, plan, strip, thinking_level
-from tests.upstream.openclaw.calling import PIXEL, turn
-
-AGENT = Agent("main", thinking=("off", "low", "high"))
-RETRIEVAL = tuple(re.compile(p) for p in DEFAULT_RETRIEVAL_PATTERNS)
-
-
-def errand(
-    asked: Turn,
-    headers: dict[str, str] | None = None,
-    *,
-    passthrough: bool = False,
-    stripping: bool = False,
-    agent: Agent = AGENT,
-    ignoring: bool = False,
-) -> Errand:
-    """Plan a turn."""
-    return plan(
-        asked,
-        headers or {},
-        agent,
-        mode="passthrough" if passthrough else "stateful",
-        retrieval=RETRIEVAL,
-        stripping=stripping,
-        once="once-1",
-        ignoring_tools=ignoring,
-    )
-
-
-def message(*parts: Part, role: str = "user") -> Turn:
-    """A turn of one message."""
-    return Turn(dialect="openai_chat", model="main", messages=(Message("user", parts),))
+from clawproxy.upstream.openclaw.errand import strip, thinking_level
+from tests.upstream.openclaw.calling import turn
+from tests.upstream.openclaw.planning import RETRIEVAL, errand, message
 
 
 class Messages(SynchronousTestCase):
@@ -132,92 +92,6 @@ class Messages(SynchronousTestCase):
             self.assertEqual(error.param, "messages")
 
 
-class Sessions(SynchronousTestCase):
-    """Which session a request speaks in."""
-
-    def key(self, asked: Turn, headers: dict[str, str] | None = None) -> str:
-        return errand(asked, headers).session_key
-
-    def test_shape(self) -> None:
-        for agent in ("main", "Dev"):
-            key = errand(turn("hi"), agent=Agent(agent)).session_key
-            self.assertRegex(key, rf"^agent:{agent.lower()}:clawproxy-hash-[0-9a-f]+$")
-
-    def test_user(self) -> None:
-        self.assertEqual(self.key(turn("hi", user="alice")), "agent:main:clawproxy-user-alice")
-        first = self.key(turn("one", user="alice"))
-        self.assertEqual(first, self.key(turn("two", "x", "three", user="alice")))
-
-    def test_chat_header(self) -> None:
-        headers = {"x-openwebui-chat-id": "c1-22"}
-        self.assertEqual(self.key(turn("hi"), headers), "agent:main:clawproxy-chat-c1-22")
-        self.assertEqual(
-            self.key(turn("hi", user="alice"), headers), "agent:main:clawproxy-user-alice"
-        )
-
-    def test_beginning(self) -> None:
-        """Without a name, a conversation is known by how it begins."""
-        first = self.key(turn("hello there"))
-        self.assertEqual(first, self.key(turn("hello there", "hi!", "and now?")))
-        self.assertNotEqual(first, self.key(turn("hello you")))
-
-    def test_beginning_with_sources(self) -> None:
-        """A front-end puts retrieved text around the last message only."""
-        sources = '<context>\n<source id="1">facts</source>\n</context>\n\n'
-        self.assertEqual(
-            self.key(turn(sources + "hello there")), self.key(turn("hello there", "hi!", "more"))
-        )
-
-    def test_callers_stay_apart(self) -> None:
-        """Who presents another key has another conversation, however it is called."""
-        keys = {
-            plan(
-                asked,
-                {},
-                AGENT,
-                mode="stateful",
-                retrieval=RETRIEVAL,
-                stripping=False,
-                once="x",
-                caller=caller,
-            ).session_key
-            for asked in (turn("hi"), turn("hi", user="u"))
-            for caller in (None, "one", "two")
-        }
-        self.assertEqual(len(keys), 6)
-
-    def test_side_tasks(self) -> None:
-        """A title is asked for beside the chat, and must not stand in the agent's memory of it."""
-        headers = {"x-openwebui-chat-id": "c1"}
-        title = "### Task:\nGenerate a concise, 3-5 word title\n### Chat History:\nUSER: hi"
-        chat = self.key(turn("hi"), headers)
-        self.assertNotEqual(self.key(turn(title), headers), chat)
-        self.assertNotEqual(self.key(turn(title, user="u")), self.key(turn("hi", user="u")))
-        retrieval = (
-            "### Task:\nRespond to the user query using the provided context, …\n"
-            "<user_query>\nhi\n</user_query>"
-        )
-        self.assertEqual(self.key(turn(retrieval), headers), chat)
-
-    def test_nobody_speaks_in_the_owners_sessions(self) -> None:
-        for user in ("main", "telegram:42", "agent:main:main", "../x", "a" * 500, "Ä ö"):
-            key = self.key(turn("hi", user=user))
-            self.assertRegex(key, r"^agent:main:clawproxy-user-[a-z0-9._-]{1,64}$")
-
-    @settings(max_examples=100, deadline=None)
-    @given(st.text(min_size=1), st.text(min_size=1))
-    def test_users_stay_apart(self, one: str, two: str) -> None:
-        keys = {self.key(turn("hi", user=user)) for user in (one, two)}
-        self.assertEqual(len(keys), len({one, two}))
-        self.assertEqual({k.count(":") for k in keys}, {2})
-
-    def test_passthrough(self) -> None:
-        """The history goes along, so the session must not remember it as well."""
-        planned = errand(turn("hi", user="alice"), passthrough=True)
-        self.assertEqual(planned.session_key, "agent:main:clawproxy-once-1")
-        self.assertEqual(planned.conversation, "main/user-alice")
-
-
 class Retrieval(SynchronousTestCase):
     """Text that a front-end's retrieval put around a prompt."""
 
@@ -246,49 +120,6 @@ class Retrieval(SynchronousTestCase):
 
     def test_plain(self) -> None:
         self.assertEqual(strip("a <b> c\n", RETRIEVAL), "a <b> c\n")
-
-
-class Images(SynchronousTestCase):
-    """Pictures go as attachments."""
-
-    def test_image(self) -> None:
-        planned = errand(turn("look", image=True))
-        (attachment,) = planned.attachments
-        self.assertEqual(
-            attachment.params(),
-            {
-                "type": "image",
-                "mimeType": "image/png",
-                "fileName": "image-1.png",
-                "content": PIXEL,
-            },
-        )
-        self.assertEqual(attachment.size, len(b64decode(PIXEL)))
-        self.assertNotIn(PIXEL, repr(planned))
-
-    def test_image_alone(self) -> None:
-        asked = message(ImagePart(InlineData("image/jpeg", PIXEL)))
-        self.assertEqual(errand(asked).message, "(image attached)")
-
-    def test_images_of_the_past(self) -> None:
-        first = Message("user", (TextPart("a"), ImagePart(InlineData("image/png", PIXEL))))
-        asked = Turn(
-            dialect="openai_chat",
-            model="m",
-            messages=(first, Message("assistant", (TextPart("b"),)), first),
-        )
-        self.assertEqual(len(errand(asked).attachments), 1)
-        self.assertEqual(len(errand(asked, passthrough=True).attachments), 2)
-
-    def test_refused(self) -> None:
-        for part in (
-            ImagePart(RemoteUrl("https://x.test/a.png"), where="messages[0].content[1]"),
-            ImagePart(InlineData("application/pdf", "eA=="), where="messages[0].content[1]"),
-            FilePart(InlineData("application/pdf", "eA=="), where="messages[0].content[1]"),
-        ):
-            error = self.assertRaises(ProxyError, errand, message(TextPart("look"), part))
-            self.assertIs(error.kind, Kind.UNSUPPORTED_PARAMETER)
-            self.assertEqual(error.param, "messages[0].content[1]")
 
 
 class Refusals(SynchronousTestCase):
