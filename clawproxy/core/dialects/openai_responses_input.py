@@ -1,7 +1,8 @@
 """The items of a Responses ``input`` become messages, because every other dialect thinks in turns.
 
-1. A message item becomes a message of its role; assistant-side items that follow one another (text,
-   reasoning, calls) become one assistant message, as one answer gave them.
+1. A message item becomes a message of its role, of what :mod:`.openai_responses_content` reads;
+   assistant-side items that follow one another (text, reasoning, calls) become one assistant
+   message, as one answer gave them.
 2. Answers to calls move right behind the message that called, where the other vendors want them.
 3. What lives at the vendor (``item_reference``, ``compaction``) is refused by its place: leaving it
    out would lose the conversation. Traces of hosted tools travel as :class:`~.parts.OpaquePart`.
@@ -16,7 +17,6 @@ from collections.abc import Iterable
 import msgspec
 from attrs import define, field
 
-from clawproxy.core.dialects.dataurl import read_url
 from clawproxy.core.dialects.openai_responses_calls import (
     CALLS,
     OUTPUTS,
@@ -24,31 +24,25 @@ from clawproxy.core.dialects.openai_responses_calls import (
     read_call,
     read_output,
 )
+from clawproxy.core.dialects.openai_responses_content import read_content, read_part
 from clawproxy.core.dialects.openai_responses_tools import read_tools
 from clawproxy.core.dialects.parts import (
-    CacheControl,
-    FilePart,
-    ImagePart,
-    InlineData,
     Message,
     OpaquePart,
     Part,
     RefusalPart,
-    RemoteUrl,
     Role,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
-    VendorFile,
 )
 from clawproxy.core.dialects.rawjson import (
     MALFORMED,
-    Array,
     Fields,
     String,
     decode,
-    invalid,
+    elements,
     is_null,
 )
 from clawproxy.core.dialects.seal import unwrap
@@ -135,16 +129,9 @@ def read_input(raw: msgspec.Raw, where: str = "input") -> ReadInput:
     except MALFORMED:
         pass
     found = _Reading()
-    for index, each in enumerate(_array(raw, where)):
+    for index, each in enumerate(elements(raw, where)):
         _item(found, Fields.of(each, f"{where}[{index}]"), each)
     return ReadInput(_answers_behind_calls(found.drafts), found.tools)
-
-
-def _array(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
-    try:
-        return decode(Array, raw)
-    except MALFORMED as error:
-        raise invalid(where, error) from None
 
 
 def _item(found: _Reading, item: Fields, raw: msgspec.Raw) -> None:
@@ -188,75 +175,12 @@ def _message(found: _Reading, item: Fields) -> None:
     where = item.path("content")
     if content is None:
         raise ProxyError(Kind.MISSING_FIELD, f"{where} is missing.", where)
-    parts = _content(content, where)
+    parts = read_content(content, where)
     if role == "assistant":
         for part in parts:
             found.add(role, part)
     else:
         found.drafts.append(_Draft(role, list(parts), item.take("name", String)))
-
-
-def _content(raw: msgspec.Raw, where: str) -> tuple[Part, ...]:
-    try:
-        return (TextPart(decode(String, raw)),)
-    except MALFORMED:
-        pass
-    return tuple(
-        _part(Fields.of(each, f"{where}[{index}]")) for index, each in enumerate(_array(raw, where))
-    )
-
-
-def _part(part: Fields) -> TextPart | RefusalPart | ImagePart | FilePart:
-    kind = part.need("type", String, "the content part's type")
-    if kind in ("input_text", "output_text", "text", "summary_text"):
-        return TextPart(part.need("text", String, "the part's text"), _cache(part))
-    if kind == "refusal":
-        return RefusalPart(part.need("refusal", String, "the refusal's text"))
-    if kind == "input_image":
-        return _image(part)
-    if kind == "input_file":
-        return _file(part)
-    raise unsupported(
-        part.path("type"),
-        f"content of type {kind!r} cannot be expressed for the provider that this model is routed "
-        "to.",
-    )
-
-
-def _cache(part: Fields) -> CacheControl | None:
-    mark = part.object("prompt_cache_breakpoint")
-    if mark is None:
-        return None
-    # 30 minutes is this API's default and Anthropic's is 5; both are renewed by use.
-    return CacheControl("1h" if mark.take("ttl", String) == "12h" else None)
-
-
-def _image(part: Fields) -> ImagePart:
-    detail = part.take("detail", String)
-    cache = _cache(part)
-    if file_id := part.take("file_id", String):
-        source = VendorFile(file_id, "openai_responses")
-        return ImagePart(source, detail, cache, part.path("file_id"))
-    url = part.need("image_url", String, "the image's URL, or a file_id")
-    where = part.path("image_url")
-    return ImagePart(read_url(url, where), detail, cache, where)
-
-
-def _file(part: Fields) -> FilePart:
-    name = part.take("filename", String)
-    cache = _cache(part)
-    if file_id := part.take("file_id", String):
-        source = VendorFile(file_id, "openai_responses")
-        return FilePart(source, name, cache=cache, where=part.path("file_id"))
-    if url := part.take("file_url", String):
-        where = part.path("file_url")
-        return FilePart(RemoteUrl(url), name, cache=cache, where=where)
-    data = part.need("file_data", String, "the file's data, or a file_id or file_url")
-    where = part.path("file_data")
-    if data.startswith("data:"):
-        return FilePart(read_url(data, where), name, cache=cache, where=where)
-    media_type = "application/pdf" if (name or ".pdf").lower().endswith(".pdf") else "text/plain"
-    return FilePart(InlineData(media_type, data), name, cache=cache, where=where)
 
 
 def _result(found: _Reading, output: ReadOutput, where: str) -> ToolResultPart:
@@ -270,7 +194,7 @@ def _result(found: _Reading, output: ReadOutput, where: str) -> ToolResultPart:
         content = (TextPart(output.text),) if output.text else ()
         return ToolResultPart(output.call_id, content, output.is_error)
     parts = [
-        _part(Fields.of(each, f"{where}.output[{index}]"))
+        read_part(Fields.of(each, f"{where}.output[{index}]"))
         for index, each in enumerate(output.parts)
     ]
     return ToolResultPart(
@@ -295,10 +219,7 @@ def _reasoning(item: Fields) -> ThinkingPart:
 
 
 def _texts(item: Fields, name: str) -> Iterable[str]:
-    raw = item.raw(name)
-    if raw is None:
-        return
-    for index, each in enumerate(_array(raw, item.path(name))):
+    for index, each in enumerate(item.array(name)):
         text = Fields.of(each, f"{item.path(name)}[{index}]").take("text", String)
         if text:
             yield text

@@ -166,6 +166,17 @@ def invalid(where: str, error: Exception) -> ProxyError:
     return ProxyError(Kind.INVALID_REQUEST, f"{where}: {text}.", param=where or None)
 
 
+def elements(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
+    """Read a value that has to be an array.
+
+    :raises ProxyError: ``INVALID_REQUEST``.
+    """
+    try:
+        return decode(Array, raw)
+    except MALFORMED as error:
+        raise invalid(where, error) from None
+
+
 def missing(where: str, expected: str) -> ProxyError:
     """Word that a field is not there, or not of its type."""
     return ProxyError(Kind.MISSING_FIELD, f"{where} is missing: {expected} is expected.", where)
