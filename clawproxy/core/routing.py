@@ -1,4 +1,5 @@
-"""Which provider answers a model: :class:`Router` turns dialect and model into a :class:`Decision`.
+"""Which provider answers a model: :class:`Router` turns dialect and model into a
+:class:`~.decision.Decision`.
 
 The order in which a model finds its provider:
 
@@ -22,6 +23,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from clawproxy.core.decision import Decision, Reason, Target
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError
 
@@ -29,8 +31,6 @@ Family = Literal["anthropic", "openai"]
 """What the default providers are named by: both OpenAI dialects share one."""
 
 ProviderKind = Literal["anthropic", "openai", "openclaw", "demo"]
-
-Reason = Literal["pinned", "agent", "rule", "demo", "default"]
 
 MAX_FALLBACKS = 8
 """How many targets may follow the first one, however the rules refer to each other."""
@@ -59,38 +59,6 @@ class Rule:
     provider: str
     model: str | None = None
     fallbacks: tuple[str, ...] = ()
-
-
-@frozen
-class Target:
-    """A provider's name and the model to ask it for."""
-
-    provider: str
-    model: str
-
-
-@frozen
-class Decision:
-    """Where a request goes first, and where next should that fail.
-
-    :ivar provider: the provider's name.
-    :ivar model: the model as sent; equal to the one asked for unless the route says otherwise.
-    :ivar fallbacks: further targets in their order; none of them equals the first or another.
-    :ivar pinned: the caller named the provider itself.
-    :ivar reason: which of the five ways led here, for logs and records.
-    :ivar targets: all targets in the order in which they are tried.
-    """
-
-    provider: str
-    model: str
-    fallbacks: tuple[Target, ...] = ()
-    pinned: bool = False
-    reason: Reason = "default"
-    targets: tuple[Target, ...] = field(init=False, eq=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        targets = (Target(self.provider, self.model), *self.fallbacks)
-        object.__setattr__(self, "targets", targets)
 
 
 @frozen

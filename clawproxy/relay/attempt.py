@@ -15,6 +15,7 @@ import msgspec
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from clawproxy.core.decision import Decision, Target
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.foreign import without_foreign
 from clawproxy.core.dialects.turn import Turn
@@ -22,7 +23,7 @@ from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.jsonedit import edit
 from clawproxy.core.keys import upstream_headers
 from clawproxy.core.policy import Cause, Failure, Retry, RetryPolicy, falls_back, transient
-from clawproxy.core.routing import Decision, Family, Router, Target, family
+from clawproxy.core.routing import Family, Router, family
 from clawproxy.relay import accesslog
 from clawproxy.relay.demotion import Demotion
 from clawproxy.relay.inbound import Inbound

@@ -8,15 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.core.decision import Decision, Target
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.routing import (
     MAX_FALLBACKS,
-    Decision,
     Family,
     ProviderKind,
     Router,
     Rule,
-    Target,
 )
 
 PROVIDERS: dict[str, ProviderKind] = {"anthropic": "anthropic", "openai": "openai"}
