@@ -9,13 +9,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.abort import Abort
@@ -54,8 +51,6 @@ class GatewayRun:
     :param wire: for whose record the run is begun.
     """
 
-    log = Logger()
-
     def __init__(
         self,
         reactor: IReactorTime,
@@ -71,12 +66,11 @@ class GatewayRun:
         self._hello = hello
         self._translator = translator
         self._ended = ended
-        self._conclusion = Conclusion(reactor, self._request, mission)
+        self._conclusion = Conclusion(reactor, self._request, mission, self._found, self._unknown)
         self._began = reactor.seconds()
         self._ear = Ear(wire)
         self._abort = Abort(self._request, mission)
         self._forget: Callable[[], None] = lambda: None
-        self._work: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._patience: IDelayedCall | None = None
         self._over = False
@@ -124,7 +118,7 @@ class GatewayRun:
     def adopt(self) -> None:
         """Take up a run that an earlier life of this proxy started."""
         self._translator.accepted = True
-        self._begin_work(self._conclusion.rejoin)
+        self._conclusion.rejoin()
 
     def _first_byte(self) -> None:
         self._ear.tell(self._translator.begin())
@@ -149,9 +143,7 @@ class GatewayRun:
             self._ear.tell(self._translator.chat_event(event.payload))
             self._chat(text(event.payload, "state"))
         if self._translator.settled and self._patience is None and not self.orphaned:
-            self._patience = self._reactor.callLater(
-                SETTLE_LIMIT, self._begin_work, self._conclusion.read
-            )
+            self._patience = self._reactor.callLater(SETTLE_LIMIT, self._conclusion.read)
         self._check()
 
     def _chat(self, state: str) -> None:
@@ -162,8 +154,8 @@ class GatewayRun:
                 ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
             )
         elif state in ("final", "error"):
-            if self._translator.asked or self._work is not None:
-                self._begin_work(self._conclusion.read)
+            if self._translator.asked or self._conclusion.underway:
+                self._conclusion.read()
             else:
                 # Without a model there is no turn: the transcript's last one is another run's.
                 self._ear.tell(self._translator.conclude(PastTurn()))
@@ -201,6 +193,15 @@ class GatewayRun:
 
     # --- ending
 
+    def _found(self, turn: PastTurn) -> None:
+        self._ear.tell(self._translator.conclude(turn))
+        self._check()
+
+    def _unknown(self, error: ProxyError) -> None:
+        # Without a connection lost() decides whether the run can be taken up again.
+        if self._connection.hello is not None:
+            self._fail(error)
+
     def _check(self) -> None:
         if self._translator.outcome is None or self._over:
             return
@@ -219,9 +220,7 @@ class GatewayRun:
         for timer in (self._timer, self._patience):
             if timer is not None and timer.active():
                 timer.cancel()
-        work, self._work = self._work, None
-        if work is not None:
-            work.cancel()
+        self._conclusion.cancel()
 
     def _fail(self, error: ProxyError) -> None:
         self._translator.fail(error)
@@ -249,9 +248,7 @@ class GatewayRun:
         """
         if self._over:
             return
-        work, self._work = self._work, None
-        if work is not None:
-            work.cancel()
+        self._conclusion.cancel()
         if final or not self._translator.accepted:
             self._fail(error)
             return
@@ -278,7 +275,7 @@ class GatewayRun:
             return
         self._hello = hello
         self._abort.send()
-        self._begin_work(self._conclusion.rejoin)
+        self._conclusion.rejoin()
 
     def _same_process(self, hello: Hello) -> bool:
         if self._hello.boot_id and hello.boot_id:
@@ -286,30 +283,3 @@ class GatewayRun:
         if hello.uptime is None:
             return False
         return hello.uptime + SLACK >= self._reactor.seconds() - self._began
-
-    def _begin_work(self, work: Callable[[], Coroutine[Deferred[Any], Any, PastTurn]]) -> None:
-        """Find out how the run ended; if that is being done, it goes on instead."""
-        if self._over or self._work is not None:
-            return
-        doing = Deferred.fromCoroutine(self._conclude(work()))
-        if not doing.called:
-            self._work = doing
-        doing.addErrback(self._work_failed)
-
-    async def _conclude(self, reading: Coroutine[Deferred[Any], Any, PastTurn]) -> None:
-        turn = await reading
-        self._work = None
-        self._ear.tell(self._translator.conclude(turn))
-        self._check()
-
-    def _work_failed(self, failure: Failure) -> None:
-        self._work = None
-        error = failure.value
-        if isinstance(error, CancelledError):
-            return
-        if not isinstance(error, ProxyError):
-            self.log.failure("the end of a run could not be read", failure)
-            self._fail(ProxyError(Kind.INTERNAL, "the end of the run could not be read"))
-        elif self._connection.hello is not None:
-            # Otherwise lost() decides whether the run can be taken up again.
-            self._fail(error)
