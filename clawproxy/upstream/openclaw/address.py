@@ -52,16 +52,11 @@ def endpoint_for(reactor: object, address: GatewayAddress, timeout: float) -> IS
 
 @frozen
 class GatewayState:
-    """What ``/health`` says of a gateway.
-
-    :ivar since: seconds since the epoch of the last change between connected and not.
-    """
+    """What ``/health`` says of a gateway."""
 
     connected: bool
-    since: float
     obstacle: str | None = None
     reason: str | None = None
     remedy: str | None = None
     protocol: int | None = None
     version: str | None = None
-    attempts: int = 0

@@ -19,6 +19,8 @@ DEFAULT_NAMES = frozenset({"", "default", "openclaw", "gpt-4", "gpt-3.5-turbo"})
 that insist on a name they know."""
 
 _BARS = ("disabled", "blockedByAllowlist", "blockedByAgentFilter")
+"""Any of them keeps an agent from a skill."""
+
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -92,9 +94,7 @@ def read_tools(payload: JSON) -> list[dict[str, object]]:
     for skill in sequence(payload, "skills"):
         if not isinstance(skill, dict) or skill.get("eligible") is not True:
             continue
-        if any(
-            skill.get(k) is True for k in ("disabled", "blockedByAllowlist", "blockedByAgentFilter")
-        ):
+        if any(skill.get(bar) is True for bar in _BARS):
             continue
         name = _UNFIT.sub("_", text(skill, "name") or text(skill, "skillKey")).strip("_")[:64]
         if name:

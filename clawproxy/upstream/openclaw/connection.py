@@ -94,7 +94,6 @@ class GatewayConnection(Service):
         self._pending = PendingRequests(reactor)
         self._waiters = Waiters(reactor, self._late)
         self._refusal: Refusal | None = None
-        self._since = clock()
         self.hello: Hello | None = None
 
     # --- the service's life
@@ -125,21 +124,13 @@ class GatewayConnection(Service):
     def state(self) -> GatewayState:
         """Whether the gateway is connected, and why not."""
         if self.hello is not None:
-            return GatewayState(
-                True,
-                self._since,
-                protocol=self.hello.protocol,
-                version=self.hello.version,
-                attempts=self._redial.attempts,
-            )
+            return GatewayState(True, protocol=self.hello.protocol, version=self.hello.version)
         refusal = self._refusal
         return GatewayState(
             False,
-            self._since,
             obstacle=refusal.obstacle.value if refusal else None,
             reason=refusal.message if refusal else "Not connected yet",
             remedy=refusal.remedy or None if refusal else None,
-            attempts=self._redial.attempts,
         )
 
     # --- asking
@@ -255,7 +246,6 @@ class GatewayConnection(Service):
         """Use what the attempt has brought."""
         self.hello = hello
         self._refusal = None
-        self._since = self._clock()
         self._redial.succeeded()
         self.log.info(
             "connected to the OpenClaw gateway {version} at {authority}, protocol {protocol}",
@@ -283,8 +273,6 @@ class GatewayConnection(Service):
         self._attempt = None
         was, self.hello = self.hello, None
         self._refusal = refusal
-        if was is not None:
-            self._since = self._clock()
         soon = False
         if self.running and not refusal.terminal and refusal.obstacle is not Obstacle.PAIRING:
             delay = self._redial.later(refusal.retry_after)

@@ -66,13 +66,11 @@ class Hello:
     max_payload: int = DEFAULT_MAX_PAYLOAD
     tick_interval: float = DEFAULT_TICK
     methods: frozenset[str] = frozenset()
-    scopes: tuple[str, ...] | None = None
     device_token: Secret | None = field(default=None, repr=False)
     boot_id: str = ""
     uptime: float | None = None
     attachment_limit: int | None = None
     image_limit: int | None = None
-    default_agent: str = ""
 
 
 @frozen
@@ -163,11 +161,9 @@ def read_hello(payload: JSON) -> Hello | None:
         methods=frozenset(
             m for m in sequence(mapping(payload, "features"), "methods") if isinstance(m, str)
         ),
-        scopes=tuple(str(s) for s in sequence(auth, "scopes")) if "scopes" in auth else None,
         device_token=Secret(token) if token else None,
         boot_id=text(server, "bootId"),
         uptime=None if uptime is None else uptime / 1000,
         attachment_limit=count(attachments, "maxBytes") or None,
         image_limit=count(attachments, "maxImageBytes") or None,
-        default_agent=text(mapping(snapshot, "sessionDefaults"), "defaultAgentId"),
     )

@@ -21,7 +21,6 @@ class Redial:
     """Try again in time.
 
     :param random: gives floats in [0, 1). :param attempt: makes an attempt.
-    :ivar attempts: how many were made.
     """
 
     def __init__(
@@ -31,13 +30,11 @@ class Redial:
         self._backoff = Backoff(random)
         self._attempt = attempt
         self._timer: IDelayedCall | None = None
-        self.attempts = 0
 
     def now(self) -> None:
         """Try at once."""
         self.cancel()
         self._backoff.attempted(self._reactor.seconds())
-        self.attempts += 1
         self._attempt()
 
     def cancel(self) -> None:

@@ -116,7 +116,6 @@ class Chat(ApprovingTestCase):
         self.asked()
         self.gateway.known.clear()
         sink = self.reply("APPROVE")
-        self.go_on_text = "Too late."
         self.gateway.says(self.request, "Too late.")
         self.gateway.finished(self.request, "x")
         self.assertIn("Nobody approved", sink.text)
