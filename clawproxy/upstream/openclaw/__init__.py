@@ -1,8 +1,9 @@
 """OpenClaw agents as models, in three rings.
 
 1. Values, without I/O: :mod:`.frames`, :mod:`.handshake`, :mod:`.refusal`, :mod:`.session` (the
-   gateway's protocol), :mod:`.backoff` (when to try again), :mod:`.cumulative`, :mod:`.blocks` and
-   :mod:`.runs` (a run's events into an answer's), :mod:`.audience` (who hears them),
+   gateway's protocol), :mod:`.backoff` (when to try again), :mod:`.cumulative`, :mod:`.blocks`,
+   :mod:`.progress`, :mod:`.result` and :mod:`.runs` (a run's events and responses into an
+   answer's events), :mod:`.audience` (who hears them),
    :mod:`.history`, :mod:`.faults`, :mod:`.errand` (a turn into what an agent is asked) with
    :mod:`.session_key` and :mod:`.attachment`, :mod:`.dispatch` (that into what is sent),
    :mod:`.agents`, :mod:`.approvals`, :mod:`.conversation`, :mod:`.wire` (frames for the record).

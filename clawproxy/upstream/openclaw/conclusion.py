@@ -24,7 +24,7 @@ from clawproxy.upstream.openclaw.dispatch import Mission
 from clawproxy.upstream.openclaw.faults import failed
 from clawproxy.upstream.openclaw.frames import JSON, Response, text
 from clawproxy.upstream.openclaw.history import LIMIT, PastTurn, read_turn
-from clawproxy.upstream.openclaw.runs import UNDERWAY
+from clawproxy.upstream.openclaw.result import is_underway
 
 WAIT_STEP = 60.0
 """Seconds that one ``agent.wait`` asks for."""
@@ -150,4 +150,4 @@ class Conclusion:
         if self._mission.twice:
             return False
         response = await self._ask("chat.send", self._mission.params, REQUEST_TIMEOUT)
-        return response.ok and text(response.payload, "status") in UNDERWAY
+        return is_underway(response)

@@ -83,6 +83,11 @@ def failed(message: str) -> ProxyError:
     return ProxyError(kind, f"the agent's run failed: {words}", status=http)
 
 
+def aborted() -> ProxyError:
+    """Word that somebody at the gateway stopped the run."""
+    return ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
+
+
 def looks_like_error(text: str) -> bool:
     """Whether a payload is how a gateway before 2026.5 words a provider's failure as an answer."""
     return _ERROR_TEXT.match(text.strip()) is not None

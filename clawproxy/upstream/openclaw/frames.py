@@ -92,6 +92,11 @@ def sequence(value: JSON, name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def texts(items: list[object]) -> list[str]:
+    """Read the texts of content blocks; other blocks are passed over."""
+    return [p["text"] for p in items if isinstance(p, dict) and isinstance(p.get("text"), str)]
+
+
 def number(value: JSON, name: str) -> float | None:
     """Read a number member; booleans and anything else count as absent."""
     found = value.get(name)

@@ -21,11 +21,13 @@ from clawproxy.upstream.openclaw.audience import Audience, Ear
 from clawproxy.upstream.openclaw.conclusion import Conclusion
 from clawproxy.upstream.openclaw.connection import REQUEST_TIMEOUT, GatewayConnection
 from clawproxy.upstream.openclaw.dispatch import Mission
+from clawproxy.upstream.openclaw.faults import aborted
 from clawproxy.upstream.openclaw.frames import JSON, Response, text
 from clawproxy.upstream.openclaw.frames import Event as GatewayEvent
 from clawproxy.upstream.openclaw.handshake import Hello
 from clawproxy.upstream.openclaw.history import PastTurn
-from clawproxy.upstream.openclaw.runs import UNDERWAY, Outcome, RunTranslator
+from clawproxy.upstream.openclaw.result import is_underway
+from clawproxy.upstream.openclaw.runs import Outcome, RunTranslator
 from clawproxy.upstream.provider import Wire
 
 FIRST_BYTE = 5.0
@@ -112,8 +114,7 @@ class GatewayRun:
         self._timer = self._reactor.callLater(FIRST_BYTE, self._first_byte)
 
     def _repeats(self, response: Response) -> bool:
-        underway = response.ok and text(response.payload, "status") in UNDERWAY
-        return underway and self.mission.twice
+        return is_underway(response) and self.mission.twice
 
     def adopt(self) -> None:
         """Take up a run that an earlier life of this proxy started."""
@@ -150,9 +151,7 @@ class GatewayRun:
         if self.mission.twice:
             return
         if state == "aborted":
-            self._translator.fail(
-                ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
-            )
+            self._translator.fail(aborted())
         elif state in ("final", "error"):
             if self._translator.asked or self._conclusion.underway:
                 self._conclusion.read()

@@ -2,14 +2,15 @@
 
 1. :meth:`RunTranslator.agent_event` and :meth:`RunTranslator.chat_event` take the payloads of
    events whose ``runId`` is this run's; whoever owns the connection has looked at that.
-2. :meth:`RunTranslator.respond` takes the responses to the ``agent`` request. The second one is the
-   only reliable end: gateways up to 2026.2 end a run's lifecycle after each failed try, and go on.
+2. :meth:`RunTranslator.respond` takes the responses to the request that started the run
+   (:mod:`.result`). The second one is the only reliable end: gateways up to 2026.2 end a run's
+   lifecycle after each failed try, and go on.
 3. The answer is over when :attr:`RunTranslator.outcome` is set; what comes afterwards changes
    nothing.
 
 Text and thinking come cumulatively and are told again when a provider is asked anew: see
-:mod:`.cumulative`. :mod:`.blocks` shows them. Tools are the agent's own; they show as progress,
-never as calls that a caller would have to answer.
+:mod:`.cumulative`. :mod:`.blocks` shows them. Tools are the agent's own; they show as
+:mod:`.progress`, never as calls that a caller would have to answer.
 """
 
 from __future__ import annotations
@@ -19,38 +20,29 @@ from attrs import frozen
 from clawproxy.core.dialects.events import (
     Event,
     Stopped,
-    StopReason,
     TokenUsage,
     UsageReported,
 )
-from clawproxy.core.dialects.rawjson import encode
-from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.errors import ProxyError
+from clawproxy.upstream.openclaw import progress
 from clawproxy.upstream.openclaw.blocks import Blocks, Showing
 from clawproxy.upstream.openclaw.cumulative import SEPARATOR, CumulativeText
-from clawproxy.upstream.openclaw.faults import failed, looks_like_error, refused
+from clawproxy.upstream.openclaw.faults import failed, looks_like_error
 from clawproxy.upstream.openclaw.frames import (
     JSON,
     Response,
     count,
     mapping,
     scrub,
-    sequence,
     text,
 )
-from clawproxy.upstream.openclaw.history import PastTurn, content_text, read_usage
-
-UNDERWAY = frozenset({"accepted", "in_flight", "started"})
-"""What a first response says; anything else is a last one."""
-
-MAX_PROGRESS = 300
-"""Characters of a tool's arguments or error that a progress line shows."""
-
-_STOP_REASONS: dict[str, StopReason] = {
-    "length": "max_tokens",
-    "max_tokens": "max_tokens",
-    "maxTokens": "max_tokens",
-    "refusal": "refusal",
-}
+from clawproxy.upstream.openclaw.history import PastTurn, content_text
+from clawproxy.upstream.openclaw.result import (
+    RunResult,
+    is_underway,
+    read_failure,
+    read_stop_reason,
+)
 
 
 @frozen
@@ -61,10 +53,6 @@ class Outcome:
     """
 
     error: ProxyError | None = None
-
-
-def _spoken(payloads: list[object]) -> list[str]:
-    return [p["text"] for p in payloads if isinstance(p, dict) and isinstance(p.get("text"), str)]
 
 
 class RunTranslator:
@@ -186,17 +174,13 @@ class RunTranslator:
         return [] if self._answer.open else self._blocks.say(self._answer.feed(words))
 
     def _tool(self, data: JSON) -> list[Event]:
-        name, phase = text(data, "name", "a tool"), data.get("phase")
+        phase = data.get("phase")
         if phase == "start":
             self._answer.close()
             self._thinking.close()
-            arguments = data.get("args")
-            command = text(arguments, "command") if isinstance(arguments, dict) else ""
-            shown = command or (encode(arguments).decode() if arguments else "")
-            return self._blocks.tell(f"{name}: {_short(shown)}" if shown else name)
+            return self._blocks.tell(progress.called(data))
         if phase == "result" and data.get("isError") is True:
-            said = " ".join(_spoken(sequence(mapping(data, "result"), "content")))
-            return self._blocks.tell(f"{name} failed: {_short(said)}" if said else f"{name} failed")
+            return self._blocks.tell(progress.broke(data))
         return []
 
     def _counted(self, data: JSON) -> list[Event]:
@@ -225,35 +209,26 @@ class RunTranslator:
         """Take a response to the request that started the run."""
         if self.outcome is not None:
             return []
-        status = text(response.payload, "status")
-        if response.ok and status in UNDERWAY:
+        if is_underway(response):
             self.accepted = True
             return []
-        if response.error is not None:
-            if self.accepted:
-                return self._fail(failed(response.error.message))
-            return self._fail(refused(response.error, self._agent))
-        if status in ("timeout", "aborted"):
-            return self._fail(self._stopped_early(response.payload))
-        if status == "error":
-            return self._fail(failed(text(response.payload, "summary")))
-        return self._finish(mapping(response.payload, "result"))
+        failure = read_failure(response, self._agent, accepted=self.accepted)
+        if failure is not None:
+            return self._fail(failure)
+        return self._finish(RunResult.read(response.payload))
 
-    def _stopped_early(self, payload: JSON) -> ProxyError:
-        if payload.get("summary") == "aborted" or payload.get("stopReason") == "rpc":
-            return ProxyError(Kind.API, "the run was aborted at the gateway", status=502)
-        return ProxyError(Kind.UPSTREAM_TIMEOUT, "the agent's run took too long for the gateway")
-
-    def _finish(self, result: JSON) -> list[Event]:
-        meta = mapping(result, "meta")
-        agent_meta = mapping(meta, "agentMeta")
-        usage = read_usage(mapping(agent_meta, "usage"))
-        payloads = _spoken(sequence(result, "payloads"))
+    def _finish(self, result: RunResult) -> list[Event]:
+        payloads = result.payloads
         # 2.19 to 3.13: the failure was told, and the answer is its text.
-        if self._failure is not None or meta.get("stopReason") == "error":
+        if self._failure is not None or result.stop_reason == "error":
             return self._fail(failed(self._failure or " ".join(payloads)))
         untold = [p for p in payloads if p.strip() and not self._answer.has_told(p)]
-        if usage is None and untold and self._protocol < 4 and self._disguised(payloads[0], untold):
+        if (
+            result.usage is None
+            and untold
+            and self._protocol < 4
+            and self._disguised(payloads[0], untold)
+        ):
             return self._fail(failed(payloads[0]))
         events: list[Event] = []
         if self._answer.open:
@@ -265,7 +240,7 @@ class RunTranslator:
             events += self.note(SEPARATOR.join(map(scrub, untold)))
         elif not self._answer.shown:
             events += self._blocks.say(scrub(self._chat_text))
-        return [*events, *self.complete(usage, text(meta, "stopReason"))]
+        return [*events, *self.complete(result.usage, result.stop_reason)]
 
     def _disguised(self, first: str, untold: list[str]) -> bool:
         """Whether a gateway up to 2026.2 tells a failure as if the model had said it: a model was
@@ -287,7 +262,7 @@ class RunTranslator:
         if usage is not None:
             events.append(UsageReported(usage))
         self.outcome = Outcome()
-        return [*events, Stopped(_STOP_REASONS.get(stop_reason, "end_turn"))]
+        return [*events, Stopped(read_stop_reason(stop_reason))]
 
     def conclude(self, turn: PastTurn) -> list[Event]:
         """End the answer with what the session's transcript says of the run.
@@ -315,8 +290,3 @@ class RunTranslator:
         """End the answer: nothing more will be heard of the run."""
         if self.outcome is None:
             self.outcome = Outcome(error)
-
-
-def _short(words: str) -> str:
-    line = " ".join(words.split())
-    return line if len(line) <= MAX_PROGRESS else line[: MAX_PROGRESS - 1] + "…"

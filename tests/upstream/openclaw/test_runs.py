@@ -88,11 +88,3 @@ class Grammar(SynchronousTestCase):
             take = run.agent_event if name == "agent" else run.chat_event
             self.assertEqual(take(payload), [])
         self.assertEqual(run.respond(response), [])
-
-    def test_half_a_character_in_a_tools_arguments(self) -> None:
-        run = RunTranslator("main", protocol=4, thinking="text", progress="text")
-        sink = Sink()
-        sink.events(run.respond(Response("1", True, {"status": "accepted"})))
-        data = {"phase": "start", "name": "exec", "args": "\ud83d"}
-        sink.events(run.agent_event({"stream": "tool", "data": data}))
-        self.assertIsNone(run.outcome)
