@@ -10,7 +10,7 @@
 2. Twisted: :mod:`.websocket`, :mod:`.attempt`, :mod:`.redial`, :mod:`.waiting`, :mod:`.pending` and
    :mod:`.connection` (the one connection), :mod:`.gateway_run`, :mod:`.conclusion` and
    :mod:`.abort` (one run at the gateway), :mod:`.underway` (all of them), :mod:`.directory` (which
-   agents there are), :mod:`.questions` and :mod:`.desk` (approvals), :mod:`.call` and
-   :mod:`.settlement` (one caller's turn).
+   agents there are), :mod:`.questions` and :mod:`.desk` (approvals), :mod:`.introduction` (both, on
+   a new connection), :mod:`.call` and :mod:`.settlement` (one caller's turn).
 3. :mod:`.provider` joins them behind the seam of turn providers.
 """

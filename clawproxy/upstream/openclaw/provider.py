@@ -1,7 +1,8 @@
 """OpenClaw agents as models: :class:`OpenClawProvider`, the turn provider of an OpenClaw Gateway.
 
 1. It keeps one :class:`~.connection.GatewayConnection`; what the gateway tells goes to the runs
-   (:mod:`.underway`), the agents (:mod:`.directory`) or the approvals (:mod:`.questions`).
+   (:mod:`.underway`), the agents (:mod:`.directory`) or the approvals (:mod:`.questions`). On a
+   new connection it is asked for the latter two (:mod:`.introduction`).
 2. :meth:`OpenClawProvider.start` answers a turn (:mod:`.call`).
 3. :meth:`OpenClawProvider.models`, :meth:`OpenClawProvider.tools`,
    :attr:`OpenClawProvider.approvals` and
@@ -18,10 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from clawproxy.config.gateway import OpenClawProviderConfig
 from clawproxy.core.dialects.turn import Turn
@@ -40,6 +39,7 @@ from clawproxy.upstream.openclaw.frames import Event
 from clawproxy.upstream.openclaw.gateway_run import RESUME_LIMIT
 from clawproxy.upstream.openclaw.handshake import Credentials, Hello
 from clawproxy.upstream.openclaw.identity import DeviceIdentity, IdentityError
+from clawproxy.upstream.openclaw.introduction import Introduction
 from clawproxy.upstream.openclaw.questions import Questions
 from clawproxy.upstream.openclaw.refusal import Refusal
 from clawproxy.upstream.openclaw.underway import RunsUnderway
@@ -95,7 +95,6 @@ class OpenClawProvider(Service):
         self._going = False
         self._calls: set[Call] = set()
         self._retiring = False
-        self._looking: Deferred[None] = succeed(None)
         self.agents = AgentDirectory(
             reactor, self._connection, device, config.url, config.default_agent
         )
@@ -104,6 +103,9 @@ class OpenClawProvider(Service):
         self.approvals = ApprovalDesk(self.name, self._connection, ApprovalBook(clock))
         self._questions = Questions(
             self._connection, self.approvals, self.conversations, self.runs, clock
+        )
+        self._introduction = Introduction(
+            self.agents, self._questions if config.approvals else None
         )
 
     def _identity(self, config: OpenClawProviderConfig) -> DeviceIdentity:
@@ -132,7 +134,7 @@ class OpenClawProvider(Service):
         if not self.agents.ids:
             try:
                 await self._connection.ready(timeout)
-                await self._seen()
+                await self._introduction.over()
             except ProxyError as error:
                 self.log.info("the agents are not known yet: {error}", error=error.message)
 
@@ -181,15 +183,8 @@ class OpenClawProvider(Service):
         :raises ProxyError: it does not connect; says why.
         """
         hello = await self._connection.ready(self.config.connect_timeout)
-        await self._seen()
+        await self._introduction.over()
         return hello
-
-    async def _seen(self) -> None:
-        """Wait for what is asked on each new connection."""
-        if not self._looking.called:
-            seen: Deferred[None] = Deferred()
-            self._looking.chainDeferred(seen)
-            await seen
 
     def masked(self, wire: Wire | None) -> Wire | None:
         """Give a wire that passes no secret of the gateway's on."""
@@ -218,21 +213,10 @@ class OpenClawProvider(Service):
         """Take up what the last connection left, and ask what is new."""
         self._going = False
         self.runs.regained(hello)
-        self._looking = Deferred.fromCoroutine(self._look_around(hello))
-        self._looking.addErrback(self._unseen)
-
-    async def _look_around(self, hello: Hello | None) -> None:
-        """See which agents there are and, on a new connection, which approvals wait."""
-        await self.agents.ask()
-        if hello is not None and self.config.approvals:
-            await self._questions.catch_up(hello)
-
-    def _unseen(self, failure: Failure) -> None:
-        failure.trap(ProxyError)
-        self.log.warn("the gateway does not tell its agents: {error}", error=str(failure.value))
+        self._introduction.begin(hello)
 
     def gateway_event(self, event: Event) -> None:
-        """Give an event to the run it is about."""
+        """Give an event to whom it concerns: a run, the approvals, the list of agents."""
         match event.name:
             case "agent" | "chat":
                 self.runs.event(event)
@@ -242,9 +226,8 @@ class OpenClawProvider(Service):
                 self.approvals.ended(event.payload)
             case "shutdown":
                 self._going = True
-            case "tick" if self.agents.stale and self._looking.called:
-                self._looking = Deferred.fromCoroutine(self._look_around(None))
-                self._looking.addErrback(self._unseen)
+            case "tick":
+                self._introduction.ticked()
             case _:
                 pass
 

@@ -346,18 +346,6 @@ class Pages(ProviderTestCase):
         self.gateway.last.drop()
         self.result(self.provider.models())
 
-    def test_told_anew(self) -> None:
-        """Agents come and go; a tick after a minute the router knows."""
-        self.begin()
-        heard: list[tuple[str, ...]] = []
-        self.provider.agents.on_change = heard.append
-        self.gateway.answers["agents.list"] = {"agents": [{"id": "new"}]}
-        for _ in range(3):
-            self.clock.advance(30)
-            self.gateway.last.event("tick", {})
-        self.assertEqual(heard, [("new",)])
-        self.assertEqual(len(self.gateway.last.asked("agents.list")), 2)
-
     def test_remembered(self) -> None:
         """After a start the agents' names lead to the gateway although it is still away."""
         gateway = AgentGateway()
@@ -371,17 +359,6 @@ class Pages(ProviderTestCase):
         agents = self.result(after.provider.models())
         self.assertEqual([a.id for a in agents], ["main", "dev"])  # type: ignore[attr-defined]
         self.assertIsNone(self.result(after.provider.introduced(3)))
-
-    def test_introduced(self) -> None:
-        self.begin()
-        self.assertIsNone(self.result(self.provider.introduced(3)))
-        gateway = AgentGateway()
-        gateway.reachable = None
-        self.begin(gateway)
-        waiting = Deferred.fromCoroutine(self.provider.introduced(3))
-        self.assertNoResult(waiting)
-        self.clock.advance(3)
-        self.assertIsNone(self.successResultOf(waiting))
 
     def test_models_never_known(self) -> None:
         gateway = AgentGateway()
