@@ -32,29 +32,28 @@ class Introduction:
 
     def begin(self, hello: Hello) -> None:
         """Ask, on a new connection."""
-        self._look(hello)
+        self._looking = Deferred.fromCoroutine(self._look_around(hello))
+        self._looking.addErrback(self._untold, "which approvals wait")
 
     def ticked(self) -> None:
-        """Ask for the agents anew, where the last answer is old."""
+        """Ask for the agents anew, where the last answer is old; no caller waits for that."""
         if self._agents.stale and self._looking.called:
-            self._look(None)
+            self._agents.ask().addErrback(self._untold, "its agents")
 
     async def over(self) -> None:
-        """Wait until what was asked is answered, or cannot be."""
+        """Wait until what is asked on a new connection is answered, or cannot be."""
         if not self._looking.called:
             seen: Deferred[None] = Deferred()
             self._looking.chainDeferred(seen)
             await seen
 
-    def _look(self, hello: Hello | None) -> None:
-        self._looking = Deferred.fromCoroutine(self._look_around(hello))
-        self._looking.addErrback(self._unseen)
-
-    async def _look_around(self, hello: Hello | None) -> None:
-        await self._agents.ask()
-        if hello is not None and self._questions is not None:
+    async def _look_around(self, hello: Hello) -> None:
+        await self._agents.ask().addErrback(self._untold, "its agents")
+        if self._questions is not None:
             await self._questions.catch_up(hello)
 
-    def _unseen(self, failure: Failure) -> None:
+    def _untold(self, failure: Failure, what: str) -> None:
         failure.trap(ProxyError)
-        self.log.warn("the gateway does not tell its agents: {error}", error=str(failure.value))
+        self.log.warn(
+            "the gateway does not tell {what}: {error}", what=what, error=str(failure.value)
+        )

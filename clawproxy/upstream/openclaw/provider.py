@@ -17,14 +17,16 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
 from clawproxy.config.gateway import OpenClawProviderConfig
 from clawproxy.core.dialects.turn import Turn
-from clawproxy.core.errors import ProxyError
+from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.address import GatewayAddress, endpoint_for
 from clawproxy.upstream.openclaw.agents import Agent, read_tools
 from clawproxy.upstream.openclaw.approvals import ApprovalBook
@@ -45,6 +47,12 @@ from clawproxy.upstream.openclaw.refusal import Refusal
 from clawproxy.upstream.openclaw.underway import RunsUnderway
 from clawproxy.upstream.openclaw.wire import MaskedWire
 from clawproxy.upstream.provider import CallContext, EventSink, Run, Wire
+
+
+def _silent(_: object, timeout: float) -> NoReturn:
+    raise ProxyError(
+        Kind.UPSTREAM_TIMEOUT, f"the OpenClaw gateway does not tell them in {timeout:g} s"
+    )
 
 
 class OpenClawProvider(Service):
@@ -132,11 +140,16 @@ class OpenClawProvider(Service):
         :param timeout: seconds, at most.
         """
         if not self.agents.ids:
+            waiting = Deferred.fromCoroutine(self._introduced(timeout))
+            waiting.addTimeout(timeout, self._reactor, _silent)
             try:
-                await self._connection.ready(timeout)
-                await self._introduction.over()
+                await waiting
             except ProxyError as error:
                 self.log.info("the agents are not known yet: {error}", error=error.message)
+
+    async def _introduced(self, timeout: float) -> None:
+        await self._connection.ready(timeout)
+        await self._introduction.over()
 
     def retire(self) -> None:
         """Stop once the last call has its answer: the configuration names another gateway now."""
@@ -177,8 +190,8 @@ class OpenClawProvider(Service):
         return self._clock()
 
     async def ready(self) -> Hello:
-        """Wait for the gateway, no longer than the config's ``connect_timeout``, and until it has
-        told which approvals wait.
+        """Wait for the gateway, no longer than the config's ``connect_timeout``, and then until it
+        has told which approvals wait.
 
         :raises ProxyError: it does not connect; says why.
         """
