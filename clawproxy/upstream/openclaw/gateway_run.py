@@ -40,9 +40,6 @@ RESUME_LIMIT = 60.0
 SETTLE_LIMIT = 15.0
 """Seconds between the end of a run's work and the response that should follow it."""
 
-SLACK = 2.0
-"""Seconds by which two clocks may differ when a gateway's uptime is compared with a run's age."""
-
 
 class GatewayRun:
     """A run that this proxy started.
@@ -264,7 +261,7 @@ class GatewayRun:
         if self._patience is not None and self._patience.active():
             self._patience.cancel()
         self._patience = None
-        if not self._same_process(hello):
+        if not hello.continues(self._hello, self._reactor.seconds() - self._began):
             self._fail(
                 ProxyError(
                     Kind.UPSTREAM_UNREACHABLE,
@@ -275,10 +272,3 @@ class GatewayRun:
         self._hello = hello
         self._abort.send()
         self._conclusion.rejoin()
-
-    def _same_process(self, hello: Hello) -> bool:
-        if self._hello.boot_id and hello.boot_id:
-            return self._hello.boot_id == hello.boot_id
-        if hello.uptime is None:
-            return False
-        return hello.uptime + SLACK >= self._reactor.seconds() - self._began

@@ -48,6 +48,9 @@ DEFAULT_MAX_PAYLOAD = 524288
 DEFAULT_TICK = 30.0
 """Seconds between two ticks of a gateway that names no interval."""
 
+SLACK = 2.0
+"""Seconds by which two clocks may differ when a gateway's uptime is compared with a time here."""
+
 
 @frozen
 class Hello:
@@ -71,6 +74,15 @@ class Hello:
     uptime: float | None = None
     attachment_limit: int | None = None
     image_limit: int | None = None
+
+    def continues(self, earlier: Hello, age: float) -> bool:
+        """Whether the gateway's process is the one that said an earlier hello, and has its runs.
+
+        :param age: of the run that is asked about, in seconds.
+        """
+        if earlier.boot_id and self.boot_id:
+            return earlier.boot_id == self.boot_id
+        return self.uptime is not None and self.uptime + SLACK >= age
 
 
 @frozen
