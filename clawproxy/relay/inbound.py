@@ -1,7 +1,7 @@
 """The caller's request as it was understood: :func:`read` looks at head and body and changes neither.
 
 A request on one of the endpoints of the dialects is checked here for what its path demands; any other
-path is passed through, and nothing of it is looked at.
+path is passed through, and nothing of it is looked at. :func:`turn_of` reads all of one that is translated.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from attrs import define, frozen
 
 from clawproxy.core.coding import CodingError, decode
 from clawproxy.core.dialects import DialectName
+from clawproxy.core.dialects.dialect import DIALECTS
+from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.jsonread import JSONError, Members, peek
 from clawproxy.relay.offload import LARGE
@@ -177,6 +179,16 @@ def _look_closely(inbound: Inbound, endpoint: Endpoint) -> None:
     inbound._members, inbound.understood = members, True
     inbound.model = model
     inbound.stream = members.get("stream") is True if "stream" in members else False
+
+
+def turn_of(inbound: Inbound) -> Turn:
+    """Read the caller's request as a neutral turn.
+
+    :raise ProxyError: 400, with the field that cannot be translated.
+    """
+    assert inbound.dialect is not None
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in inbound.headers]
+    return DIALECTS[inbound.dialect].parse_request(inbound.decoded, headers)
 
 
 def _missing(members: Members, name: str, expected: str) -> ProxyError:

@@ -1,7 +1,7 @@
 """The translated way: an upstream of another dialect answers, and the caller reads it in its own.
 
-The request goes through the neutral turn, the answer through neutral events, incrementally; what the
-target cannot express is refused before anything is sent.
+The request went through the neutral turn (:mod:`.inbound`, :mod:`.outbound`); the answer goes through neutral events,
+incrementally.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
-from clawproxy.core.dialects.anthropic_cache import with_cache
-from clawproxy.core.dialects.dialect import DIALECTS, Dialect
+from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import Event, StreamFailed
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
@@ -25,35 +24,6 @@ from clawproxy.upstream.response import H1Response
 
 if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward
-
-
-def turn_of(forward: Forward) -> Turn:
-    """Read the caller's request as a neutral turn.
-
-    :raise ProxyError: 400, with the field that cannot be translated.
-    """
-    inbound = forward.inbound
-    assert inbound.dialect is not None
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in inbound.headers]
-    return DIALECTS[inbound.dialect].parse_request(inbound.decoded, headers)
-
-
-def written(
-    dialect: Dialect,
-    turn: Turn,
-    *,
-    cached: bool,
-    model: str,
-    stream: bool,
-    api_version: str | None,
-) -> bytes:
-    """Write a neutral turn as the upstream's request.
-
-    :param cached: Anthropic's prompt cache is to be used for callers that cannot ask for it.
-    :raise ProxyError: 400, with the field that the upstream's dialect cannot express.
-    """
-    asked = with_cache(turn) if cached else turn
-    return dialect.build_request(asked, model=model, stream=stream, api_version=api_version)
 
 
 class Translation:

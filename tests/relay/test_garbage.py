@@ -9,8 +9,9 @@ from collections.abc import Callable
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy, MemoryUpstream
-from tests.relay.test_translation import KEYS, STREAM, WHOLE
-from tests.relay.test_ways import STREAM_HEAD, ask, chunk
+from tests.relay.asking import KEYS, ask
+from tests.relay.test_translation import STREAM, WHOLE
+from tests.wire import STREAM_HEAD, chunk
 
 EVENTS = b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n'
 ROUNDS = 5

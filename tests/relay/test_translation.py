@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from clawproxy.relay import attempt, translation
-from clawproxy.relay.offload import LARGE, TRANSLATED
+from clawproxy.relay import translation
 from clawproxy.relay.translation import is_stream
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from tests.relay.test_ways import STREAM_HEAD, ask, chunk
+from tests.relay.asking import KEYS, ask
+from tests.wire import STREAM_HEAD, chunk
 
 SAID = (
     b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n'
@@ -25,34 +23,12 @@ STREAM = SAID + b"data: [DONE]\n\n"
 WHOLE = b'{"id":"c","choices":[{"index":0,"message":{"content":"yes"},"finish_reason":"stop"}]}'
 FAULT = b'{"error":{"message":"too busy","code":503}}'
 ROUTES = 'routes=[{match: "a-*", provider: openai, fallbacks: ["claude-x"]}]'
-KEYS = ("providers.openai.api_key=k", "providers.anthropic.api_key=k")
 
 
 def head(kind: bytes, length: int) -> bytes:
     """The head of an answer of that content type."""
     named = b"Content-Type: %s\r\n" % kind if kind else b""
     return b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (named, length)
-
-
-class LargeTests(SynchronousTestCase):
-    """The reactor does not stand still for one caller's prompt."""
-
-    def test_reading_and_writing_of_a_prompt_are_offered_to_a_thread(self) -> None:
-        offered = []
-
-        async def offload(
-            reactor: Any, size: int, work: Callable[..., Any], *a: Any, **k: Any
-        ) -> Any:
-            offered.append((work.__name__, size))
-            return work(*a, **k)
-
-        self.patch(attempt, "offload", offload)
-        ask(MemoryProxy(*KEYS).caller(), "gpt-x", stream=True)
-        self.assertEqual([name for name, _ in offered], ["turn_of", "written"])
-        self.assertEqual(len({size for _, size in offered}), 1)
-
-    def test_no_prompt_holds_the_reactor_up_that_takes_long_to_translate(self) -> None:
-        self.assertLessEqual(LARGE // TRANSLATED, 128 * 1024)
 
 
 class FormTests(SynchronousTestCase):

@@ -1,0 +1,93 @@
+"""A request's targets: :func:`targets_of` tells who may answer it, in which order.
+
+1. The router decides by the caller's dialect and the model, which may be that of the subagent that calls.
+2. A model that nobody knows is looked for once more, among the agents that the gateways have by now.
+3. A fallback that could not be asked for want of a key is left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from clawproxy.core.decision import Decision, Target
+from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.routing import Router
+from clawproxy.relay.outbound import head, is_verbatim
+from clawproxy.upstream.http import HTTPProvider
+
+if TYPE_CHECKING:
+    from clawproxy.relay.exchange import Forward
+
+_log = Logger()
+
+
+async def targets_of(forward: Forward) -> list[Target]:
+    """Give a request's targets, the one that is asked first in front.
+
+    :raise ProxyError: nobody answers the model.
+    """
+    try:
+        decision = _decide(forward, forward.wiring.router)
+    except ProxyError as error:
+        decision = await _decide_again(forward, error)
+    targets = [*decision.targets]
+    return _usable(forward, targets) if len(targets) > 1 else targets
+
+
+def _decide(forward: Forward, router: Router) -> Decision:
+    inbound = forward.inbound
+    if inbound.operation == "passthrough" or inbound.opaque:
+        return router.passthrough(inbound.dialect, inbound.pinned)
+    return router.route(inbound.dialect, _model(forward), inbound.pinned)
+
+
+async def _decide_again(forward: Forward, error: ProxyError) -> Decision:
+    """Decide about a model that nobody knows, once the gateways have told their agents anew.
+
+    :raise ProxyError: still nobody knows it.
+    """
+    if error.kind is not Kind.MODEL_NOT_FOUND or forward.inbound.pinned is not None:
+        raise error
+    router = forward.wiring.router
+    later = router.with_agents(await forward.board.look_again())
+    if later.agents == router.agents:
+        raise error
+    return _decide(forward, later)
+
+
+def _model(forward: Forward) -> str:
+    """Give the model to route: the caller's, or that of the subagent which calls."""
+    inbound, subagents = forward.inbound, forward.wiring.subagents
+    if subagents is None or inbound.dialect != "anthropic" or inbound.members is None:
+        return inbound.model
+    found = subagents.recognise(forward.exchange.agent_id, inbound.members.get("system"))
+    if found is None:
+        return inbound.model
+    _log.info(
+        "{id}: subagent {name} goes to {model}",
+        id=forward.exchange.id,
+        name=found.name,
+        model=found.model,
+    )
+    return found.model
+
+
+def _usable(forward: Forward, targets: list[Target]) -> list[Target]:
+    """Leave out fallbacks that have no key; a first target without one is told to the caller."""
+    usable = []
+    for index, target in enumerate(targets):
+        provider = forward.wiring.providers[target.provider]
+        if index and isinstance(provider, HTTPProvider):
+            try:
+                head(forward, provider, translated=not is_verbatim(forward.inbound, provider))
+            except ProxyError as error:
+                _log.warn(
+                    "the fallback {provider} cannot be used: {error}",
+                    provider=target.provider,
+                    error=error.message,
+                )
+                continue
+        usable.append(target)
+    return usable
