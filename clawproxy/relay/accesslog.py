@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from clawproxy.core.record import Exchange
 
 if TYPE_CHECKING:
-    from clawproxy.relay.exchange import Forward
+    from clawproxy.relay.books import Books
     from clawproxy.relay.inbound import Inbound
 
 MOST_SHOWN = 512
@@ -60,11 +60,11 @@ class AccessLine:
 
 
 def forward_error(
-    forward: Forward, phase: Literal["connect", "headers", "body"], error: str, *, gone: bool
+    books: Books, phase: Literal["connect", "headers", "body"], error: str, *, gone: bool
 ) -> None:
     """Write why a forward failed: once for people, once as ``key=value``."""
-    exchange, inbound = forward.exchange, forward.inbound
-    elapsed = forward.now_ms() / 1000
+    exchange, inbound = books.exchange, books.inbound
+    elapsed = books.now_ms() / 1000
     _forward_log.warn(
         "{id}: could not forward {path} to {provider}: {error}",
         id=exchange.id,

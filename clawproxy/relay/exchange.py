@@ -22,16 +22,15 @@ from twisted.python.failure import Failure
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import Kind, ProxyError, render, render_event
-from clawproxy.core.masking import mask_headers, mask_query, mask_text
-from clawproxy.core.record import Client, Exchange, Outcome, Usage
-from clawproxy.core.requestid import sane_id, stamp, upstream_request_id
+from clawproxy.core.masking import mask_headers
+from clawproxy.core.record import Outcome
+from clawproxy.core.requestid import stamp, upstream_request_id
 from clawproxy.core.sse import FrameBoundary
-from clawproxy.core.timestamp import rfc3339
 from clawproxy.relay import accesslog
 from clawproxy.relay.attempt import Attempt
-from clawproxy.relay.inbound import ENDPOINTS, Inbound, Operation, dialect_of, read, size_to_read
+from clawproxy.relay.books import Books
+from clawproxy.relay.inbound import read, size_to_read
 from clawproxy.relay.offload import offload
-from clawproxy.relay.recording import Recording
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import Phase, UpstreamFailure
 from clawproxy.web.request import ProxyRequest, RawHeaders, phrase
@@ -39,14 +38,6 @@ from clawproxy.web.stall import CallerStalled
 
 CLIENT_GONE = 499
 """The status that stands in the record of a caller that went away (nginx's own)."""
-
-
-_CLAUDE_CODE = frozenset(
-    {b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id"}
-)
-
-UNQUOTED = "the upstream told of an error; its words are not kept"
-"""What stands for an upstream's words where no text of a prompt or an answer may be kept."""
 
 
 class State(Enum):
@@ -57,15 +48,10 @@ class State(Enum):
     DONE = auto()
 
 
-class Forward:
-    """A request on its way.
+class Forward(Books):
+    """A request on its way, with its books.
 
-    :param target: path and query from ``/v1`` on, as they came.
-    :param pinned: the provider named by the path.
-    :ivar exchange: what is known, as the record will show it.
-    :ivar account: gives the usage that the answer under way has told of so far.
     :ivar told: tells whether the stream under way has come to its dialect's own end already.
-    :ivar quoted: the error is in the upstream's words, which may repeat what it was asked.
     :ivar word_error: gives the bytes that tell an error in the stream under way; ``None`` where no
         byte may be added, as in a coded body.
     """
@@ -80,61 +66,16 @@ class Forward:
         pinned: str | None = None,
         parent_id: str | None = None,
     ) -> None:
-        self.board = board
-        self.wiring = board.wiring
+        super().__init__(board, request, target, pinned, parent_id)
         self.request = request
         self.state = State.WAITING
-        self.started = request.started
-        lines, first = request.lines, request.first
-        path, _, query = target.partition(b"?")
-        text = path.decode("latin-1")
-        endpoint = ENDPOINTS.get(text)
-        self.endpoint = endpoint
-        operation: Operation = endpoint.operation if endpoint else "passthrough"
-        dialect = endpoint.dialect if endpoint else dialect_of(text, first)
-        named = first.get(heads.PROVIDER_HEADER)
-        self.inbound = Inbound(
-            method=request.method.decode("latin-1"),
-            target=target,
-            path=request.path.decode("latin-1"),
-            headers=lines,
-            first=first,
-            body=request.body,
-            dialect=dialect,
-            operation=operation,
-            pinned=pinned or (named.decode("latin-1") if named else None),
-        )
-        self.origin = first.get(b"origin")
-        own = board.new_id()
-        caller_id = first.get(b"x-request-id")
-        caller_text = sane_id(caller_id.decode("latin-1")) if caller_id else None
-        agent = first.get(b"user-agent")
-        self.exchange = Exchange(
-            id=own,
-            request_id=caller_text or own,
-            client_request_id=caller_text,
-            started_at=rfc3339(self.started),
-            method=self.inbound.method,
-            path=self.inbound.path if endpoint else mask_text(self.inbound.path),
-            query=mask_query(query.decode("latin-1")) if query else "",
-            dialect=dialect,
-            request_bytes=len(self.inbound.body),
-            client=Client(request.caller, mask_text(agent.decode("latin-1")) if agent else None),
-            parent_id=parent_id,
-            request_headers=mask_headers(lines),
-        )
-        if not _CLAUDE_CODE.isdisjoint(first):
-            self.exchange.session_id = _text(first, b"x-claude-code-session-id")
-            self.exchange.agent_id = _text(first, b"x-claude-code-agent-id")
-            self.exchange.parent_agent_id = _text(first, b"x-claude-code-parent-agent-id")
+        self.origin = self.inbound.first.get(b"origin")
         self.boundary = FrameBoundary()
         self.is_stream = False
         self._last_ms = 0.0
-        self.recording: Recording | None = None
-        self.connected = self.quoted = False
+        self.connected = False
         self._task: Deferred[None] | None = None
         self._closed = False
-        self.account: Callable[[], Usage | None] | None = None
         self.told: Callable[[], bool] = bool
         self.word_error: Callable[[ProxyError], bytes] | None = self.event_of
 
@@ -149,7 +90,7 @@ class Forward:
 
     def refuse(self, error: ProxyError) -> None:
         """Answer a request that goes no further, in place of :meth:`begin`."""
-        self._record()
+        self.record()
         self.fail(error)
 
     async def _run(self) -> None:
@@ -162,10 +103,10 @@ class Forward:
                 await offload(reactor, size, read, self.inbound, self.endpoint, limit)
                 self.exchange.model = self.inbound.model or None
                 self.exchange.stream = self.inbound.stream
-            self._record()
+            self.record()
             await Attempt(self).run()
         except ProxyError as error:
-            self._record()
+            self.record()
             self.fail(error)
         except UpstreamFailure as failure:
             self.broken(failure)
@@ -173,17 +114,11 @@ class Forward:
             if self.state is not State.DONE:
                 raise
 
-    def _record(self) -> None:
-        if self.recording is None:
-            self.recording = self.board.recorder.begin(self.exchange, self.inbound.body)
-            for observer in self.board.observers:
-                observer.started(self.exchange)
-
     def _unexpected(self, failure: Failure) -> None:
         if self.state is State.DONE and failure.check(CancelledError):
             return
         self._log.failure("bug: exchange {id} failed", failure, id=self.exchange.id)
-        self._record()
+        self.record()
         self.fail(ProxyError(Kind.INTERNAL, "the proxy failed; its log says more"))
         self.close("error")
 
@@ -197,10 +132,6 @@ class Forward:
     def sent(self) -> None:
         """Take note that the request is on a connection to an upstream."""
         self.connected = True
-
-    def now_ms(self) -> float:
-        """Milliseconds since the exchange began."""
-        return (self.board.reactor.seconds() - self.started) * 1000
 
     def send_head(
         self,
@@ -249,12 +180,6 @@ class Forward:
         if self.is_stream:
             self.boundary.feed(data)
 
-    def watch(self, data: bytes) -> None:
-        """Show a readable piece of the answer to whoever watches."""
-        for observer in self.board.observers:
-            if observer.watching:
-                observer.progress(self.exchange, data)
-
     def fail(self, error: ProxyError, outcome: Outcome = "error") -> None:
         """Answer with an error: as an HTTP status as long as nothing was sent, else in band."""
         if self.state is State.DONE:
@@ -294,13 +219,6 @@ class Forward:
         self.quoted = False
         self.fail(failure.proxy_error(self.exchange.provider or ""))
 
-    def fit_to_keep(self, error: str) -> str:
-        """Give an error's words as they may be recorded and logged."""
-        if self.quoted and self.wiring.config.storage.bodies == "metadata":
-            return UNQUOTED
-        # Some upstreams repeat the key that they refuse.
-        return mask_text(error)
-
     # Ending.
 
     def end(self, outcome: Outcome, *, whole: bool = True) -> None:
@@ -335,7 +253,7 @@ class Forward:
             self._stop()
             self.close("ok")
             return
-        self._record()
+        self.record()
         self.exchange.error = (
             str(reason.value) if reason.check(CallerStalled) else "the caller went away"
         )
@@ -352,7 +270,7 @@ class Forward:
         if self.state is State.DONE:
             return words
         error = ProxyError(Kind.UNAVAILABLE, "the proxy is shutting down and could wait no longer")
-        self._record()
+        self.record()
         self.fail(error, "cut")
         self._stop()
         return words
@@ -367,30 +285,8 @@ class Forward:
         if self._closed:
             return
         self._closed = True
-        exchange = self.exchange
-        now = self.board.reactor.seconds()
-        exchange.outcome = outcome
-        if exchange.error is not None:
-            self.quoted = self.quoted and outcome == "error"
-            exchange.error = self.fit_to_keep(exchange.error)
-        exchange.finished_at = rfc3339(now)
-        exchange.duration_ms = (now - self.started) * 1000
         self.board.running.discard(self)
-        if exchange.usage is None and self.account is not None:
-            exchange.usage = self.account()
-        prices = self.board.prices
-        if exchange.usage is not None and prices is not None and exchange.cost_usd is None:
-            exchange.cost_usd = prices.cost_usd(exchange.routed_model or "", exchange.usage)
-        if self.recording is not None:
-            self.recording.end()
-        for observer in self.board.observers:
-            observer.finished(exchange)
-        self.board.access_log(exchange)
+        self.settle(outcome)
         # What refers to this in a circle is not freed before the next collection, which stops every stream.
         self.request.caller_gone = self.account = self.word_error = None
         self.told = bool
-
-
-def _text(first: dict[bytes, bytes], name: bytes) -> str | None:
-    found = first.get(name)
-    return found.decode("latin-1") if found else None

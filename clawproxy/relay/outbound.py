@@ -26,7 +26,7 @@ from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.provider import Ask, RawHeaders
 
 if TYPE_CHECKING:
-    from clawproxy.relay.exchange import Forward
+    from clawproxy.relay.books import Books
 
 
 def is_verbatim(inbound: Inbound, provider: HTTPProvider) -> bool:
@@ -47,33 +47,33 @@ def is_demoted(inbound: Inbound, provider: HTTPProvider) -> bool:
     )
 
 
-def head(forward: Forward, provider: HTTPProvider, *, translated: bool) -> RawHeaders:
+def head(books: Books, provider: HTTPProvider, *, translated: bool) -> RawHeaders:
     """Give the head for a provider: what travels, and the right key.
 
     :raise ProxyError: 401, where none is known.
     """
-    inbound = forward.inbound
+    inbound = books.inbound
     caller: Family | None = family(inbound.dialect)
     if inbound.dialect is None and inbound.pinned is not None:
         caller = None
     return upstream_headers(
         inbound.headers,
-        forward.wiring.accounts[provider.name],
+        books.wiring.accounts[provider.name],
         caller,
-        forward.wiring.callers,
+        books.wiring.callers,
         translated=translated,
     )
 
 
-async def passed_on(forward: Forward, provider: HTTPProvider, model: str, *, demoted: bool) -> Ask:
+async def passed_on(books: Books, provider: HTTPProvider, model: str, *, demoted: bool) -> Ask:
     """Give the caller's own request, with what routing has to change in it.
 
     :param model: the one to ask for; empty where the request names none.
     """
-    inbound = forward.inbound
-    headers = head(forward, provider, translated=False)
+    inbound = books.inbound
+    headers = head(books, provider, translated=False)
     body: bytes | None = inbound.body
-    reactor = forward.board.reactor
+    reactor = books.board.reactor
     plain = inbound.decoded
     if provider.is_vendor and inbound.understood:
         plain = await offload(reactor, len(plain), without_foreign, plain, inbound.dialect)
@@ -87,14 +87,14 @@ async def passed_on(forward: Forward, provider: HTTPProvider, model: str, *, dem
     if changes or plain is not inbound.decoded:
         body = await offload(reactor, len(plain), edit, plain, changes)
         headers = [line for line in headers if line[0].lower() != b"content-encoding"]
-        _record(forward, provider, headers, body)
+        _record(books, provider, headers, body)
     if not body and inbound.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
         body = None
     return Ask(inbound.method, inbound.target, headers, body)
 
 
 async def translated(
-    forward: Forward, provider: HTTPProvider, model: str, turn: Turn, *, demoted: bool
+    books: Books, provider: HTTPProvider, model: str, turn: Turn, *, demoted: bool
 ) -> Ask:
     """Give a turn in the dialect that the provider is asked in.
 
@@ -103,18 +103,18 @@ async def translated(
     dialect = DIALECTS[provider.dialect(model)]
     marks = provider.kind == "anthropic" and provider.config.cache_prompts
     body = await offload(
-        forward.board.reactor,
-        TRANSLATED * len(forward.inbound.decoded),
+        books.board.reactor,
+        TRANSLATED * len(books.inbound.decoded),
         written,
         dialect,
         turn,
         cached=provider.is_vendor if marks is None else bool(marks),
         model=model,
         stream=turn.stream or demoted,
-        api_version=forward.wiring.accounts[provider.name].version,
+        api_version=books.wiring.accounts[provider.name].version,
     )
-    ask = Ask("POST", dialect.path.encode(), head(forward, provider, translated=True), body)
-    _record(forward, provider, ask.headers, body)
+    ask = Ask("POST", dialect.path.encode(), head(books, provider, translated=True), body)
+    _record(books, provider, ask.headers, body)
     return ask
 
 
@@ -136,8 +136,8 @@ def written(
     return dialect.build_request(asked, model=model, stream=stream, api_version=api_version)
 
 
-def _record(forward: Forward, provider: HTTPProvider, headers: RawHeaders, body: bytes) -> None:
+def _record(books: Books, provider: HTTPProvider, headers: RawHeaders, body: bytes) -> None:
     """Keep what goes upstream in place of the caller's own request."""
-    account = forward.wiring.accounts[provider.name]
-    forward.exchange.upstream_request_headers = account.mask(headers)
-    forward.recording.upstream_request(body)  # type: ignore[union-attr]
+    account = books.wiring.accounts[provider.name]
+    books.exchange.upstream_request_headers = account.mask(headers)
+    books.recording.upstream_request(body)  # type: ignore[union-attr]

@@ -18,70 +18,70 @@ from clawproxy.relay.outbound import head, is_verbatim
 from clawproxy.upstream.http import HTTPProvider
 
 if TYPE_CHECKING:
-    from clawproxy.relay.exchange import Forward
+    from clawproxy.relay.books import Books
 
 _log = Logger()
 
 
-async def targets_of(forward: Forward) -> list[Target]:
+async def targets_of(books: Books) -> list[Target]:
     """Give a request's targets, the one that is asked first in front.
 
     :raise ProxyError: nobody answers the model.
     """
     try:
-        decision = _decide(forward, forward.wiring.router)
+        decision = _decide(books, books.wiring.router)
     except ProxyError as error:
-        decision = await _decide_again(forward, error)
+        decision = await _decide_again(books, error)
     targets = [*decision.targets]
-    return _usable(forward, targets) if len(targets) > 1 else targets
+    return _usable(books, targets) if len(targets) > 1 else targets
 
 
-def _decide(forward: Forward, router: Router) -> Decision:
-    inbound = forward.inbound
+def _decide(books: Books, router: Router) -> Decision:
+    inbound = books.inbound
     if inbound.operation == "passthrough" or inbound.opaque:
         return router.passthrough(inbound.dialect, inbound.pinned)
-    return router.route(inbound.dialect, _model(forward), inbound.pinned)
+    return router.route(inbound.dialect, _model(books), inbound.pinned)
 
 
-async def _decide_again(forward: Forward, error: ProxyError) -> Decision:
+async def _decide_again(books: Books, error: ProxyError) -> Decision:
     """Decide about a model that nobody knows, once the gateways have told their agents anew.
 
     :raise ProxyError: still nobody knows it.
     """
-    if error.kind is not Kind.MODEL_NOT_FOUND or forward.inbound.pinned is not None:
+    if error.kind is not Kind.MODEL_NOT_FOUND or books.inbound.pinned is not None:
         raise error
-    router = forward.wiring.router
-    later = router.with_agents(await forward.board.look_again())
+    router = books.wiring.router
+    later = router.with_agents(await books.board.look_again())
     if later.agents == router.agents:
         raise error
-    return _decide(forward, later)
+    return _decide(books, later)
 
 
-def _model(forward: Forward) -> str:
+def _model(books: Books) -> str:
     """Give the model to route: the caller's, or that of the subagent which calls."""
-    inbound, subagents = forward.inbound, forward.wiring.subagents
+    inbound, subagents = books.inbound, books.wiring.subagents
     if subagents is None or inbound.dialect != "anthropic" or inbound.members is None:
         return inbound.model
-    found = subagents.recognise(forward.exchange.agent_id, inbound.members.get("system"))
+    found = subagents.recognise(books.exchange.agent_id, inbound.members.get("system"))
     if found is None:
         return inbound.model
     _log.info(
         "{id}: subagent {name} goes to {model}",
-        id=forward.exchange.id,
+        id=books.exchange.id,
         name=found.name,
         model=found.model,
     )
     return found.model
 
 
-def _usable(forward: Forward, targets: list[Target]) -> list[Target]:
+def _usable(books: Books, targets: list[Target]) -> list[Target]:
     """Leave out fallbacks that have no key; a first target without one is told to the caller."""
     usable = []
     for index, target in enumerate(targets):
-        provider = forward.wiring.providers[target.provider]
+        provider = books.wiring.providers[target.provider]
         if index and isinstance(provider, HTTPProvider):
             try:
-                head(forward, provider, translated=not is_verbatim(forward.inbound, provider))
+                head(books, provider, translated=not is_verbatim(books.inbound, provider))
             except ProxyError as error:
                 _log.warn(
                     "the fallback {provider} cannot be used: {error}",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from clawproxy.relay.exchange import Forward
+    from clawproxy.relay.books import Books
 
 MOST_HEARD = 16 << 20
 """Bytes of what came that are kept; a gateway tells an answer of some 15,000 characters in as many."""
@@ -29,47 +29,47 @@ class WireRecord:
     What went out is kept as one body: the first message at once, all of them at the end.
     """
 
-    def __init__(self, forward: Forward) -> None:
-        self._forward: Forward | None = forward
+    def __init__(self, books: Books) -> None:
+        self._books: Books | None = books
         self._asked = _Bounded(MOST_ASKED)
         self._lines: list[bytes] = []
         self._heard = _Bounded(MOST_HEARD)
 
     def asked(self, message: str) -> None:
         """Keep a message that goes out."""
-        forward = self._forward
-        if forward is None:
+        books = self._books
+        if books is None:
             return
-        forward.exchange.upstream_request_headers = [("content-type", CONTENT_TYPE)]
+        books.exchange.upstream_request_headers = [("content-type", CONTENT_TYPE)]
         line = self._asked.fitting(message)
         if line is None:
             return
         self._lines.append(line)
         if len(self._lines) == 1:
-            forward.recording.upstream_request(line)  # type: ignore[union-attr]
+            books.recording.upstream_request(line)  # type: ignore[union-attr]
 
     def heard(self, message: str) -> None:
         """Keep a message that came."""
-        forward = self._forward
-        if forward is None:
+        books = self._books
+        if books is None:
             return
-        forward.exchange.upstream_response_headers = [("content-type", CONTENT_TYPE)]
+        books.exchange.upstream_response_headers = [("content-type", CONTENT_TYPE)]
         line = self._heard.fitting(message)
         if line is not None:
-            forward.recording.received(line, forward.now_ms())  # type: ignore[union-attr]
+            books.recording.received(line, books.now_ms())  # type: ignore[union-attr]
 
     def close(self) -> None:
         """Complete the record; what is said later is no longer this exchange's."""
-        forward, self._forward = self._forward, None
-        if forward is None:
+        books, self._books = self._books, None
+        if books is None:
             return
-        recording = forward.recording
+        recording = books.recording
         assert recording is not None
         rest = self._asked.rest()
         if rest or len(self._lines) > 1:
             recording.upstream_request(b"".join([*self._lines, *rest]))
         for line in self._heard.rest():
-            recording.received(line, forward.now_ms())
+            recording.received(line, books.now_ms())
 
 
 class _Bounded:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clawproxy.config.model import HTTPProviderConfig
 from clawproxy.core.circuit import FAILURES_TO_OPEN, OPEN_FOR
 from clawproxy.core.policy import Cause, Failure
-from clawproxy.relay.exchange import UNQUOTED
+from clawproxy.relay.books import UNQUOTED
 from clawproxy.testing import MemoryProxy
 from clawproxy.web.delivery import LAST_WORDS
 from tests.relay.asking import FALLBACK, OVERLOADED, PROVIDERS, ask
