@@ -33,7 +33,8 @@ from clawproxy.relay.inbound import read, size_to_read
 from clawproxy.relay.offload import offload
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import Phase, UpstreamFailure
-from clawproxy.web.request import ProxyRequest, RawHeaders, phrase
+from clawproxy.web.answer import RawHeaders, phrase
+from clawproxy.web.request import ProxyRequest
 from clawproxy.web.stall import CallerStalled
 
 CLIENT_GONE = 499

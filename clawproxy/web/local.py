@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.web.request import ProxyRequest, RawHeaders
+from clawproxy.web.answer import RawHeaders
+from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import origin_of, refuse
 
 Gather = Callable[[RawHeaders], Coroutine[Deferred[Any], Any, object]]

@@ -13,8 +13,9 @@ from clawproxy.relay.switchboard import Switchboard, Wiring
 from clawproxy.upstream.catalogue import Catalogue, FixedSource, Source
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.listing import HTTPListing
+from clawproxy.web.answer import RawHeaders
 from clawproxy.web.local import answer_with
-from clawproxy.web.request import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import Local, refuse_method
 
 PATH = "/v1/models"

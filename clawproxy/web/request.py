@@ -1,48 +1,27 @@
 """A caller's request: :class:`ProxyRequest` is Twisted's, with this program's limits and counting.
 
 It keeps the body in memory up to ``max_body`` and answers 413 beyond, reads none of a body that is refused for its
-head, counts as in flight from its complete head to its end, and writes heads as the upstream spelled them.
+head, and counts as in flight from its complete head to its end. How it is answered is told in :mod:`.answer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import server
-from twisted.web.http import NO_BODY_CODES, RESPONSES
 from twisted.web.http_headers import Headers
 
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.headers import ID_HEADER, firsts
+from clawproxy.core.headers import firsts
+from clawproxy.web.answer import AnsweredRequest, RawHeaders
 from clawproxy.web.channel import ProxyChannel
 
-if TYPE_CHECKING:
-    from clawproxy.web.site import ProxySite
 
-RawHeaders = list[tuple[bytes, bytes]]
-
-_PHRASES = {each.value: each.phrase.encode() for each in HTTPStatus}
-_PHRASES |= {499: b"Client Closed Request", 529: b"Overloaded"}
-"""Of those that Twisted has no words for, such as 429."""
-
-
-def phrase(status: int) -> bytes:
-    """Give the words that stand beside a status where no upstream chose them; clients show them to people.
-
-    SillyTavern shows nothing else of an error where it does not stream.
-    """
-    words: bytes = RESPONSES.get(status) or _PHRASES.get(status, b"Status")
-    return words
-
-
-class ProxyRequest(server.Request):
+class ProxyRequest(AnsweredRequest):
     """A caller's request.
 
     :ivar started: when its head was complete, seconds on the reactor's clock.
@@ -54,7 +33,6 @@ class ProxyRequest(server.Request):
     # Beside what Twisted puts into the instance's dictionary, which takes three times the room from its 31st name on.
     __slots__ = (
         "_announced",
-        "_bodyless",
         "_first",
         "_headers",
         "_held",
@@ -66,10 +44,7 @@ class ProxyRequest(server.Request):
         "started",
     )
 
-    defaultContentType = None
     _log = Logger()
-    channel: Any
-    site: ProxySite
     content: Any
 
     def __init__(self, channel: Any, queued: Any = False, *_: Any, **__: Any) -> None:
@@ -251,110 +226,12 @@ class ProxyRequest(server.Request):
         host = getattr(self.client, "host", None)
         return str(host) if host is not None else "unix"
 
-    # Writing.
-
-    @property
-    def gone(self) -> bool:
-        """Whether the caller's connection is no more, or the answer is complete."""
-        return bool(self._disconnected or self.finished)
-
-    def send_head(
-        self, status: int, reason: bytes, headers: RawHeaders, *, stamped: bool = False
-    ) -> None:
-        """Write status and headers as they are given, with the framing that the caller understands.
-
-        :param headers: end-to-end headers; a ``Content-Length`` among them is kept.
-        :param stamped: an exchange has put its id among them; what none has gets one here.
-        """
-        if self._disconnected:
-            return
-        self.code, self.code_message = status, reason
-        if not stamped and not any(name.lower() == ID_HEADER for name, _ in headers):
-            headers = [*headers, *self.site.stamp(self)]
-        if self.site.drain.draining:
-            headers = [*headers, (b"Connection", b"close")]
-            self.channel.persistent = 0
-        if not isinstance(self.channel, ProxyChannel):
-            for name, value in headers:
-                if name.lower() != b"connection":
-                    self.responseHeaders.addRawHeader(name, value)
-            self.write(b"")
-            return
-        bodyless = self.method == b"HEAD" or status in NO_BODY_CODES
-        sized = False
-        lines = [b"%s %d %s" % (self.clientproto, status, reason)]
-        for name, value in headers:
-            if name.lower() == b"content-length":
-                sized = True
-            lines.append(name + b": " + value)
-        if self.clientproto != b"HTTP/1.1":
-            self.channel.persistent = 0
-        elif not sized and not bodyless:
-            lines.append(b"Transfer-Encoding: chunked")
-            self.chunked = 1
-        if (
-            not self.channel.persistent
-            and self.clientproto == b"HTTP/1.1"
-            and not self.site.drain.draining
-        ):
-            lines.append(b"Connection: close")
-        lines.append(b"\r\n")
-        self.startedWriting = 1
-        self._bodyless = bodyless
-        self.channel.write(b"\r\n".join(lines))
-
-    def write(self, data: bytes) -> None:
-        """Write a piece of the body; before the first, see to a drain's ``Connection: close``."""
-        if self.startedWriting and not self.finished:
-            if not data or self._disconnected or self._bodyless:
-                return
-            if self.chunked:
-                self.channel.write(b"%x\r\n%b\r\n" % (len(data), data))
-            else:
-                self.channel.write(data)
-            return
-        if self.site.drain.draining and not self._disconnected:
-            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-            self.channel.persistent = 0
-        super().write(data)
+    # Ending.
 
     def finish(self) -> None:
-        """End the answer."""
-        # First: what is pipelined behind this one is answered before the last line here is reached.
+        """End the answer; by then it counts no more."""
         self._uncount()
-        if self._disconnected or self.finished or not self.startedWriting:
-            super().finish()
-        else:
-            if self.chunked:
-                self.channel.write(b"0\r\n\r\n")
-            self.finished = 1
-            self._cleanup()
-
-    def cork(self) -> None:
-        """Keep what is written until :meth:`flush`, so that one turn's pieces leave as one packet."""
-        if not self._disconnected:
-            self.channel.corked = True
-
-    def flush(self) -> None:
-        """Send what was kept."""
-        if not self._disconnected and not self.finished and isinstance(self.channel, ProxyChannel):
-            self.channel.flush()
-
-    def uncork(self) -> None:
-        """Send what was kept and keep nothing from now on."""
-        if not self._disconnected and not self.finished:
-            self.channel.corked = False
-            self.flush()
-
-    def break_off(self) -> None:
-        """End an answer so that nobody takes it for whole: close without the final chunk."""
-        if self._disconnected or self.finished:
-            return
-        channel = self.channel
-        if isinstance(channel, ProxyChannel):
-            channel.break_off()
-        else:
-            channel._conn.break_off(channel.streamID)
+        super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
         """The caller is gone."""
@@ -369,11 +246,3 @@ class ProxyRequest(server.Request):
             self.site.drain.leave()
         if self._held:
             self._let_go()
-
-    def answer_json(self, status: int, value: object, headers: RawHeaders | None = None) -> None:
-        """Answer with a small JSON document of the proxy's own."""
-        body = value if isinstance(value, bytes) else msgspec.json.encode(value)
-        lines = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
-        self.send_head(status, phrase(status), lines + (headers or []))
-        self.write(body)
-        self.finish()

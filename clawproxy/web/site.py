@@ -15,8 +15,9 @@ from twisted.web.resource import IResource
 
 from clawproxy.core.errors import ProxyError
 from clawproxy.drain import Drain
+from clawproxy.web.answer import AnsweredRequest, RawHeaders
 from clawproxy.web.channel import ProxyChannel
-from clawproxy.web.request import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest
 
 FRESH = 1.0
 """Seconds within which a new connection's first request is likely to come."""
@@ -85,7 +86,7 @@ class ProxySite(server.Site):
         idle_timeout: float,
         counts: Callable[[bytes], bool],
         refuse: Callable[[ProxyRequest, ProxyError], None],
-        stamp: Callable[[ProxyRequest], RawHeaders],
+        stamp: Callable[[AnsweredRequest], RawHeaders],
         welcome: Callable[[ProxyRequest], int],
         max_bodies: int,
         send_timeout: float = 0.0,

@@ -17,7 +17,8 @@ from clawproxy.core.errors import Kind, ProxyError, render
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.inbound import ENDPOINTS, dialect_of
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.web.request import ProxyRequest, RawHeaders, phrase
+from clawproxy.web.answer import AnsweredRequest, RawHeaders, phrase
+from clawproxy.web.request import ProxyRequest
 
 _UPGRADE = (("Upgrade", "HTTP/1.1"), ("Connection", "Upgrade"))
 """What a 426 has to name (RFC 9110 §15.5.22): the protocol that is wanted, which is the one spoken already."""
@@ -198,10 +199,10 @@ def refusal(board: Switchboard) -> Callable[[ProxyRequest, ProxyError], None]:
     return answer
 
 
-def stamping(board: Switchboard) -> Callable[[ProxyRequest], RawHeaders]:
+def stamping(board: Switchboard) -> Callable[[AnsweredRequest], RawHeaders]:
     """Make what gives both ids to an answer that belongs to no exchange, so that every answer has them."""
 
-    def stamp(request: ProxyRequest) -> RawHeaders:
+    def stamp(request: AnsweredRequest) -> RawHeaders:
         caller = request.first.get(b"x-request-id")
         own = board.new_id()
         chosen = requestid.request_id(None, caller.decode("latin-1") if caller else None, own)

@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.testing import MemoryCaller, MemoryProxy
+from clawproxy.web.answer import RawHeaders
 from clawproxy.web.local import answer_with
-from clawproxy.web.request import ProxyRequest, RawHeaders
+from clawproxy.web.request import ProxyRequest
 from tests.wire import replies
 
 
