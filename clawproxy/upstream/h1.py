@@ -8,6 +8,8 @@ line to 16 KiB, and withholds an early streaming answer until the request body i
    carry it; its ``raw_headers`` hold the header section as it came.
 3. What one read brought is given to the response in one piece, in that same turn.
 
+What is read of an answer is in :mod:`.reading`, and what takes too long in :mod:`.clocks`.
+
 States: IDLE → BUSY (request written) → HEAD (headers known) → IDLE | CLOSED.
 """
 
@@ -23,10 +25,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from clawproxy.alarm import Alarm
 from clawproxy.sending import hear_out, send
+from clawproxy.upstream.clocks import TimedConnection
 from clawproxy.upstream.failure import UpstreamFailure, loss_words
-from clawproxy.upstream.reading import AnswerReader
 from clawproxy.upstream.response import DONE, H1Response
 
 MAX_HEAD = 262_144
@@ -35,15 +36,11 @@ MAX_HEAD = 262_144
 SMALL = 65_536
 """Bytes of a request body up to which it leaves in one packet with its head."""
 
-CLOSE_WITHIN = 5.0
-"""Seconds until a connection that is closed is dropped: over TLS the other side has to agree, and one that reads no
-further never takes what was still to be sent. It would count as open all that time."""
-
 _SWITCHED = "it switched protocols without being asked to"
 
 
 @implementer(IHandshakeListener)
-class H1Connection(AnswerReader):
+class H1Connection(TimedConnection):
     """A connection that carries one request at a time and may be kept for the next.
 
     :param reactor: for the clocks.
@@ -52,22 +49,12 @@ class H1Connection(AnswerReader):
     """
 
     __slots__ = (
-        "_alarm",
         "_head_bytes",
-        "_head_until",
-        "_header_timeout",
-        "_idle_timeout",
         "_large",
-        "_last_byte",
         "_no_body",
         "_on_closed",
         "_on_idle",
-        "_reactor",
-        "_response",
-        "_throttled",
         "_until_close",
-        "_waiting",
-        "closed",
         "in_turn",
         "pooled",
         "reused",
@@ -81,21 +68,12 @@ class H1Connection(AnswerReader):
         on_idle: Callable[[H1Connection], None],
         on_closed: Callable[[H1Connection], None],
     ) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         self._on_idle = on_idle
         self._on_closed = on_closed
-        self._waiting: Deferred[H1Response] | None = None
-        self._response: H1Response | None = None
-        self._header_timeout = 0.0
-        self._idle_timeout = 0.0
-        self._head_until = 0.0
-        self._alarm = Alarm(reactor, self._look_at_clock)
-        self._last_byte = 0.0
-        self._throttled = False
         self.in_turn = False
         self._parser = None
         self.complete = False
-        self.closed = False
         self.reused = False
         self.secured: Deferred[H1Connection] | None = None
         self.used_at = 0.0
@@ -136,24 +114,6 @@ class H1Connection(AnswerReader):
                 words = loss_words(reason) + " before the end of its answer"
                 response.end(Failure(UpstreamFailure("body", words)))
 
-    def abort(self) -> None:
-        """Drop the connection now, whatever it carries, and tell nobody but the pool."""
-        self._waiting = None
-        self._response = None
-        self._alarm.stop()
-        self.closed = True
-        if self.transport is not None:
-            # Not loseConnection: a paused TLS transport would never let go (Twisted #8929).
-            self.transport.abortConnection()  # type: ignore[attr-defined]
-
-    def close_idle(self) -> None:
-        """Close a connection that carries nothing."""
-        self.closed = True
-        if self.transport is not None:
-            self._alarm.stop()
-            self._alarm.within(CLOSE_WITHIN)
-            self.transport.loseConnection()
-
     # One request.
 
     def send(
@@ -193,13 +153,6 @@ class H1Connection(AnswerReader):
 
     def _not_wanted(self, _: Deferred[H1Response]) -> None:
         self.abort()
-
-    def _head_is_late(self) -> None:
-        words = f"it did not begin to answer within {self._header_timeout:g} s"
-        waiting, self._waiting = self._waiting, None
-        self.abort()
-        if waiting is not None:
-            waiting.errback(Failure(UpstreamFailure("headers", words, timeout=True)))
 
     def dataReceived(self, data: bytes) -> None:
         """Parse what came; deliver head, piece and end after the parser has returned."""
@@ -307,46 +260,3 @@ class H1Connection(AnswerReader):
             waiting.errback(Failure(UpstreamFailure("headers", words)))
         if response is not None:
             response.end(Failure(UpstreamFailure("body", words)))
-
-    # Flow control and the clock of silence.
-
-    def throttle(self) -> None:
-        """Read no further; silence of our own making does not count against the upstream."""
-        if not self._throttled and not self.closed:
-            self._throttled = True
-            self.transport.pauseProducing()  # type: ignore[union-attr]
-
-    def unthrottle(self) -> None:
-        """Read on."""
-        if self._throttled and not self.closed:
-            self._throttled = False
-            self._last_byte = self._reactor.seconds()
-            self.transport.resumeProducing()  # type: ignore[union-attr]
-
-    def _look_at_clock(self) -> float | None:
-        now = self._reactor.seconds()
-        if self.closed:
-            self.abort()
-            return None
-        if self._waiting is not None:
-            left = self._head_until - now if self._header_timeout else 0.0
-        elif self._response is not None and self._idle_timeout:
-            left = self._last_byte + self._idle_timeout - now
-            if self._throttled:
-                left = self._idle_timeout
-        else:
-            return None
-        if left > 0.001:
-            return left
-        if self._waiting is None:
-            self._body_is_late()
-        elif self._header_timeout:
-            self._head_is_late()
-        return None
-
-    def _body_is_late(self) -> None:
-        response, self._response = self._response, None
-        self.abort()
-        if response is not None:
-            words = f"it sent nothing for {self._idle_timeout:g} s in the middle of its answer"
-            response.end(Failure(UpstreamFailure("body", words, timeout=True)))
