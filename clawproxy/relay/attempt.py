@@ -60,8 +60,10 @@ class Attempt:
             try:
                 failed = await self._ask_target(target, more=more)
             except ProxyError as error:
-                # A fallback that cannot express the request says nothing about why it was needed.
-                if not index or error.http_status != Kind.UNSUPPORTED_PARAMETER.status:
+                # A fallback that cannot express the request says nothing about why it was needed; an upstream's 400
+                # is an answer like any other.
+                inexpressible = error.http_status == Kind.UNSUPPORTED_PARAMETER.status
+                if not index or not inexpressible or self.forward.quoted:
                     raise
                 failed = error.message
             finally:

@@ -161,6 +161,25 @@ class FallbackTests(SynchronousTestCase):
         proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")
         self.assertIn(b" 502 ", caller.read())
 
+    def test_400_of_a_fallback_s_upstream_is_its_answer(self) -> None:
+        proxy = MemoryProxy(
+            *PROVIDERS,
+            "providers.openai.api_key=k",
+            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x", "b-x"]},'
+            ' {match: "b-*", provider: two}]',
+        )
+        caller = proxy.caller()
+        ask(caller, "a-1")
+        proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")
+        said = b'{"error":{"message":"too many tools","type":"invalid_request_error"}}'
+        proxy.upstream().write(
+            b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said)
+        )
+        self.assertEqual(proxy.reactor.tcpClients, [], "nobody else is asked")
+        sent = caller.read()
+        self.assertIn(b" 400 ", sent)
+        self.assertIn(b"too many tools", sent)
+
     def test_last_targets_error_goes_to_the_caller_as_it_came(self) -> None:
         ask(self.caller, "b-1", stream=True)
         self.proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED) + b"0\r\n\r\n")
