@@ -106,11 +106,13 @@ class Forward(Books):
                 self.exchange.stream = self.inbound.stream
             self.record()
             await Attempt(self).run()
+        # What was raised and the frames that it came through refer to each other. Without its traceback, they and this
+        # are freed at once.
         except ProxyError as error:
             self.record()
-            self.fail(error)
+            self.fail(error.with_traceback(None))
         except UpstreamFailure as failure:
-            self.broken(failure)
+            self.broken(failure.with_traceback(None))
         except CancelledError:
             if self.state is not State.DONE:
                 raise

@@ -127,7 +127,7 @@ class Passage:
             if isinstance(verdict, ProxyError):
                 self._failover = verdict
                 self._answer.stopProducing()
-                self._pump.done.callback(None)
+                self._pump.stop()
                 return
             if verdict is Held.RELEASE:
                 self._release()

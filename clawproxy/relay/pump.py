@@ -41,6 +41,12 @@ class Pump(Protocol):
         self.dataReceived = take  # type: ignore[method-assign,assignment]
         self.done: Deferred[UpstreamFailure | None] = Deferred(lambda _: answer.stopProducing())
 
+    def stop(self) -> None:
+        """Take no more, whatever still comes, as if this were the end; the answer is aborted by whoever calls."""
+        self.dataReceived = _ignore  # type: ignore[method-assign]
+        if not self.done.called:
+            self.done.callback(None)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the end."""
         # It has this, and this has it: let go, both are freed without a collection.

@@ -150,8 +150,7 @@ class Translation:
         """Read no further."""
         self._failover = failover
         self._answer.stopProducing()
-        if not self._pump.done.called:
-            self._pump.done.callback(None)
+        self._pump.stop()
 
     def _release(self) -> None:
         self._gate = None

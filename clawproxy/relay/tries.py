@@ -47,7 +47,8 @@ async def obtain(
         try:
             answer = await provider.ask(ask, forward.sent)
         except UpstreamFailure as failure:
-            broken = failure
+            # Without the frames that it came through, which refer to it and would not be freed without a collection.
+            broken = failure.with_traceback(None)
             failed = Failure(_cause(failure))
         else:
             if not transient(answer.code):
