@@ -50,12 +50,10 @@ class Attempt:
         :raise UpstreamFailure: the last target failed, and nothing was sent.
         """
         targets = await targets_of(self.forward)
-        alone = len(targets) == 1
         first: ProxyError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)
-            admitted = not alone and more
-            if admitted and not self._admitted(target):
+            if more and not self._admitted(target):
                 continue
             try:
                 failed = await self._ask_target(target, more=more)
@@ -67,7 +65,7 @@ class Attempt:
                     raise
                 failed = error.message
             finally:
-                if admitted:
+                if more:
                     # It may have ended before its target was asked, and then somebody else has to be the probe.
                     self.forward.board.circuit(target.provider).undecided()
             if failed is None:

@@ -107,8 +107,7 @@ class H1Connection(TimedConnection):
                 )
             )
         if response is not None:
-            clean = self._until_close and not reason.check(UpstreamFailure)
-            if clean and reason.check(ConnectionDone):
+            if self._until_close and reason.check(ConnectionDone):
                 response.end(DONE)
             else:
                 words = loss_words(reason) + " before the end of its answer"

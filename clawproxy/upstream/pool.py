@@ -119,7 +119,6 @@ class Pool:
 
     async def _connect(self, deadline: float) -> H1Connection:
         connection = H1Connection(self._reactor, self._back, self._gone)
-        connection.pooled = False
         secured: Deferred[H1Connection] | None = None
         if self._origin.scheme == "https":
             secured = connection.secured = Deferred()
