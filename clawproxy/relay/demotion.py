@@ -33,6 +33,7 @@ class Demotion:
         forward.exchange.upstream_response_headers = mask_headers(answer.raw_headers)
         kind = heads.value(answer.raw_headers, b"content-type") or b""
         self._demoter = Demoter(kind.decode("latin-1"))
+        forward.account = lambda: self._demoter.close().finished.usage
         self._decoded = Decoded(heads.value(answer.raw_headers, b"content-encoding"))
 
     async def run(self, *, more: bool) -> ProxyError | None:

@@ -19,11 +19,11 @@ class UnfinishedTests(SynchronousTestCase):
     )
     CHAT = b'{"model":"claude-x","stream":true,"messages":[{"role":"user","content":"hi"}]}'
 
-    def used(self, path: str, end: str) -> tuple[int, int, bool]:
+    def used(self, path: str, end: str, *sets: str, asked: bytes = CHAT) -> tuple[int, int, bool]:
         """Begin an answer, end it in some way, and give what was recorded."""
-        proxy = MemoryProxy("providers.anthropic.api_key=k", "server.drain.timeout=10")
+        proxy = MemoryProxy("providers.anthropic.api_key=k", "server.drain.timeout=10", *sets)
         caller = proxy.caller()
-        caller.post(path, self.CHAT)
+        caller.post(path, asked)
         upstream = proxy.upstream()
         upstream.write(STREAM_HEAD + chunk(self.START))
         if end == "leave":
@@ -43,6 +43,14 @@ class UnfinishedTests(SynchronousTestCase):
         for path in ("/v1/messages", "/v1/chat/completions"):
             for end in ("leave", "break", "cut"):
                 self.assertEqual(self.used(path, end), (7, 1, False), (path, end))
+
+    def test_usage_so_far_of_a_demoted_call(self) -> None:
+        demoted = "providers.anthropic.demote_nonstreaming=true"
+        asked = self.CHAT.replace(b'"stream":true,', b"")
+        for path in ("/v1/messages", "/v1/chat/completions"):
+            for end in ("leave", "break", "cut"):
+                used = self.used(path, end, demoted, asked=asked)
+                self.assertEqual(used, (7, 1, False), (path, end))
 
     def test_turn_that_is_left(self) -> None:
         proxy = MemoryProxy()
