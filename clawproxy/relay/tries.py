@@ -53,7 +53,7 @@ async def obtain(
         else:
             if not transient(answer.code):
                 circuit.succeeded()
-                _timed(forward, answer)
+                exchange.connect_ms = (answer.sent_at - forward.started) * 1000
                 return answer
             failed = Failure(Cause.STATUS, answer.code, answer.raw_headers)
         circuit.failed(failed, board.reactor.seconds())
@@ -61,7 +61,7 @@ async def obtain(
         retry = isinstance(verdict, Retry)
         if not retry and not (more and falls_back(failed)):
             if answer is not None:
-                _timed(forward, answer)
+                exchange.connect_ms = (answer.sent_at - forward.started) * 1000
                 return answer
             assert broken is not None
             raise broken
@@ -80,10 +80,6 @@ async def obtain(
             after=verdict.after,
         )
         await deferLater(board.reactor, verdict.after)
-
-
-def _timed(forward: Forward, answer: H1Response) -> None:
-    forward.exchange.connect_ms = (answer.sent_at - forward.started) * 1000
 
 
 def _cause(failure: UpstreamFailure) -> Cause:
