@@ -22,7 +22,7 @@ from clawproxy.relay.inbound import Inbound, turn_of
 from clawproxy.relay.offload import TRANSLATED, offload
 from clawproxy.relay.outbound import is_demoted, is_verbatim, passed_on, translated
 from clawproxy.relay.passage import Passage
-from clawproxy.relay.targets import targets_of
+from clawproxy.relay.targets import targets_of, told_anew
 from clawproxy.relay.tokens import count_tokens
 from clawproxy.relay.translation import Translation
 from clawproxy.relay.tries import obtain
@@ -49,7 +49,10 @@ class Attempt:
         :raise ProxyError: nobody could, and nothing was sent.
         :raise UpstreamFailure: the last target failed, and nothing was sent.
         """
-        targets = await targets_of(self.forward)
+        try:
+            targets = targets_of(self.forward, self.wiring.router)
+        except ProxyError as error:
+            targets = targets_of(self.forward, await told_anew(self.forward, error))
         first: ProxyError | None = None
         for index, target in enumerate(targets):
             more = index + 1 < len(targets)

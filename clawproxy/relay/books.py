@@ -1,7 +1,7 @@
 """The books of an exchange: what is known of it, as its record will show it, from its head to its end.
 
 1. :class:`Books` are opened with what the request's head tells, and filled in by whoever learns more.
-2. :meth:`Books.record` begins to keep them and tells those who watch, :meth:`Books.settle` does the last of both.
+2. :meth:`Books.record` begins to keep them and tells those who watch, :meth:`Books.close` does the last of both.
 
 Nothing here speaks to the caller or to an upstream: that is :class:`~clawproxy.relay.exchange.Forward`, who keeps them.
 """
@@ -92,7 +92,7 @@ class Books:
             self.exchange.agent_id = _text(first, b"x-claude-code-agent-id")
             self.exchange.parent_agent_id = _text(first, b"x-claude-code-parent-agent-id")
         self.recording: Recording | None = None
-        self.quoted = False
+        self.quoted = self._closed = False
         self.account: Callable[[], Usage | None] | None = None
 
     def now_ms(self) -> float:
@@ -119,8 +119,11 @@ class Books:
         # Some upstreams repeat the key that they refuse.
         return mask_text(error)
 
-    def settle(self, outcome: Outcome) -> None:
-        """Enter how the answer ended, well or not, and keep nothing after that."""
+    def close(self, outcome: Outcome) -> None:
+        """Close the books on an exchange whose answer has ended, well or not; only the first call counts."""
+        if self._closed:
+            return
+        self._closed = True
         exchange = self.exchange
         now = self.board.reactor.seconds()
         exchange.outcome = outcome

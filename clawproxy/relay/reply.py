@@ -59,7 +59,6 @@ class Reply(Books):
         self.boundary = FrameBoundary()
         self.is_stream = False
         self._last_ms = 0.0
-        self._closed = False
         self.told: Callable[[], bool] = bool
         self.word_error: Callable[[ProxyError], bytes] | None = self.event_of
 
@@ -91,7 +90,7 @@ class Reply(Books):
             exchange.upstream_request_id or exchange.client_request_id or exchange.id
         )
         exchange.status = status
-        exchange.headers_ms = self.now_ms()
+        exchange.headers_ms = (self.board.reactor.seconds() - self.started) * 1000
         lines = stamp(headers, own_id=exchange.id, request_id=exchange.request_id, stream=stream)
         if self.wiring.cors:
             lines += self.wiring.cors.answer(self.origin)
@@ -175,13 +174,3 @@ class Reply(Books):
                 request.finish()
             else:
                 request.break_off()
-
-    def close(self, outcome: Outcome) -> None:
-        """Close the books on an exchange whose answer has ended, well or not; only the first call counts."""
-        if self._closed:
-            return
-        self._closed = True
-        self.settle(outcome)
-        # What refers to this in a circle is not freed before the next collection, which stops every stream.
-        self.request.caller_gone = self.account = self.word_error = None
-        self.told = bool

@@ -1,7 +1,8 @@
 """A request's targets: :func:`targets_of` tells who may answer it, in which order.
 
 1. The router decides by the caller's dialect and the model, which may be that of the subagent that calls.
-2. A model that nobody knows is looked for once more, among the agents that the gateways have by now.
+2. A model that nobody knows may be looked for once more, among the agents that the gateways have by now
+   (:func:`told_anew`).
 3. A fallback that could not be asked for want of a key is left out.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from clawproxy.core.decision import Decision, Target
+from clawproxy.core.decision import Target
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.core.routing import Router
 from clawproxy.relay.outbound import head, is_verbatim
@@ -23,30 +24,25 @@ if TYPE_CHECKING:
 _log = Logger()
 
 
-async def targets_of(books: Books) -> list[Target]:
+def targets_of(books: Books, router: Router) -> list[Target]:
     """Give a request's targets, the one that is asked first in front.
 
     :raise ProxyError: nobody answers the model.
     """
-    try:
-        decision = _decide(books, books.wiring.router)
-    except ProxyError as error:
-        decision = await _decide_again(books, error)
+    inbound = books.inbound
+    if inbound.operation == "passthrough" or inbound.opaque:
+        decision = router.passthrough(inbound.dialect, inbound.pinned)
+    else:
+        decision = router.route(inbound.dialect, _model(books), inbound.pinned)
     targets = [*decision.targets]
     return _usable(books, targets) if len(targets) > 1 else targets
 
 
-def _decide(books: Books, router: Router) -> Decision:
-    inbound = books.inbound
-    if inbound.operation == "passthrough" or inbound.opaque:
-        return router.passthrough(inbound.dialect, inbound.pinned)
-    return router.route(inbound.dialect, _model(books), inbound.pinned)
+async def told_anew(books: Books, error: ProxyError) -> Router:
+    """Give a router that knows more agents, once the gateways have told theirs anew.
 
-
-async def _decide_again(books: Books, error: ProxyError) -> Decision:
-    """Decide about a model that nobody knows, once the gateways have told their agents anew.
-
-    :raise ProxyError: still nobody knows it.
+    :param error: what was wrong with the request's model.
+    :raise ProxyError: the same, where there is no more to know.
     """
     if error.kind is not Kind.MODEL_NOT_FOUND or books.inbound.pinned is not None:
         raise error
@@ -54,7 +50,7 @@ async def _decide_again(books: Books, error: ProxyError) -> Decision:
     later = router.with_agents(await books.board.look_again())
     if later.agents == router.agents:
         raise error
-    return _decide(books, later)
+    return later
 
 
 def _model(books: Books) -> str:

@@ -119,7 +119,9 @@ class AnsweredRequest(server.Request):
         super().write(data)
 
     def finish(self) -> None:
-        """End the answer; what is pipelined behind it is answered before this returns."""
+        """End the answer."""
+        # First: what is pipelined behind this one is answered before the last line here is reached.
+        self._uncount()
         if self._disconnected or self.finished or not self.startedWriting:
             super().finish()
         else:
@@ -127,6 +129,10 @@ class AnsweredRequest(server.Request):
                 self.channel.write(b"0\r\n\r\n")
             self.finished = 1
             self._cleanup()
+
+    def _uncount(self) -> None:
+        """Let go of the request: it is in flight no longer."""
+        raise NotImplementedError
 
     def cork(self) -> None:
         """Keep what is written until :meth:`flush`, so that one turn's pieces leave as one packet."""

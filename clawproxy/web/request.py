@@ -228,11 +228,6 @@ class ProxyRequest(AnsweredRequest):
 
     # Ending.
 
-    def finish(self) -> None:
-        """End the answer; by then it counts no more."""
-        self._uncount()
-        super().finish()
-
     def connectionLost(self, reason: Failure) -> None:
         """The caller is gone."""
         super().connectionLost(reason)
