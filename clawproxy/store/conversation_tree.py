@@ -65,6 +65,10 @@ class _Group:
     by_digest: dict[int, Node] = field(factory=dict)
     asides: set[tuple[int, int]] = field(factory=set)
 
+    def below(self, tip: Node | None) -> dict[int, Node]:
+        """Give the messages that follow one, or that histories begin with."""
+        return self.roots if tip is None else tip.children
+
 
 class Tree:
     """The tree of one conversation.
@@ -107,8 +111,9 @@ class Tree:
         at = tip
         for message in turn.answer:
             if not message.said.empty:
-                node = at = self._answer(group, thread, at, message, exchange)
-                answer.append(node)
+                known = group.below(at).get(message.said.digest)
+                at = known or self._grow(group, thread, at, message, exchange, answer=True)
+                answer.append(at)
         step = Step(exchange, tip, answer)
         thread.steps.append(step)
         group.latest = step
@@ -131,16 +136,14 @@ class Tree:
     ) -> tuple[Node, Thread]:
         """Go one message further, growing it if it is new."""
         said = message.said
-        below = group.roots if tip is None else tip.children
+        below = group.below(tip)
         node = below.get(said.digest) or self._again(group, tip, said)
         if node is not None:
             below[said.digest] = node
             return node, self._home[id(node)]
         if thread is None:
             thread = self._begin(group, message, turn)
-        node = self._grow(group, thread, tip, message, turn.exchange, answer=False)
-        below[said.digest] = node
-        return node, thread
+        return self._grow(group, thread, tip, message, turn.exchange, answer=False), thread
 
     def _again(self, group: _Group, tip: Node | None, said: Said) -> Node | None:
         """Find a message whose history was rewritten."""
@@ -176,22 +179,7 @@ class Tree:
         thread.nodes.append(node)
         self._home[id(node)] = thread
         if not aside:
-            group.by_digest[message.said.digest] = node
-        return node
-
-    def _answer(
-        self,
-        group: _Group,
-        thread: Thread,
-        tip: Node | None,
-        message: Message,
-        exchange: Exchange,
-    ) -> Node:
-        below = group.roots if tip is None else tip.children
-        node = below.get(message.said.digest)
-        if node is None:
-            node = self._grow(group, thread, tip, message, exchange, answer=True)
-            below[message.said.digest] = node
+            group.below(tip)[message.said.digest] = group.by_digest[message.said.digest] = node
         return node
 
     def _aside(
