@@ -6,7 +6,7 @@ branched off, what subagents did and what each turn cost beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import define, evolve, field, frozen
 
@@ -18,6 +18,9 @@ from clawproxy.store.conversation_thread import Node, Step, Thread
 
 LONG = 20_000
 """Characters from which on a part's text may have to be fetched."""
+DEEPEST = 8
+"""Branches that stand in each other; those that leave the last one stand beside it. A page that nests without end
+cannot be written, and nobody opens a hundred branches to get to one."""
 
 
 @frozen(kw_only=True)
@@ -102,7 +105,7 @@ class Layout:
         turns = self._turns(thread)
         hung = self._hung(thread, own)
         latest = _latest(thread, below)
-        items = list(self._walk(roots, below, turns, hung, latest))
+        items = self._walk(roots, below, turns, hung, latest)
         # What belongs nowhere: turns without a message, threads without a place.
         items += [item for left in turns.values() for item in left]
         items += [item for left in hung.values() for item in left]
@@ -145,32 +148,36 @@ class Layout:
         turns: dict[int, list[Item]],
         hung: dict[int, list[Item]],
         latest: set[int],
-    ) -> Iterator[Item]:
+        depth: int = 0,
+    ) -> list[Item]:
         """Go the way that ends last; other ways are branches where they leave it."""
-        at = list(start)
-        run: list[Node] = []
-        forks: list[tuple[int, Node]] = []
-        while at:
-            asides = [node for node in at if node.aside]
-            ways = [node for node in at if not node.aside]
-            run.extend(asides)
-            if not ways:
-                break
-            main = next((node for node in ways if id(node) in latest), ways[-1])
-            forks += [(len(run), node) for node in ways if node is not main]
-            run.append(main)
-            at = below.get(id(main), [])
+        run, forks = _way(start, below, latest)
         items = self._run(run, turns, hung)
+        places = {id(node): place for place, node in enumerate(run)}
         for place, node in reversed(forks):
-            inner = list(self._walk([node], below, turns, hung, latest))
-            branch = Item(kind="branch", anchor=f"b-{node.id}", node=node, items=inner)
-            before = {id(each) for each in run[:place]}
+            branches = []
+            beside = [node]
+            while beside:
+                first = beside.pop()
+                if depth + 1 < DEEPEST:
+                    inner = self._walk([first], below, turns, hung, latest, depth + 1)
+                else:
+                    way, others = _way([first], below, latest)
+                    inner = self._run(way, turns, hung)
+                    beside += [other for _, other in reversed(others)]
+                branches.append(
+                    Item(kind="branch", anchor=f"b-{first.id}", node=first, items=inner)
+                )
             spot = next(
-                (n for n, item in enumerate(items) if item.node and id(item.node) not in before),
+                (
+                    at
+                    for at, item in enumerate(items)
+                    if item.node and places.get(id(item.node), place) >= place
+                ),
                 len(items),
             )
-            items.insert(spot, branch)
-        yield from items
+            items[spot:spot] = branches
+        return items
 
     def _run(
         self,
@@ -216,6 +223,25 @@ class Layout:
             evolve(message, parts=tuple(_moved(part, prefix) for part in message.parts))
             for message in found
         )
+
+
+def _way(
+    start: Sequence[Node], below: Mapping[int, list[Node]], latest: set[int]
+) -> tuple[list[Node], list[tuple[int, Node]]]:
+    """Give the way that ends last, and where along it which others leave it."""
+    at = list(start)
+    run: list[Node] = []
+    forks: list[tuple[int, Node]] = []
+    while at:
+        run.extend(node for node in at if node.aside)
+        ways = [node for node in at if not node.aside]
+        if not ways:
+            break
+        main = next((node for node in ways if id(node) in latest), ways[-1])
+        forks += [(len(run), node) for node in ways if node is not main]
+        run.append(main)
+        at = below.get(id(main), [])
+    return run, forks
 
 
 def _end(step: Step) -> int:

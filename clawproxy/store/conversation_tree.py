@@ -27,6 +27,9 @@ from clawproxy.store.conversation_thread import Message, Node, Origin, Source, S
 
 TELLING = 40
 """Characters of an answer from which on it is found again by itself."""
+DEEPEST = 8
+"""Threads that hang below each other; what came out of the last one hangs beside it, so that a session whose every
+question begins anew does not make a pit."""
 _SUMMED_UP = re.compile(
     r"continued from a previous conversation|conversation (?:so far )?(?:was|has been) (?:compacted|summarized)",
     re.IGNORECASE,
@@ -231,13 +234,16 @@ class Tree:
         """Give the threads that came out of no other, with all others below them."""
         step_home = {step.exchange.id: thread for thread in self._threads for step in thread.steps}
         top = []
+        ways: dict[str, list[Thread]] = {}
         for thread in self._threads:
             above = step_home.get(thread.source.exchange) if thread.source is not None else None
             # A thread is younger than what it came out of, so no circle can close.
-            if above is None or above is thread:
-                top.append(thread)
+            way = [] if above is None or above is thread else ways[above.id][: DEEPEST - 1]
+            ways[thread.id] = [*way, thread]
+            if way:
+                way[-1].children.append(thread)
             else:
-                above.children.append(thread)
+                top.append(thread)
         return top
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from itertools import pairwise
 from urllib.parse import quote
@@ -448,6 +449,19 @@ class LiveCase(PagesCase):
         self.assertEqual(self.get("", "cursor=what").status, 400)
 
 
+def _said(role: str, words: str) -> dict[str, str]:
+    return {"role": role, "content": words}
+
+
+def _talk(turns: int) -> list[dict[str, str]]:
+    """Give the messages of a long talk."""
+    return [
+        _said(*each)
+        for at in range(turns)
+        for each in (("user", f"q{at}"), ("assistant", f"a{at}"))
+    ]
+
+
 class ConversationCase(PagesCase):
     """``/ui/conversations``."""
 
@@ -512,6 +526,24 @@ class ConversationCase(PagesCase):
         path, _, query = image["src"].removeprefix("/ui/").partition("?")
         answer = self.get(path, query)
         self.assertEqual((answer.status, answer.kind), (200, "image/png"))
+
+    def test_deep(self) -> None:
+        """Neither histories without number nor branches out of branches are too deep for a page."""
+        for ago, name, asked in (
+            (1000, "anew", [[_said("user", f"question {at}")] for at in range(400)]),
+            (500, "rewound", [_talk(400)[: 2 * at + 1] for at in reversed(range(400))]),
+        ):
+            teller = Teller(NOW - ago)
+            for at, messages in enumerate(asked):
+                request = {"model": "demo", "messages": messages}
+                answer = {"type": "message", "content": [text(f"{name} {at}.")]}
+                piece = json.dumps(answer).encode()
+                kind = "application/json"
+                teller.exchange(request, [(9.0, piece)], kind=kind, session_id=name)
+            self.keep(teller.told)
+            page = self.page(f"conversations/{name}")
+            found = set(re.findall(rf" {name} (\d+)\. ", page.text))
+            self.assertEqual(found, {str(at) for at in range(400)})
 
     def test_missing(self) -> None:
         """A conversation that is none."""

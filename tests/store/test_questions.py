@@ -13,6 +13,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from clawproxy.dashboard.api_conversations import plain
 from clawproxy.store import conversation_list, statistics
 from clawproxy.store.conversation_query import load
+from clawproxy.store.conversation_tree import DEEPEST
 from clawproxy.store.postgres import PostgresStore
 from clawproxy.store.protocol import Filter, Store
 from clawproxy.store.sqlite import SQLiteStore
@@ -293,6 +294,20 @@ class Trees(Mixin):
         (child,) = thread["children"]
         self.assertEqual(child["origin"], "compaction")
         self.assertEqual(child["parent"]["request"], first.id)
+
+    async def test_many_histories(self) -> None:
+        """A session whose every question begins anew is no pit: it stays a tree that can be written down."""
+        for at in range(40):
+            await self.ask([f"question {at}"], f"answer {at}", session_id="s")
+        (thread,) = (await self.tree("s"))["threads"]
+        sources = []
+        depth, level = 0, [thread]
+        while level:
+            depth += 1
+            sources += [each["parent"] and each["parent"]["request"] for each in level]
+            level = [child for each in level for child in each["children"]]
+        self.assertEqual((depth, len(sources)), (DEEPEST, 40))
+        self.assertEqual(len(set(sources)), 40, "each names what it came out of")
 
     async def test_side_calls_are_apart(self) -> None:
         """Their messages are none of the conversation's; a title is its name."""
