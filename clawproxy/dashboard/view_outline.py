@@ -94,19 +94,21 @@ def outline(prompt: Prompt, old: Sequence[Message], fresh: Sequence[Message]) ->
     if old:
         words = f"{len(old)} earlier message{'s' if len(old) != 1 else ''}"
         entries.append(Entry(anchor="history", role="history", who="history", gist=words))
-    shown_old = [] if len(old) > SHORT else list(old)
-    for message in (*shown_old, *fresh):
-        entries.append(
-            Entry(
-                anchor=f"m{message.number}",
-                role=message.role if message.role.isalpha() else "other",
-                who=message.role,
-                gist=gist(first_text(message.parts), 60),
-                fresh=message in fresh and bool(old),
-            )
-        )
+    if len(old) <= SHORT:
+        entries += [_said(message) for message in old]
+    entries += [_said(message, fresh=bool(old)) for message in fresh]
     entries.append(Entry(anchor="answer", role="answer", who="answer", gist=""))
     return entries
+
+
+def _said(message: Message, *, fresh: bool = False) -> Entry:
+    return Entry(
+        anchor=f"m{message.number}",
+        role=message.role if message.role.isalpha() else "other",
+        who=message.role,
+        gist=gist(first_text(message.parts), 60),
+        fresh=fresh,
+    )
 
 
 def contents(threads: Sequence[Laid]) -> list[Entry]:

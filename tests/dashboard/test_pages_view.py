@@ -16,6 +16,7 @@ from clawproxy.dashboard.render import page
 from clawproxy.dashboard.view import Aside, Call, Image, Other, Prompt, Result, Text, Thinking
 from clawproxy.dashboard.view_cache import cache_map
 from clawproxy.dashboard.view_json import data_url, sniff_base64, weight
+from clawproxy.dashboard.view_outline import outline
 from clawproxy.dashboard.view_tools import Code, Difference, Fields, Shown, Todo, shown
 from clawproxy.dashboard.view_turn import json_object, novelty, print_of, read_answer, read_prompt
 from clawproxy.dashboard.waterfall import gaps, spans
@@ -463,6 +464,29 @@ class CacheCase(SynchronousTestCase):
             [each.state for each in found.segments], ["read", "read", "fresh", "fresh"]
         )
         self.assertFalse(found.exact)
+
+
+class OutlineCase(SynchronousTestCase):
+    """The list of what an exchange's page has."""
+
+    def test_marks(self) -> None:
+        """Only what came behind the turn before is marked new, and nothing in a first turn."""
+        prompt = anthropic(*({"role": "user", "content": f"m{at}"} for at in range(3)))
+        old, fresh = prompt.messages[:2], prompt.messages[2:]
+        later = [(each.anchor, each.fresh) for each in outline(prompt, old, fresh)]
+        self.assertEqual(
+            later,
+            [("history", False), ("m0", False), ("m1", False), ("m2", True), ("answer", False)],
+        )
+        first = outline(prompt, (), prompt.messages)
+        self.assertFalse(any(each.fresh for each in first))
+
+    def test_many(self) -> None:
+        """Thousands of messages are not compared with each other."""
+        prompt = anthropic(*({"role": "user", "content": f"m{at}"} for at in range(6000)))
+        started = time.monotonic()
+        self.assertEqual(len(outline(prompt, (), prompt.messages)), 6001)
+        self.assertLess(time.monotonic() - started, 1.5)
 
 
 class SmallCase(SynchronousTestCase):
