@@ -38,6 +38,7 @@ from clawproxy.dashboard.view_json import (
 )
 
 _READ = frozenset({"model", "system", "tools", "messages", "stream"})
+_LISTS = frozenset({"tools", "messages"})
 _ANSWER_READ = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
 )
@@ -51,7 +52,7 @@ def prompt(body: dict[str, object]) -> Prompt:
         system=_parts(body.get("system"), "system", "system"),
         tools=tuple(_tool(tool, f"tools/{n}") for n, tool in enumerate(items(body.get("tools")))),
         messages=paired(tuple(_message(item, n) for n, item in enumerate(raw))),
-        settings=rest_of(body, _READ),
+        settings=rest_of(body, _READ, _LISTS),
         raw=raw,
     )
 
@@ -104,6 +105,8 @@ def _message(item: object, number: int) -> Message:
 def _parts(content: object, pointer: str, role: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return tuple(_texts(content, pointer, role, "")) if content else ()
+    if content is not None and not isinstance(content, list):
+        return (other(content, pointer),)
     found: list[Part] = []
     for number, block in enumerate(items(content)):
         found.extend(_block(block, f"{pointer}/{number}", role))

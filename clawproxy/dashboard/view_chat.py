@@ -35,6 +35,7 @@ from clawproxy.dashboard.view_json import (
 )
 
 _READ = frozenset({"model", "messages", "tools", "functions", "stream"})
+_LISTS = frozenset({"messages", "tools", "functions"})
 _ANSWER_READ = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
 
@@ -48,7 +49,7 @@ def prompt(body: dict[str, object]) -> Prompt:
             tool_of(tool, f"{name}/{n}") for name, found in tools for n, tool in enumerate(found)
         ),
         messages=paired(tuple(_message(item, f"messages/{n}", n) for n, item in enumerate(raw))),
-        settings=rest_of(body, _READ),
+        settings=rest_of(body, _READ, _LISTS),
         raw=raw,
     )
 
@@ -136,6 +137,8 @@ def content_of(content: object, pointer: str, role: str, breakpoint: str = "") -
         else:
             yield from texts(content, pointer, breakpoint)
         return
+    if content is not None and not isinstance(content, list):
+        yield other(content, pointer)
     for number, each in enumerate(items(content)):
         yield from _part(members(each), each, f"{pointer}/{number}", role)
 

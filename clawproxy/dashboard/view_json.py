@@ -232,6 +232,16 @@ def other(value: object, pointer: str) -> Other:
     )
 
 
-def rest_of(body: dict[str, object], known: frozenset[str]) -> tuple[tuple[str, object], ...]:
-    """Give the members that nobody has read, in order."""
-    return tuple((name, value) for name, value in body.items() if name not in known)
+def rest_of(
+    body: dict[str, object], known: frozenset[str], lists: frozenset[str] = frozenset()
+) -> tuple[tuple[str, object], ...]:
+    """Give the members that nobody has read, in order.
+
+    :param lists: which of the known ones are read only where they are arrays.
+    """
+    return tuple(
+        (name, value)
+        for name, value in body.items()
+        if name not in known
+        or (name in lists and value is not None and not isinstance(value, list))
+    )

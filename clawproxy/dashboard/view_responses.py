@@ -42,6 +42,7 @@ from clawproxy.dashboard.view_json import (
 )
 
 _READ = frozenset({"model", "input", "instructions", "tools", "stream"})
+_LISTS = frozenset({"input", "tools"})
 _ANSWER_READ = frozenset({"id", "object", "created_at", "model", "output", "usage", "status"})
 _ECHOED = frozenset({"instructions", "tools", "error"})
 
@@ -65,8 +66,6 @@ _OURS = frozenset(
 def prompt(body: dict[str, object]) -> Prompt:
     """Read a request."""
     given = body.get("input")
-    instructions = text(body.get("instructions"))
-    system = tuple(texts(instructions, "instructions")) if instructions else ()
     if isinstance(given, str):
         raw: tuple[object, ...] = (given,)
         parts = tuple(texts(given, "input"))
@@ -76,10 +75,10 @@ def prompt(body: dict[str, object]) -> Prompt:
         messages = paired(_messages(raw, "input"))
     return Prompt(
         model=text(body.get("model")),
-        system=system,
+        system=tuple(_content(body.get("instructions"), "instructions", "system")),
         tools=tuple(tool_of(tool, f"tools/{n}") for n, tool in enumerate(items(body.get("tools")))),
         messages=messages,
-        settings=rest_of(body, _READ),
+        settings=rest_of(body, _READ, _LISTS - {"input"} if isinstance(given, str) else _LISTS),
         raw=raw,
     )
 
@@ -100,7 +99,7 @@ def answer(body: dict[str, object]) -> Answer:
         stop=f"{status}: {reason}" if reason else status,
         usage=body.get("usage"),
         error=failed,
-        extras=rest_of(body, _ANSWER_READ | _ECHOED),
+        extras=rest_of(body, _ANSWER_READ | _ECHOED, frozenset({"output"})),
     )
 
 
@@ -148,6 +147,8 @@ def _content(content: object, pointer: str, role: str) -> Iterator[Part]:
                 answered_text(content, pointer) if role == "assistant" else texts(content, pointer)
             )
         return
+    if content is not None and not isinstance(content, list):
+        yield other(content, pointer)
     for number, each in enumerate(items(content)):
         yield from _part(members(each), each, f"{pointer}/{number}", role)
 

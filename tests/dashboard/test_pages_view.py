@@ -290,6 +290,30 @@ class AnythingCase(SynchronousTestCase):
         self.assertLessEqual(novelty(before, now).old, 4)
         self.assertEqual(novelty(now, now).changed, ())
 
+    def test_wrong_types(self) -> None:
+        """What an upstream refuses because it is of no type that it takes is shown nevertheless: people look for it."""
+        odd = {"type": "text", "text": "lost?"}
+        said = {"role": "user", "content": odd}
+        bodies: list[tuple[str, dict[str, object]]] = [
+            ("anthropic", {"messages": odd}),
+            ("anthropic", {"messages": [said]}),
+            ("anthropic", {"system": odd, "messages": []}),
+            ("anthropic", {"tools": odd, "messages": []}),
+            ("openai_chat", {"messages": odd}),
+            ("openai_chat", {"messages": [said]}),
+            ("openai_chat", {"tools": odd, "messages": []}),
+            ("openai_responses", {"input": odd}),
+            ("openai_responses", {"input": [said]}),
+            ("openai_responses", {"input": "hi", "tools": odd}),
+            ("openai_responses", {"input": "hi", "instructions": odd}),
+        ]
+        for dialect, body in bodies:
+            prompt = read_prompt(dialect, body)
+            parts = [*prompt.system, *(part for each in prompt.messages for part in each.parts)]
+            found = [part.value for part in parts if isinstance(part, Other)]
+            found += [value for _, value in prompt.settings]
+            self.assertEqual(found, [odd], (dialect, body))
+
     def test_fault_page(self) -> None:
         """A page of a fault holds nothing unescaped."""
         html = page(
