@@ -289,9 +289,16 @@ def _far(part: Part) -> bool:
 
 def _moved(part: Part, prefix: str) -> Part:
     if isinstance(part, Result):
-        inner = tuple(_moved(each, prefix) for each in part.parts)
-        return evolve(part, parts=inner, pointer=prefix + part.pointer)
-    return evolve(part, pointer=prefix + part.pointer)
+        return _result_moved(part, prefix)
+    moved = evolve(part, pointer=prefix + part.pointer)
+    if isinstance(moved, Call) and moved.result is not None:
+        return evolve(moved, result=_result_moved(moved.result, prefix))
+    return moved
+
+
+def _result_moved(result: Result, prefix: str) -> Result:
+    inner = tuple(_moved(each, prefix) for each in result.parts)
+    return evolve(result, parts=inner, pointer=prefix + result.pointer)
 
 
 def _title(items: Sequence[Item]) -> str:

@@ -527,6 +527,25 @@ class ConversationCase(PagesCase):
         answer = self.get(path, query)
         self.assertEqual((answer.status, answer.kind), (200, "image/png"))
 
+    def test_long_result_beside_its_call(self) -> None:
+        """What a provider's tool gave stands in the call's own item; the rest of a long one is found there, too."""
+        teller = Teller(NOW - 1000)
+        long = "".join(f"line {at}\n" for at in range(5000))
+        item = {
+            "type": "mcp_call",
+            "id": "mcp_1",
+            "name": "read",
+            "arguments": "{}",
+            "output": long,
+        }
+        request = {"model": "demo", "input": [{"role": "user", "content": "read"}, item]}
+        teller.exchange(request, [], dialect="openai_responses", session_id="mcp")
+        self.keep(teller.told)
+        page = self.page("conversations/mcp")
+        (rest,) = [each["href"] for each in page.all("a") if "/ui/said/" in each["href"]]
+        answer = self.get(rest.removeprefix("/ui/"))
+        self.assertEqual((answer.status, answer.body.decode()), (200, long))
+
     def test_deep(self) -> None:
         """Neither histories without number nor branches out of branches are too deep for a page."""
         for ago, name, asked in (
