@@ -10,6 +10,7 @@ escapes and its first slash), so that a page can link to it, and fetch an image 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -246,24 +247,26 @@ def paired(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Put each tool's result beside its call.
 
     A message of which nothing else is left is marked :attr:`Message.answered`; where a result has no
-    call, it stays where it is.
+    call, it stays where it is. Models that count their calls anew in each turn use an id again: a result is
+    that of the latest message that called by its id, and of its calls the first's that has none.
     """
-    results: dict[str, Result] = {}
-    calls = set()
+    waiting: dict[str, deque[Call]] = {}
+    results: dict[int, Result] = {}
     for message in messages:
+        begun: dict[str, deque[Call]] = {}
         for part in message.parts:
             if isinstance(part, Call) and part.id and part.result is None:
-                calls.add(part.id)
-            elif isinstance(part, Result) and part.call in calls and part.call not in results:
-                results[part.call] = part
+                begun.setdefault(part.id, deque()).append(part)
+                waiting[part.id] = begun[part.id]
+            elif isinstance(part, Result) and waiting.get(part.call):
+                results[id(waiting[part.call].popleft())] = part
     if not results:
         return messages
     used = {id(result) for result in results.values()}
-    waiting = dict(results)
 
     def joined(part: Part) -> Part:
-        if isinstance(part, Call) and part.result is None and part.id in waiting:
-            return evolve(part, result=waiting.pop(part.id))
+        if isinstance(part, Call) and (result := results.get(id(part))) is not None:
+            return evolve(part, result=result)
         return part
 
     found = []

@@ -107,6 +107,25 @@ class AnthropicCase(SynchronousTestCase):
         self.assertIsNotNone(first.result)
         self.assertIsNone(second.result)
 
+    def test_ids_counted_anew(self) -> None:
+        """Where each turn's calls have the same ids, each result stands beside the call that it followed."""
+        prompt = anthropic(
+            {"role": "assistant", "content": [call("0", "Lost")]},
+            {"role": "user", "content": "again"},
+            {"role": "assistant", "content": [call("0", "A"), call("0", "B")]},
+            {"role": "user", "content": [result("0", "one"), result("0", "two")]},
+            {"role": "assistant", "content": [call("0", "C")]},
+            {"role": "user", "content": [result("0", "three"), result("0", "whose?")]},
+        )
+        found = {}
+        for message in prompt.messages:
+            for part in message.parts:
+                if isinstance(part, Call):
+                    (said,) = part.result.parts if part.result is not None else (None,)
+                    found[part.name] = said.text if isinstance(said, Text) else None
+        self.assertEqual(found, {"Lost": None, "A": "one", "B": "two", "C": "three"})
+        self.assertEqual([part.kind for part in prompt.messages[-1].parts], ["result"])
+
     def test_reminders(self) -> None:
         """What a client put between a person's words is apart."""
         said = "<system-reminder>\nbe brief\n</system-reminder>\nWhat now?"
