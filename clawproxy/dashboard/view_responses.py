@@ -58,6 +58,9 @@ _CALLS = {
     "file_search_call": "queries",
     "code_interpreter_call": "code",
 }
+_OUTPUTS = ("output", "results", "outputs")
+"""Where a call's own item holds what came of it, if a provider ran it."""
+_PRINTED = ("stdout", "stderr", "logs")
 _OURS = frozenset(
     {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )
@@ -169,11 +172,13 @@ def _part(body: dict[str, object], value: object, pointer: str, role: str) -> It
             )
         else:
             yield from texts(said, f"{pointer}/text")
-    elif kind == "input_image":
+    elif kind in ("input_image", "computer_screenshot"):
         if text(body.get("image_url")):
             yield image_of(body.get("image_url"), f"{pointer}/image_url")
         else:
             yield Image(pointer=pointer, url=text(body.get("file_id")), weight=IMAGE_WEIGHT)
+    elif kind == "image" and text(body.get("url")):  # the code interpreter's
+        yield image_of(body.get("url"), f"{pointer}/url")
     elif kind == "input_file":
         data = text(body.get("file_data"))
         yield File(
@@ -219,10 +224,8 @@ def _call(body: dict[str, object], kind: str, pointer: str) -> Iterator[Part]:
         arguments = parsed(raw)
     elif kind == "code_interpreter_call":
         arguments = {"code": raw}
-    output = body.get("output")
-    result = None
-    if output is not None or body.get("results") is not None:
-        result = _result({"output": output if output is not None else body["results"]}, pointer)
+    given_back = next((each for each in _OUTPUTS if body.get(each) is not None), None)
+    result = _result(body, pointer, given_back) if given_back is not None else None
     error = body.get("error")
     if error:
         said = text(error) or text(members(error).get("message"))
@@ -240,9 +243,9 @@ def _call(body: dict[str, object], kind: str, pointer: str) -> Iterator[Part]:
     )
 
 
-def _result(body: dict[str, object], pointer: str) -> Result:
-    output = body.get("output")
-    at = f"{pointer}/output"
+def _result(body: dict[str, object], pointer: str, member: str = "output") -> Result:
+    output = body.get(member)
+    at = f"{pointer}/{member}"
     parts: tuple[Part, ...]
     if isinstance(output, str):
         parts = (Text(text=_unwrapped(output), plain=True, pointer=at, weight=len(output)),)
@@ -250,8 +253,10 @@ def _result(body: dict[str, object], pointer: str) -> Result:
         parts = tuple(
             part for number, each in enumerate(output) for part in _output(each, f"{at}/{number}")
         )
+    elif output is not None:
+        parts = tuple(_output(output, at))
     else:
-        parts = (other(output if output is not None else body, at),)
+        parts = (other(body, pointer),)
     return Result(
         call=text(body.get("call_id")),
         parts=parts,
@@ -263,7 +268,7 @@ def _result(body: dict[str, object], pointer: str) -> Result:
 
 def _output(value: object, pointer: str) -> Iterator[Part]:
     body = members(value)
-    said = "\n".join(text(body.get(name)) for name in ("stdout", "stderr") if body.get(name))
+    said = "\n".join(said for name in _PRINTED if (said := text(body.get(name))))
     if said:
         yield Text(text=said, plain=True, pointer=pointer, weight=len(said))
     else:

@@ -276,6 +276,44 @@ class ResponsesCase(SynchronousTestCase):
         self.assertEqual(said.text, "out")
         self.assertEqual(len(prompt.system), 1)
 
+    def test_screens(self) -> None:
+        """What a computer's screen showed is a picture, and no page full of base64."""
+        screen = {"type": "computer_screenshot", "image_url": f"data:image/png;base64,{png()}"}
+        items = [
+            {"type": "computer_call", "call_id": "c", "action": {"type": "screenshot"}},
+            {"type": "computer_call_output", "call_id": "c", "output": screen},
+        ]
+        ((asked,), _) = (
+            each.parts for each in read_prompt("openai_responses", {"input": items}).messages
+        )
+        assert isinstance(asked, Call) and asked.result is not None
+        (image,) = asked.result.parts
+        assert isinstance(image, Image)
+        self.assertEqual((image.media, image.pointer), ("image/png", "input/1/output/image_url"))
+
+    def test_what_a_provider_ran(self) -> None:
+        """What its code printed and drew, and what its search found, stand below the call, each at its place."""
+        outputs = [
+            {"type": "logs", "logs": "42\n"},
+            {"type": "image", "url": "https://x.example/y"},
+        ]
+        found = [{"filename": "a.txt", "text": "words"}]
+        items = [
+            {"type": "code_interpreter_call", "id": "i", "code": "6 * 7", "outputs": outputs},
+            {"type": "file_search_call", "id": "s", "queries": ["q"], "results": found},
+        ]
+        (message,) = read_answer("openai_responses", {"output": items}).messages
+        ran, searched = message.parts
+        assert isinstance(ran, Call) and ran.result is not None
+        printed, drawn = ran.result.parts
+        assert isinstance(printed, Text) and isinstance(drawn, Image)
+        self.assertEqual((printed.text, printed.plain), ("42\n", True))
+        self.assertEqual((drawn.url, drawn.embedded), ("https://x.example/y", False))
+        assert isinstance(searched, Call) and searched.result is not None
+        (hit,) = searched.result.parts
+        assert isinstance(hit, Other)
+        self.assertEqual((hit.value, hit.pointer), (found[0], "output/1/results/0"))
+
     def test_text(self) -> None:
         """Input that is one text."""
         (message,) = read_prompt("openai_responses", {"input": "hello"}).messages
