@@ -147,7 +147,7 @@ class Sender:
         )
 
     def _target(self, asked: _Ask, original: _Original | None) -> str:
-        target = asked.path or (DEFAULT_PATH if original is None else original.path)
+        target = _path(asked, original)
         query = original.query if original is not None and asked.path is None else ""
         if query and MASK not in query:
             target += "?" + query
@@ -187,18 +187,12 @@ class Sender:
         if not any(name.lower() == b"content-type" for name, _ in lines):
             lines.append((b"content-type", b"application/json"))
         if asked.key:
-            lines.append(self._credential(asked.key, asked.path or DEFAULT_PATH, original))
+            lines.append(_credential(asked.key, _path(asked, original)))
         keys = self._board.wiring.config.auth.api_keys
         if keys:
             # Whoever may open the dashboard may use the proxy; its key is never sent on.
             lines.append((b"api-key", keys[0].key.reveal().encode("latin-1", "replace")))
         return lines
-
-    def _credential(self, key: str, path: str, original: _Original | None) -> tuple[bytes, bytes]:
-        name = path if original is None else original.path
-        if "/v1/messages" in name and not key.startswith(_OAUTH_PREFIX):
-            return b"x-api-key", key.encode("latin-1", "replace")
-        return b"authorization", b"Bearer " + key.encode("latin-1", "replace")
 
     async def _fetch(self, target: str) -> bytes:
         if self._reader is None:
@@ -228,6 +222,17 @@ class Sender:
             request.counted = True
             self._board.drain.enter()
         Forward(self._board, request, target.encode("latin-1"), pinned, again.parent_id).begin()
+
+
+def _path(asked: _Ask, original: _Original | None) -> str:
+    return asked.path or (DEFAULT_PATH if original is None else original.path)
+
+
+def _credential(key: str, path: str) -> tuple[bytes, bytes]:
+    """Present a key as the API behind a path takes it."""
+    if "/v1/messages" in path and not key.startswith(_OAUTH_PREFIX):
+        return b"x-api-key", key.encode("latin-1", "replace")
+    return b"authorization", b"Bearer " + key.encode("latin-1", "replace")
 
 
 def _words(body: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.dashboard.send import Sender
 from clawproxy.testing import MemoryCaller, MemoryProxy
 
 REQUEST = {"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
@@ -75,6 +76,20 @@ class Sent(SynchronousTestCase):
         self.assertTrue(
             request.startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:2\r\n")
         )
+
+    def test_to_another_api(self) -> None:
+        """The key is presented as the API takes it that is asked now, and not the one that was asked first."""
+
+        async def fetch(_: object, target: str) -> bytes:
+            if target.endswith("decoded=1"):
+                return json.dumps(REQUEST).encode()
+            return b'{"id":"first","method":"POST","path":"/v1/messages"}'
+
+        self.patch(Sender, "_fetch", fetch)
+        self.send(id="first", path="/openai/v1/chat/completions", key="sk-mine")
+        lines = self.proxy.upstream().request().lower()
+        self.assertIn(b"authorization: bearer sk-mine", lines)
+        self.assertNotIn(b"x-api-key", lines)
 
     def test_refused(self) -> None:
         """What cannot be sent is said to be so, and nothing is sent."""
