@@ -215,8 +215,10 @@ class Live:
             self.on_watching(True)
         if self._beat is None:
             self._beat = self._reactor.callLater(HEARTBEAT, self._heartbeat)
-        for exchange in sorted(self._running(), key=lambda each: each.id):
-            watcher.send(event("started", listed(exchange)))
+        running = sorted(self._running(), key=lambda each: each.id)
+        if running:
+            # As one: thousands would be more than a watcher may leave waiting before it has read anything.
+            watcher.send(b"".join(event("started", listed(exchange)) for exchange in running))
         # What others have seen already.
         self._fresh.update(self._streams)
         self._soon()

@@ -134,6 +134,22 @@ class Watching(LiveCase):
         # The bytes before are not told; they can be asked for.
         self.assertEqual(progress["since"], len(unchunked(delta("unseen "))))
 
+    def test_more_under_way_than_may_wait(self) -> None:
+        """Whoever comes while thousands are under way is not taken for a slow watcher because of them."""
+        self.patch(live, "QUEUED", 3)
+        for _ in range(9):
+            self.proxy.caller().post("/v1/messages", BODY)
+        watcher = self.proxy.caller()
+        begin = live.Watcher.__init__
+
+        def begin_slowly(shown: live.Watcher, *arguments: Any) -> None:
+            begin(shown, *arguments)
+            shown.pauseProducing()  # as a transport asks for it when its buffer is full
+
+        self.patch(live.Watcher, "__init__", begin_slowly)
+        watcher.write(b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertTrue(self.proxy.assembly.board.watched)
+
     def test_what_others_have_seen(self) -> None:
         """Whoever comes later is told the text that is known."""
         self.watch()
