@@ -56,6 +56,18 @@ class Cell:
     output: int
     cost: float
 
+    def __add__(self, more: Cell) -> Cell:
+        """Put two groups that have the same name together."""
+        return Cell(
+            requests=self.requests + more.requests,
+            errors=self.errors + more.errors,
+            input=self.input + more.input,
+            read=self.read + more.read,
+            written=self.written + more.written,
+            output=self.output + more.output,
+            cost=self.cost + more.cost,
+        )
+
     @property
     def prompt(self) -> int:
         """All tokens of prompts."""
@@ -141,7 +153,10 @@ async def gather(store: Store, filter: Filter, by: By, first: int, until: int, w
     )
     cells: dict[str, dict[int, Cell]] = {}
     for key, at, *values in rows:
-        cells.setdefault(_name(key, by), {})[int(at) * width] = _cell(values)
+        found = cells.setdefault(_name(key, by), {})
+        start, cell = int(at) * width, _cell(values)
+        # Somebody's agent may be called as those are that have no name.
+        found[start] = found[start] + cell if start in found else cell
     timings = {}
     for column in ("ttft_ms", "duration_ms"):
         timings[column] = await _percentiles(store, where, column, bucket, width)

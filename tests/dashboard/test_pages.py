@@ -617,6 +617,15 @@ class StatisticsCase(PagesCase):
         self.assertIn("Nothing in this range", self.page("stats", "range=1h&model=none").text)
         self.assertEqual(self.get("stats", "range=2h").status, 400)
 
+    def test_agent_called_main(self) -> None:
+        """An agent that is called as those without a name are takes nothing away from them."""
+        teller = Teller(NOW - 100)
+        for agent in (None, None, "main"):
+            teller.exchange({"model": "m"}, [], agent_id=agent)
+        self.keep(teller.told)
+        page = self.page("stats", "range=1h&by=agent")
+        self.assertRegex(page.text, r"Requests by agent 3\b")
+
     def test_many_names(self) -> None:
         """Names beyond the colours are one, unless there is but one of them."""
         teller = Teller(NOW - 2000)
