@@ -5,91 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from clawproxy.dashboard import live
-from clawproxy.testing import MemoryCaller, MemoryProxy, MemoryUpstream
-
-BODY = json.dumps(
-    {
-        "model": "claude-x",
-        "max_tokens": 9,
-        "stream": True,
-        "messages": [{"role": "user", "content": "hi"}],
-    }
-).encode()
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
-
-
-def chunk(data: bytes) -> bytes:
-    """A chunk of a body."""
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-def delta(text: str) -> bytes:
-    """A piece of text in a stream."""
-    event = {
-        "type": "content_block_delta",
-        "index": 0,
-        "delta": {"type": "text_delta", "text": text},
-    }
-    return chunk(b"event: content_block_delta\ndata: %s\n\n" % json.dumps(event).encode())
-
-
-def unchunked(data: bytes) -> bytes:
-    """A chunked body's content, as far as it came."""
-    found = b""
-    while data:
-        size, _, rest = data.partition(b"\r\n")
-        length = int(size, 16)
-        found += rest[:length]
-        data = rest[length + 2 :]
-    return found
-
-
-class LiveCase(SynchronousTestCase):
-    """Has a proxy and those around it."""
-
-    def setUp(self) -> None:
-        """Start the proxy."""
-        self.proxy = MemoryProxy()
-
-    def get(self, path: str, headers: bytes = b"") -> MemoryCaller:
-        """Ask for something as a browser on this machine does."""
-        caller = self.proxy.caller()
-        caller.write(GET % (path.encode(), headers))
-        return caller
-
-    def watch(self) -> MemoryCaller:
-        """Begin to watch."""
-        caller = self.get("/api/live")
-        head, _, rest = caller.read().partition(b"\r\n\r\n")
-        self.assertIn(b"200 OK", head)
-        self.assertIn(b"text/event-stream", head)
-        self.first = self.events(rest)
-        return caller
-
-    def events(self, data: bytes) -> list[tuple[str, Any]]:
-        """The events in what a watcher was sent."""
-        found = []
-        for frame in unchunked(data).decode().split("\n\n"):
-            lines = dict(line.split(": ", 1) for line in frame.split("\n") if ": " in line)
-            if "event" in lines:
-                found.append((lines["event"], json.loads(lines["data"])))
-        return found
-
-    def ask(self) -> tuple[MemoryCaller, MemoryUpstream]:
-        """Begin a stream."""
-        caller = self.proxy.caller()
-        caller.post("/v1/messages", BODY)
-        upstream = self.proxy.upstream()
-        return caller, upstream
-
-    def finish(self, upstream: MemoryUpstream) -> None:
-        """End a stream."""
-        stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-        upstream.write(chunk(stop) + b"0\r\n\r\n")
+from clawproxy.testing import MemoryProxy
+from tests.dashboard.livecase import HEAD, LiveCase, delta, unchunked
 
 
 class Watching(LiveCase):
@@ -134,22 +52,6 @@ class Watching(LiveCase):
         # The bytes before are not told; they can be asked for.
         self.assertEqual(progress["since"], len(unchunked(delta("unseen "))))
 
-    def test_more_under_way_than_may_wait(self) -> None:
-        """Whoever comes while thousands are under way is not taken for a slow watcher because of them."""
-        self.patch(live, "QUEUED", 3)
-        for _ in range(9):
-            self.proxy.caller().post("/v1/messages", BODY)
-        watcher = self.proxy.caller()
-        begin = live.Watcher.__init__
-
-        def begin_slowly(shown: live.Watcher, *arguments: Any) -> None:
-            begin(shown, *arguments)
-            shown.pauseProducing()  # as a transport asks for it when its buffer is full
-
-        self.patch(live.Watcher, "__init__", begin_slowly)
-        watcher.write(b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        self.assertTrue(self.proxy.assembly.board.watched)
-
     def test_what_others_have_seen(self) -> None:
         """Whoever comes later is told the text that is known."""
         self.watch()
@@ -177,24 +79,6 @@ class Watching(LiveCase):
         self.finish(upstream)
         self.assertEqual(self.proxy.exchanges[-1].outcome, "ok")
         self.assertEqual((shown._round, shown._beat), (None, None))
-
-    def test_a_slow_watcher(self) -> None:
-        """It misses progress, gets the rest late, and is dropped when even that piles up."""
-        watcher = self.watch()
-        watcher.pause()
-        caller, upstream = self.ask()
-        upstream.write(HEAD + delta("text"))
-        self.proxy.advance(1)
-        self.assertIn(b"text", caller.read())
-        self.assertEqual(watcher.read(), b"")
-        self.finish(upstream)
-        watcher.resume()
-        self.assertEqual([name for name, _ in self.events(watcher.read())], ["started", "finished"])
-        self.patch(live, "QUEUED", 3)
-        watcher.pause()
-        for _ in range(4):
-            self.proxy.caller().post("/v1/messages", BODY)
-        self.assertFalse(self.proxy.assembly.board.watched)
 
     def test_a_heartbeat(self) -> None:
         """Silence is told from a dead connection."""
