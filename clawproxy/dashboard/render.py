@@ -22,7 +22,8 @@ from clawproxy.dashboard.render_code import LONGEST, highlight, language_of
 from clawproxy.dashboard.render_text import bare, terminal, visible
 from clawproxy.dashboard.view import Call
 from clawproxy.dashboard.view_json import pretty, words
-from clawproxy.dashboard.view_tools import Shown, shown
+from clawproxy.dashboard.view_pane import Shown
+from clawproxy.dashboard.view_tools import shown
 
 CLIP = 24_000
 """Characters of one text that a page shows; the rest is a link away."""

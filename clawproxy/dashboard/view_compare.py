@@ -24,7 +24,7 @@ from clawproxy.dashboard.view import (
     Thinking,
 )
 from clawproxy.dashboard.view_json import pretty, words
-from clawproxy.dashboard.view_tools import Difference, difference
+from clawproxy.dashboard.view_pane import Difference, difference
 from clawproxy.dashboard.view_turn import print_of
 
 LONGEST = 200_000

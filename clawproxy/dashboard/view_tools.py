@@ -7,20 +7,24 @@ Codex, OpenClaw and the editors' own tools use the same few shapes under many na
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import ClassVar
-
-from attrs import field, frozen
+from collections.abc import Callable
 
 from clawproxy.dashboard import diff
 from clawproxy.dashboard.diff import Line
 from clawproxy.dashboard.view import Call
 from clawproxy.dashboard.view_json import items, members, pretty, text, words
+from clawproxy.dashboard.view_pane import (
+    Code,
+    Fields,
+    Pane,
+    Prose,
+    Shown,
+    Todo,
+    difference,
+)
 
 LONG = 80
 """Characters from which on an argument stands on its own."""
-MOST_LINES = 2000
-"""Lines of one difference that are shown."""
 
 Compare = Callable[[str, str], list[Line]]
 
@@ -41,87 +45,6 @@ _DONE = {
 _PATCH = re.compile(r"^\*\*\* Begin Patch$.*?(?:^\*\*\* End Patch|\Z)", re.MULTILINE | re.DOTALL)
 _LANGUAGES = {"command": "bash", "cmd": "bash", "script": "bash", "code": "python"}
 _PROSE = frozenset({"prompt", "plan", "description", "message", "question", "task", "instructions"})
-
-
-@frozen(kw_only=True)
-class Pane:
-    """A piece of what a call says.
-
-    :cvar kind: what templates tell panes apart by.
-    """
-
-    kind: ClassVar[str] = "pane"
-
-    title: str = ""
-
-
-@frozen(kw_only=True)
-class Difference(Pane):
-    """Lines put in and taken out.
-
-    :ivar left_out: lines that are too many to show.
-    """
-
-    kind: ClassVar[str] = "diff"
-
-    lines: tuple[Line, ...]
-    added: int = 0
-    removed: int = 0
-    left_out: int = 0
-
-
-@frozen(kw_only=True)
-class Todo(Pane):
-    """A list of things to do.
-
-    :ivar entries: each one's state (``done``, ``doing``, ``open``, ``dropped``) and words.
-    """
-
-    kind: ClassVar[str] = "todo"
-
-    entries: tuple[tuple[str, str], ...]
-
-
-@frozen(kw_only=True)
-class Code(Pane):
-    """Code or a command.
-
-    :ivar language: a name or a file's name to guess it from.
-    """
-
-    kind: ClassVar[str] = "code"
-
-    text: str
-    language: str = ""
-
-
-@frozen(kw_only=True)
-class Prose(Pane):
-    """Markdown."""
-
-    kind: ClassVar[str] = "prose"
-
-    text: str
-
-
-@frozen(kw_only=True)
-class Fields(Pane):
-    """Short arguments by name."""
-
-    kind: ClassVar[str] = "fields"
-
-    entries: tuple[tuple[str, str], ...]
-
-
-@frozen
-class Shown:
-    """A call.
-
-    :ivar gist: the one argument that says most, for a line.
-    """
-
-    gist: str = ""
-    panes: tuple[Pane, ...] = field(default=())
 
 
 def shown(call: Call, *, quick: bool = False) -> Shown:
@@ -173,18 +96,6 @@ def _freeform(raw: str) -> Shown:
         first = next((line.text for line in pane.lines if line.sign == "@"), "")
         return Shown(_line(first), (pane,))
     return Shown(_line(raw), (Code(text=raw),))
-
-
-def difference(lines: Sequence[Line], title: str = "") -> Difference:
-    """Make a difference that is not too long to show."""
-    added, removed = diff.counts(lines)
-    return Difference(
-        title=title,
-        lines=tuple(lines[:MOST_LINES]),
-        added=added,
-        removed=removed,
-        left_out=max(0, len(lines) - MOST_LINES),
-    )
 
 
 def _pair(edit: dict[str, object]) -> tuple[str, str, str, str] | None:

@@ -17,7 +17,8 @@ from clawproxy.dashboard.view import Aside, Call, Image, Other, Prompt, Result, 
 from clawproxy.dashboard.view_cache import cache_map
 from clawproxy.dashboard.view_json import data_url, sniff_base64, weight
 from clawproxy.dashboard.view_outline import outline
-from clawproxy.dashboard.view_tools import Code, Difference, Fields, Shown, Todo, shown
+from clawproxy.dashboard.view_pane import Code, Difference, Fields, Shown, Todo
+from clawproxy.dashboard.view_tools import shown
 from clawproxy.dashboard.view_turn import json_object, novelty, print_of, read_answer, read_prompt
 from clawproxy.dashboard.waterfall import gaps, spans
 from tests.dashboard.stories import PATCH, Teller, call, png, result, text
