@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from clawproxy.dashboard.view import Answer, Failure, Message, Prompt, Tool, paired
+from clawproxy.dashboard.view import Answer, Failure, Message, Prompt, Tool
 from clawproxy.dashboard.view_anthropic_block import parts_of
 from clawproxy.dashboard.view_json import items, lifetime, members, other, rest_of, text, weight
+from clawproxy.dashboard.view_pairing import paired
 
 _READ = frozenset({"model", "system", "tools", "messages", "stream"})
 _LISTS = frozenset({"tools", "messages"})

@@ -17,7 +17,6 @@ from clawproxy.dashboard.view import (
     Text,
     Thinking,
     Tool,
-    paired,
 )
 from clawproxy.dashboard.view_anthropic import failure
 from clawproxy.dashboard.view_json import (
@@ -33,6 +32,7 @@ from clawproxy.dashboard.view_json import (
     texts,
     weight,
 )
+from clawproxy.dashboard.view_pairing import paired
 
 _READ = frozenset({"model", "messages", "tools", "functions", "stream"})
 _LISTS = frozenset({"messages", "tools", "functions"})

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from clawproxy.dashboard.view import Answer, Message, Prompt, paired
+from clawproxy.dashboard.view import Answer, Message, Prompt
 from clawproxy.dashboard.view_anthropic import failure
 from clawproxy.dashboard.view_chat import tool_of
 from clawproxy.dashboard.view_json import items, members, rest_of, text, texts
+from clawproxy.dashboard.view_pairing import paired
 from clawproxy.dashboard.view_responses_item import content_of, read_item
 
 _READ = frozenset({"model", "input", "instructions", "tools", "stream"})

@@ -12,7 +12,8 @@ from attrs import define, evolve, field, frozen
 
 from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.record import Exchange
-from clawproxy.dashboard.view import Call, File, Image, Message, Part, Result, Text, paired
+from clawproxy.dashboard.view import Call, File, Image, Message, Part, Result, Text
+from clawproxy.dashboard.view_pairing import paired
 from clawproxy.dashboard.view_turn import print_of, read_prompt
 from clawproxy.store.conversation_thread import Node, Step, Thread
 

@@ -13,15 +13,7 @@ from clawproxy.dashboard import diff
 from clawproxy.dashboard.diff import Line
 from clawproxy.dashboard.view import Call
 from clawproxy.dashboard.view_json import items, members, pretty, text, words
-from clawproxy.dashboard.view_pane import (
-    Code,
-    Fields,
-    Pane,
-    Prose,
-    Shown,
-    Todo,
-    difference,
-)
+from clawproxy.dashboard.view_pane import Code, Fields, Pane, Prose, Shown, Todo, difference
 
 LONG = 80
 """Characters from which on an argument stands on its own."""
