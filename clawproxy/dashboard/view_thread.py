@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from clawproxy.core.jsonread import JSONError, read
 from clawproxy.core.record import Exchange
-from clawproxy.dashboard.view import Call, File, Image, Message, Part, Result, Text
+from clawproxy.dashboard.view import Message, Text
 from clawproxy.dashboard.view_pairing import paired
-from clawproxy.dashboard.view_turn import print_of, read_prompt
+from clawproxy.dashboard.view_said import joined, read_said
 from clawproxy.store.conversation_thread import Node, Step, Thread
 
-LONG = 20_000
-"""Characters from which on a part's text may have to be fetched."""
 DEEPEST = 8
 """Branches that stand in each other; those that leave the last one stand beside it. A page that nests without end
 cannot be written, and nobody opens a hundred branches to get to one."""
@@ -186,12 +183,11 @@ class Layout:
         turns: dict[int, list[Item]],
         hung: dict[int, list[Item]],
     ) -> list[Item]:
-        pairs = [(node, message) for node in run for message in self._messages(node)]
-        joined = _joined(pairs)
-        messages = paired(tuple(message for _, message in joined))
+        said = joined([(node, message) for node in run for message in self._said(node)])
+        messages = paired(tuple(message for _, message in said))
         found: list[Item] = []
-        nodes = {id(nodes[0]): nodes for nodes, _ in joined}
-        for (group, _), message in zip(joined, messages, strict=True):
+        nodes = {id(nodes[0]): nodes for nodes, _ in said}
+        for (group, _), message in zip(said, messages, strict=True):
             node = group[0]
             if not message.answered:
                 found.append(
@@ -208,22 +204,9 @@ class Layout:
                 found += turns.pop(id(each), [])
         return found
 
-    def _messages(self, node: Node) -> tuple[Message, ...]:
+    def _said(self, node: Node) -> tuple[Message, ...]:
         x = self._exchanges.get(node.exchange)
-        dialect = x.dialect if x is not None else None
-        try:
-            value = read(node.message.raw)
-        except JSONError:
-            value = node.message.raw.decode("utf-8", "replace")
-        member = "input" if dialect == "openai_responses" else "messages"
-        found = read_prompt(dialect, {member: [value]}).messages
-        if not any(_far(part) for message in found for part in message.parts):
-            return found
-        prefix = f"{node.exchange}/{print_of(value).hex()}/"
-        return tuple(
-            evolve(message, parts=tuple(_moved(part, prefix) for part in message.parts))
-            for message in found
-        )
+        return read_said(node, x.dialect if x is not None else None)
 
 
 def _way(
@@ -260,46 +243,6 @@ def _latest(thread: Thread, below: Mapping[int, list[Node]]) -> set[int]:
         found.add(id(node))
         node = node.parent
     return found
-
-
-def _joined(pairs: Sequence[tuple[Node, Message]]) -> list[tuple[list[Node], Message]]:
-    """Make one message of what one side said in a row, as items of the Responses API are."""
-    found: list[tuple[list[Node], Message]] = []
-    for node, message in pairs:
-        role = message.role
-        if found and role in ("assistant", "tool") and found[-1][1].role == role:
-            nodes, before = found[-1]
-            if nodes[-1].answer == node.answer and message.pointer.startswith("input"):
-                joined = evolve(before, parts=before.parts + message.parts)
-                found[-1] = ([*nodes, node], joined)
-                continue
-        found.append(([node], message))
-    return found
-
-
-def _far(part: Part) -> bool:
-    """Tell whether a page needs to fetch a part, or a part of it."""
-    if isinstance(part, Image | File):
-        return part.embedded
-    if isinstance(part, Result):
-        return any(_far(each) for each in part.parts)
-    if isinstance(part, Call) and part.result is not None:
-        return _far(part.result)
-    return isinstance(part, Text) and len(part.text) > LONG
-
-
-def _moved(part: Part, prefix: str) -> Part:
-    if isinstance(part, Result):
-        return _result_moved(part, prefix)
-    moved = evolve(part, pointer=prefix + part.pointer)
-    if isinstance(moved, Call) and moved.result is not None:
-        return evolve(moved, result=_result_moved(moved.result, prefix))
-    return moved
-
-
-def _result_moved(result: Result, prefix: str) -> Result:
-    inner = tuple(_moved(each, prefix) for each in result.parts)
-    return evolve(result, parts=inner, pointer=prefix + result.pointer)
 
 
 def _title(items: Sequence[Item]) -> str:
