@@ -10,7 +10,6 @@ escapes and its first slash), so that a page can link to it, and fetch an image 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from attrs import field, frozen
@@ -240,13 +239,3 @@ class Answer:
     usage: object = None
     error: Failure | None = None
     extras: tuple[tuple[str, object], ...] = ()
-
-
-def walk(parts: tuple[Part, ...]) -> Iterator[Part]:
-    """Give parts with all that is inside them."""
-    for part in parts:
-        yield part
-        if isinstance(part, Result):
-            yield from walk(part.parts)
-        elif isinstance(part, Call) and part.result is not None:
-            yield from walk((part.result,))
