@@ -11,6 +11,7 @@ from clawproxy.dashboard.pages_live import SINCE, names
 from clawproxy.dashboard.pages_parts import given, reached
 from clawproxy.dashboard.render import Writer
 from clawproxy.dashboard.view_outline import contents
+from clawproxy.dashboard.view_said import LONG
 from clawproxy.dashboard.view_thread import Layout, totals
 from clawproxy.dashboard.view_turn import json_object, print_of
 from clawproxy.store import conversation_list
@@ -84,7 +85,7 @@ async def conversation(visit: Visit) -> Answer:
         side_kinds=Counter(kind for kind, _ in side).most_common(),
         agents=len({x.agent_id for x in found.exchanges if x.agent_id}),
         models=sorted({x.routed_model or x.model or "" for x in found.exchanges} - {""}),
-        w=Writer(clip=16_000),
+        w=Writer(clip=LONG),
         at="/ui/said/",
     )
 

@@ -13,12 +13,22 @@ from attrs import evolve
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.jsonread import JSONError, read
-from clawproxy.dashboard.view import Call, File, Image, Message, Part, Result, Text
+from clawproxy.dashboard.view import (
+    Aside,
+    Call,
+    File,
+    Image,
+    Message,
+    Part,
+    Result,
+    Text,
+    Thinking,
+)
 from clawproxy.dashboard.view_turn import print_of, read_prompt
 from clawproxy.store.conversation_thread import Node
 
-LONG = 20_000
-"""Characters from which on a part's text may have to be fetched."""
+LONG = 16_000
+"""Characters of one text that a conversation's page shows; the rest is fetched."""
 
 
 def read_said(node: Node, dialect: DialectName | None) -> tuple[Message, ...]:
@@ -59,12 +69,12 @@ def joined(pairs: Sequence[tuple[Node, Message]]) -> list[tuple[list[Node], Mess
 def _far(part: Part) -> bool:
     """Tell whether a page needs to fetch a part, or a part of it."""
     if isinstance(part, Image | File):
-        return part.embedded
+        return part.embedded or (isinstance(part, File) and len(part.text) > LONG)
     if isinstance(part, Result):
         return any(_far(each) for each in part.parts)
     if isinstance(part, Call) and part.result is not None:
         return _far(part.result)
-    return isinstance(part, Text) and len(part.text) > LONG
+    return isinstance(part, Text | Aside | Thinking) and len(part.text) > LONG
 
 
 def _moved(part: Part, prefix: str) -> Part:

@@ -15,13 +15,14 @@ from clawproxy.core.record import Exchange, Usage
 from clawproxy.dashboard.charts import COLOURS
 from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
+from clawproxy.dashboard.view_said import LONG
 from clawproxy.store import pieces
 from clawproxy.store.parts import split
 from clawproxy.store.pieces import Pieces
 from clawproxy.store.plan import UPSTREAM_REQUEST
 from tests.dashboard import stories
 from tests.dashboard.pagecase import NOW, Document, PagesCase
-from tests.dashboard.stories import Teller, result, stream, text
+from tests.dashboard.stories import JSON, Teller, result, stream, text
 
 TABS = ("", "/timing", "/headers", "/raw")
 
@@ -545,6 +546,29 @@ class ConversationCase(PagesCase):
         (rest,) = [each["href"] for each in page.all("a") if "/ui/said/" in each["href"]]
         answer = self.get(rest.removeprefix("/ui/"))
         self.assertEqual((answer.status, answer.body.decode()), (200, long))
+
+    def test_rest_of_what_is_long(self) -> None:
+        """The rest of anything that is cut is found by its link, be it by a little and of whatever kind."""
+        long = "word " * (LONG // 5 + 1)
+        source = {"type": "text", "media_type": "text/plain", "data": long}
+        reminder = f"<system-reminder>\n{long}\n</system-reminder>"
+        blocks: tuple[JSON, ...] = (
+            text(long),
+            text(reminder),
+            {"type": "thinking", "thinking": long, "signature": "s"},
+            {"type": "document", "source": source},
+        )
+        for at, block in enumerate(blocks):
+            role = "assistant" if block["type"] == "thinking" else "user"
+            teller = Teller(NOW - 1000 + at)
+            request = {"model": "m", "messages": [{"role": role, "content": [block, text("So?")]}]}
+            teller.exchange(request, [], session_id=f"long{at}")
+            self.keep(teller.told)
+            page = self.page(f"conversations/long{at}")
+            (rest,) = [each["href"] for each in page.all("a") if "/ui/said/" in each["href"]]
+            answer = self.get(rest.removeprefix("/ui/"))
+            self.assertEqual(answer.status, 200, block["type"])
+            self.assertIn(long, answer.body.decode())
 
     def test_deep(self) -> None:
         """Neither histories without number nor branches out of branches are too deep for a page."""
