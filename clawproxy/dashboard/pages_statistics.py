@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from clawproxy.dashboard.api_answer import Answer
 from clawproxy.dashboard.api_query import FILTERS, choice, filters, read_filter
@@ -13,6 +13,7 @@ from clawproxy.dashboard.charts import COLOURS, Chart, Series
 from clawproxy.dashboard.pages_answer import Given, Visit, shown
 from clawproxy.dashboard.pages_live import names
 from clawproxy.dashboard.render_numbers import duration, number, percent, short, usd
+from clawproxy.dashboard.timeline import KEYS, PERCENTS, Timeline, gather
 from clawproxy.store import query
 from clawproxy.store.protocol import Filter, Store
 from clawproxy.store.statistics import By, Figures, figures, total
@@ -30,74 +31,17 @@ RANGES = {
 }
 BUCKETS = 60
 """About how many bars a chart of everything has."""
-_KEYS: dict[By, str] = {
-    "model": "COALESCE(e.routed_model, e.model)",
-    "provider": "e.provider",
-    "agent": "e.agent_id",
-}
-_PERCENTS = (50, 90, 99)
-_SUMS = (
-    f"COUNT(*), {query.ERRORS},"
-    " COALESCE(SUM(e.input_tokens), 0), COALESCE(SUM(e.cache_read_input_tokens), 0),"
-    " COALESCE(SUM(e.cache_creation_input_tokens), 0), COALESCE(SUM(e.output_tokens), 0),"
-    " COALESCE(SUM(e.cost_usd), 0)"
-)
-
-
-@frozen(kw_only=True)
-class Cell:
-    """What one group did in one bucket."""
-
-    requests: int
-    errors: int
-    input: int
-    read: int
-    written: int
-    output: int
-    cost: float
-
-    def __add__(self, more: Cell) -> Cell:
-        """Put two groups that have the same name together."""
-        return Cell(
-            requests=self.requests + more.requests,
-            errors=self.errors + more.errors,
-            input=self.input + more.input,
-            read=self.read + more.read,
-            written=self.written + more.written,
-            output=self.output + more.output,
-            cost=self.cost + more.cost,
-        )
-
-    @property
-    def prompt(self) -> int:
-        """All tokens of prompts."""
-        return self.input + self.read + self.written
-
-
-@frozen(kw_only=True)
-class Data:
-    """What the charts are made of.
-
-    :ivar starts: when each bucket begins.
-    :ivar cells: by group and bucket.
-    :ivar timings: percentiles by column, bucket and percent.
-    """
-
-    starts: list[int]
-    width: int
-    cells: dict[str, dict[int, Cell]]
-    timings: dict[str, dict[int, dict[int, float]]]
 
 
 async def statistics(visit: Visit) -> Answer:
     """Show the page."""
     narrow, found = filters(visit.query, _TAKEN, ("range", "by"))
     span = choice("range", found.get("range", "24h"), tuple(RANGES))
-    by: By = choice("by", found.get("by", "model"), tuple(_KEYS))  # type: ignore[assignment]
+    by: By = choice("by", found.get("by", "model"), tuple(KEYS))  # type: ignore[assignment]
     filter = read_filter(narrow, visit.now)
     until = int(visit.now * 1000)
 
-    async def fetch(store: Store) -> tuple[Data, Figures, list[Figures], dict[str, list[str]]]:
+    async def fetch(store: Store) -> tuple[Timeline, Figures, list[Figures], dict[str, list[str]]]:
         first, width = await _frame(store, filter, span, until)
         narrowed = evolve(filter, since=first)
         data = await gather(store, narrowed, by, first, until, width)
@@ -113,7 +57,7 @@ async def statistics(visit: Visit) -> Answer:
         total=whole,
         groups=groups,
         by=by,
-        bys=list(_KEYS),
+        bys=list(KEYS),
         span=span,
         ranges=[(name, label) for name, (label, _, _) in RANGES.items()],
         filters=Given(narrow),
@@ -137,77 +81,7 @@ async def _frame(store: Store, filter: Filter, span: str, until: int) -> tuple[i
     return begin, width
 
 
-async def gather(store: Store, filter: Filter, by: By, first: int, until: int, width: int) -> Data:
-    """Read what the charts need."""
-    where = query.where(filter, "?")
-    if filter.tool is not None:
-        where.conditions.append(
-            "EXISTS (SELECT 1 FROM tool t WHERE t.name = ? AND t.exchange = e.id)"
-        )
-        where.parameters.append(filter.tool)
-    bucket = f"e.started_ms / {width}"
-    rows = await store.rows(
-        f"SELECT {_KEYS[by]} AS k, {bucket} AS b, {_SUMS} FROM exchange e WHERE {where.sql}"
-        " GROUP BY 1, 2",
-        where.parameters,
-    )
-    cells: dict[str, dict[int, Cell]] = {}
-    for key, at, *values in rows:
-        found = cells.setdefault(_name(key, by), {})
-        start, cell = int(at) * width, _cell(values)
-        # Somebody's agent may be called as those are that have no name.
-        found[start] = found[start] + cell if start in found else cell
-    timings = {}
-    for column in ("ttft_ms", "duration_ms"):
-        timings[column] = await _percentiles(store, where, column, bucket, width)
-    return Data(
-        starts=list(range(first // width * width, until, width)),
-        width=width,
-        cells=cells,
-        timings=timings,
-    )
-
-
-def _name(key: object, by: By) -> str:
-    if key is not None:
-        return str(key)
-    return "main" if by == "agent" else f"no {by}"
-
-
-def _cell(values: Sequence[Any]) -> Cell:
-    requests, errors, given, read, written, output, cost = values
-    return Cell(
-        requests=int(requests),
-        errors=int(errors),
-        input=int(given),
-        read=int(read),
-        written=int(written),
-        output=int(output),
-        cost=float(cost),
-    )
-
-
-async def _percentiles(
-    store: Store, where: query.Where, column: str, bucket: str, width: int
-) -> dict[int, dict[int, float]]:
-    """Give percentiles by nearest rank for each bucket."""
-    chosen = ", ".join(
-        f"MIN(CASE WHEN i * 100 >= n * {percent} THEN v END)" for percent in _PERCENTS
-    )
-    rows = await store.rows(
-        f"SELECT b, {chosen} FROM (SELECT {bucket} AS b, e.{column} AS v,"
-        f" ROW_NUMBER() OVER (PARTITION BY {bucket} ORDER BY e.{column}) AS i,"
-        f" COUNT(*) OVER (PARTITION BY {bucket}) AS n"
-        f" FROM exchange e WHERE {where.sql} AND e.{column} IS NOT NULL) ranked GROUP BY b",
-        where.parameters,
-    )
-    return {
-        int(at) * width: {each: float(value) for each, value in zip(_PERCENTS, values, strict=True)}
-        for at, *values in rows
-    }
-
-
-def charts(data: Data, by: By) -> list[Chart]:
+def charts(data: Timeline, by: By) -> list[Chart]:
     """Make the page's charts."""
     weights = {
         name: (sum(cell.cost for cell in cells.values()), sum(c.requests for c in cells.values()))
@@ -277,7 +151,7 @@ def charts(data: Data, by: By) -> list[Chart]:
     ]
 
 
-def _series(data: Data, name: str, groups: Sequence[str], value: str, colour: int) -> Series:
+def _series(data: Timeline, name: str, groups: Sequence[str], value: str, colour: int) -> Series:
     values = [
         sum(
             getattr(cell, value)
@@ -289,7 +163,7 @@ def _series(data: Data, name: str, groups: Sequence[str], value: str, colour: in
     return Series(name=name, values=values, colour=colour)
 
 
-def _hits(data: Data, groups: Sequence[str]) -> Series:
+def _hits(data: Timeline, groups: Sequence[str]) -> Series:
     values: list[float | None] = []
     for start in data.starts:
         cells = [cell for group in groups if (cell := data.cells[group].get(start)) is not None]
@@ -298,7 +172,7 @@ def _hits(data: Data, groups: Sequence[str]) -> Series:
     return Series(name="cache hit rate", values=values, colour=2)
 
 
-def _timing(data: Data, column: str, id: str, title: str) -> Chart:
+def _timing(data: Timeline, column: str, id: str, title: str) -> Chart:
     return Chart(
         id=id,
         title=title,
@@ -310,7 +184,7 @@ def _timing(data: Data, column: str, id: str, title: str) -> Chart:
                 values=[data.timings[column].get(start, {}).get(each) for start in data.starts],
                 colour=at,
             )
-            for at, each in enumerate(_PERCENTS)
+            for at, each in enumerate(PERCENTS)
         ],
         format=duration,
         stacked=False,
