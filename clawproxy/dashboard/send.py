@@ -13,22 +13,18 @@ from urllib.parse import quote
 
 import msgspec
 from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 
 from clawproxy.core import headers as heads
 from clawproxy.core.jsonedit import JSONError, edit
 from clawproxy.core.secret import MASK
 from clawproxy.dashboard.access import Refusal
+from clawproxy.dashboard.collector import collected
 from clawproxy.dashboard.process import ReaderAway, ReaderProcess
 from clawproxy.dashboard.status import expect
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.upstream.response import H1Response
 
 # RFC 9110 §5.1 and §5.5.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -240,30 +236,3 @@ def _words(body: bytes) -> str:
         return str(msgspec.json.decode(body)["error"]["message"])
     except (msgspec.MsgspecError, KeyError, TypeError):
         return "the exchange cannot be read"
-
-
-class _Collector(Protocol):
-    def __init__(self) -> None:
-        self._data: list[bytes] = []
-        self.done: Deferred[bytes] = Deferred()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._data.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.done.called:
-            return
-        if reason.check(ResponseDone):
-            self.done.callback(b"".join(self._data))
-        else:
-            self.done.errback(Failure(Refusal(503, "the dashboard broke off; try again", 2)))
-
-
-async def collected(response: H1Response) -> bytes:
-    """Read a body whole.
-
-    :raises Refusal: 503 if it broke off.
-    """
-    collector = _Collector()
-    response.deliverBody(collector)
-    return await collector.done
