@@ -21,8 +21,8 @@ from clawproxy.dashboard.api_query import (
 )
 from clawproxy.dashboard.api_record import json_of, listed
 from clawproxy.store import conversation_list as lists
-from clawproxy.store.conversation_list import TOKENS, Summary
 from clawproxy.store.conversation_query import Conversation, load
+from clawproxy.store.conversation_summary import TOKENS, Summary
 from clawproxy.store.conversation_thread import Node, Step, Thread
 from clawproxy.store.protocol import Store
 
