@@ -18,8 +18,8 @@ from clawproxy.core.record import Exchange
 from clawproxy.store import parts, reading
 from clawproxy.store.compression import Packer
 from clawproxy.store.conversation import MEMBERS, answers, messages, said
-from clawproxy.store.conversation_thread import Message
-from clawproxy.store.conversation_tree import Tree, Turn
+from clawproxy.store.conversation_thread import Message, Turn
+from clawproxy.store.conversation_tree import Tree
 from clawproxy.store.plan import DECODED_REQUEST, REQUEST
 from clawproxy.store.protocol import Store
 

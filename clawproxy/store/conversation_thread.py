@@ -6,6 +6,7 @@ that it consists of.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import define, field, frozen
@@ -25,6 +26,27 @@ class Message:
 
     said: Said
     raw: bytes
+
+
+@frozen
+class Turn:
+    """An exchange, as far as it is part of a conversation.
+
+    :ivar kind: what side call it is; ``None`` for a turn.
+    :ivar messages: the request's.
+    :ivar answer: the finished answer's.
+    :ivar answer_id: by which later requests may name it.
+    :ivar follows: ids of answers that the request goes on from without repeating them.
+    :ivar system: the system prompt's JSON.
+    """
+
+    exchange: Exchange
+    kind: str | None = None
+    messages: Sequence[Message] = ()
+    answer: Sequence[Message] = ()
+    answer_id: str | None = None
+    follows: Sequence[str] = ()
+    system: bytes | None = None
 
 
 @define(eq=False)

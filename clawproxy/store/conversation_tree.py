@@ -16,14 +16,13 @@ there twice by chance: ids of tool calls, longer answers.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from clawproxy.core.record import Exchange
 from clawproxy.store.conversation import Said
 from clawproxy.store.conversation_start import Starts
-from clawproxy.store.conversation_thread import Message, Node, Origin, Source, Step, Thread
+from clawproxy.store.conversation_thread import Message, Node, Origin, Source, Step, Thread, Turn
 
 TELLING = 40
 """Characters of an answer from which on it is found again by itself."""
@@ -35,27 +34,6 @@ _SUMMED_UP = re.compile(
     re.IGNORECASE,
 )
 _SUM_UP = re.compile(r"create a detailed summary of (?:the|this|our) conversation", re.IGNORECASE)
-
-
-@frozen
-class Turn:
-    """An exchange, as far as it is part of a conversation.
-
-    :ivar kind: what side call it is; ``None`` for a turn.
-    :ivar messages: the request's.
-    :ivar answer: the finished answer's.
-    :ivar answer_id: by which later requests may name it.
-    :ivar follows: ids of answers that the request goes on from without repeating them.
-    :ivar system: the system prompt's JSON.
-    """
-
-    exchange: Exchange
-    kind: str | None = None
-    messages: Sequence[Message] = ()
-    answer: Sequence[Message] = ()
-    answer_id: str | None = None
-    follows: Sequence[str] = ()
-    system: bytes | None = None
 
 
 @define(eq=False)
