@@ -159,7 +159,7 @@ class Sender:
             raise Refusal(400, "found a path with characters that no path has")
         first, slash, rest = target.lstrip("/").partition("/")
         if first == "v1" and slash:
-            return None, "/" + target.lstrip("/")
+            return None, target
         if first in self._board.wiring.config.providers and rest.startswith("v1/"):
             return first, "/" + rest
         raise Refusal(400, f"found the path {target[:100]!r}, expected /v1/… or /PROVIDER/v1/…")
@@ -221,7 +221,8 @@ class Sender:
 
 
 def _path(asked: _Ask, original: _Original | None) -> str:
-    return asked.path or (DEFAULT_PATH if original is None else original.path)
+    path = asked.path or (DEFAULT_PATH if original is None else original.path)
+    return "/" + path.lstrip("/")
 
 
 def _credential(key: str, path: str) -> tuple[bytes, bytes]:

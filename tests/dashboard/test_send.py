@@ -77,6 +77,14 @@ class Sent(SynchronousTestCase):
             request.startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:2\r\n")
         )
 
+    def test_path_without_its_slash(self) -> None:
+        """What is recorded is a path, as a caller would have asked for."""
+        caller = self.send(request=REQUEST, path="v1/messages?beta=true", key="sk-mine")
+        self.assertTrue(self.proxy.upstream().request().startswith(b"POST /v1/messages?beta=true "))
+        caller.leave()
+        (exchange,) = self.proxy.exchanges
+        self.assertEqual(exchange.path, "/v1/messages")
+
     def test_to_another_api(self) -> None:
         """The key is presented as the API takes it that is asked now, and not the one that was asked first."""
 
