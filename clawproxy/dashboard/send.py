@@ -166,13 +166,14 @@ class Sender:
 
     def _headers(self, asked: _Ask, original: _Original | None) -> list[tuple[bytes, bytes]]:
         mine = {name.lower() for name in asked.headers}
+        # A record that was imported may hold what no header has.
         kept = [
-            (name.encode("latin-1"), value.encode("latin-1"))
+            (name.encode("ascii"), value.encode("latin-1"))
             for name, value in (original.request_headers if original is not None else ())
-            if name.lower() not in mine and MASK not in value
+            if name.lower() not in mine and MASK not in value and _sendable(name, value)
         ]
         for name, value in asked.headers.items():
-            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            if not _sendable(name, value):
                 raise Refusal(400, f"found {name[:50]!r} with characters that no header has")
             kept.append((name.encode("ascii"), value.encode("latin-1")))
         lines = [
@@ -230,6 +231,10 @@ def _credential(key: str, path: str) -> tuple[bytes, bytes]:
     if "/v1/messages" in path and not key.startswith(_OAUTH_PREFIX):
         return b"x-api-key", key.encode("latin-1", "replace")
     return b"authorization", b"Bearer " + key.encode("latin-1", "replace")
+
+
+def _sendable(name: str, value: str) -> bool:
+    return bool(_NAME.fullmatch(name) and _VALUE.fullmatch(value))
 
 
 def _words(body: bytes) -> str:

@@ -31,6 +31,15 @@ class Sent(SynchronousTestCase):
         )
         return caller
 
+    def recorded(self, **more: Any) -> None:
+        """Have a recorded exchange, as the reader's process would give it."""
+        first = {"id": "first", "method": "POST", "path": "/v1/messages", **more}
+
+        async def fetch(_: object, target: str) -> bytes:
+            return json.dumps(REQUEST if target.endswith("decoded=1") else first).encode()
+
+        self.patch(Sender, "_fetch", fetch)
+
     def test_a_real_exchange(self) -> None:
         """It is in flight until its answer is over, and is recorded as any other."""
         caller = self.send(
@@ -88,16 +97,21 @@ class Sent(SynchronousTestCase):
     def test_to_another_api(self) -> None:
         """The key is presented as the API takes it that is asked now, and not the one that was asked first."""
 
-        async def fetch(_: object, target: str) -> bytes:
-            if target.endswith("decoded=1"):
-                return json.dumps(REQUEST).encode()
-            return b'{"id":"first","method":"POST","path":"/v1/messages"}'
-
-        self.patch(Sender, "_fetch", fetch)
+        self.recorded()
         self.send(id="first", path="/openai/v1/chat/completions", key="sk-mine")
         lines = self.proxy.upstream().request().lower()
         self.assertIn(b"authorization: bearer sk-mine", lines)
         self.assertNotIn(b"x-api-key", lines)
+
+    def test_imported_headers(self) -> None:
+        """What no header may hold is left out, and the rest sent."""
+        odd = [["x-snow", "\u2603"], ["x-two", "a\r\nhost: b"], ["x y", "z"], ["x-mark", "1"]]
+        self.recorded(request_headers=odd)
+        self.send(id="first", key="sk-mine")
+        lines = self.proxy.upstream().request().lower()
+        self.assertIn(b"x-mark: 1\r\n", lines)
+        for name in (b"x-snow", b"x-two", b"x y"):
+            self.assertNotIn(name, lines)
 
     def test_refused(self) -> None:
         """What cannot be sent is said to be so, and nothing is sent."""
