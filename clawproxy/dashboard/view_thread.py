@@ -20,6 +20,10 @@ DEEPEST = 8
 """Branches that stand in each other; those that leave the last one stand beside it. A page that nests without end
 cannot be written, and nobody opens a hundred branches to get to one."""
 
+MOST_MESSAGES = 6_000
+"""Messages of a conversation that its page shows, the newest ways first: a client that rewrites its first message each
+time says everything anew each time, and a page of all that would be as long as its turns times its messages."""
+
 
 @frozen(kw_only=True)
 class Total:
@@ -31,11 +35,12 @@ class Total:
 
 @define(kw_only=True)
 class Item:
-    """Something in a thread: a message, the end of a turn, a fork, a thread below.
+    """Something in a thread: a message, the end of a turn, a fork, a thread below, what is not shown.
 
-    :ivar kind: ``message``, ``turn``, ``branch`` or ``thread``.
+    :ivar kind: ``message``, ``turn``, ``branch``, ``thread`` or ``left_out``.
     :ivar anchor: the page's.
     :ivar items: what is in a branch.
+    :ivar count: how many messages are left out.
     """
 
     kind: str
@@ -47,6 +52,7 @@ class Item:
     items: list[Item] = field(factory=list)
     thread: Laid | None = None
     answer: bool = False
+    count: int = 0
 
 
 @frozen(kw_only=True)
@@ -89,6 +95,7 @@ class Layout:
     def __init__(self, exchanges: Sequence[Exchange]) -> None:
         self._exchanges = {x.id: x for x in exchanges}
         self._totals = totals(exchanges)
+        self._left = MOST_MESSAGES
 
     def lay(self, thread: Thread) -> Laid:
         """Lay one out, with all below it."""
@@ -132,11 +139,11 @@ class Layout:
 
     def _hung(self, thread: Thread, own: set[int]) -> dict[int, list[Item]]:
         found: dict[int, list[Item]] = {}
-        for child in thread.children:
+        for child in reversed(thread.children):  # the newest are laid out while there is room
             node = child.source.node if child.source is not None else None
             place = id(node) if node is not None and id(node) in own else 0
             laid = self.lay(child)
-            found.setdefault(place, []).append(Item(kind="thread", anchor=laid.id, thread=laid))
+            found.setdefault(place, []).insert(0, Item(kind="thread", anchor=laid.id, thread=laid))
         return found
 
     def _walk(
@@ -183,7 +190,9 @@ class Layout:
         turns: dict[int, list[Item]],
         hung: dict[int, list[Item]],
     ) -> list[Item]:
-        said = joined([(node, message) for node in run for message in self._said(node)])
+        shown = run if self._left > 0 else run[:1]
+        self._left -= len(shown)
+        said = joined([(node, message) for node in shown for message in self._said(node)])
         messages = paired(tuple(message for _, message in said))
         found: list[Item] = []
         nodes = {id(nodes[0]): nodes for nodes, _ in said}
@@ -200,6 +209,11 @@ class Layout:
                     )
                 )
             for each in nodes[id(node)]:
+                found += hung.pop(id(each), [])
+                found += turns.pop(id(each), [])
+        if len(shown) < len(run):
+            found.append(Item(kind="left_out", count=len(run) - len(shown)))
+            for each in run[len(shown) :]:
                 found += hung.pop(id(each), [])
                 found += turns.pop(id(each), [])
         return found

@@ -12,6 +12,7 @@ from attrs import evolve
 from msgspec import structs
 
 from clawproxy.core.record import Exchange, Usage
+from clawproxy.dashboard import view_thread
 from clawproxy.dashboard.charts import COLOURS
 from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
@@ -587,6 +588,24 @@ class ConversationCase(PagesCase):
             page = self.page(f"conversations/{name}")
             found = set(re.findall(rf" {name} (\d+)\. ", page.text))
             self.assertEqual(found, {str(at) for at in range(400)})
+
+    def test_everything_anew(self) -> None:
+        """Of a client that rewrites its first message each time the page shows the newest ways whole, and each turn."""
+        self.patch(view_thread, "MOST_MESSAGES", 100)
+        teller = Teller(NOW - 1000)
+        told = []
+        for at in range(30):
+            now = _said("user", f"it is {at} o'clock")
+            request = {"model": "demo", "messages": [now, *_talk(at), _said("user", f"q{at}")]}
+            told.append(teller.exchange(request, [], session_id="clock").id)
+        self.keep(teller.told)
+        page = self.page("conversations/clock")
+        ends = sorted(each["id"] for each in page.all("div", class_="turn-end"))
+        self.assertEqual(ends, told)
+        self.assertLess(len(page.all("article")), 200)
+        self.assertIn(" more messages; the turn below ", page.text)
+        last = page.text[page.text.rindex("it is 29 o'clock") :]
+        self.assertEqual([last.count(f" q{at} ") for at in range(30)], [1] * 30)
 
     def test_missing(self) -> None:
         """A conversation that is none."""
