@@ -10,9 +10,10 @@ from clawproxy.dashboard.pages_answer import Given, Visit, shown
 from clawproxy.dashboard.pages_live import SINCE, names
 from clawproxy.dashboard.pages_parts import given, reached
 from clawproxy.dashboard.render import Writer
+from clawproxy.dashboard.view_layout import Layout
 from clawproxy.dashboard.view_outline import contents
 from clawproxy.dashboard.view_said import LONG
-from clawproxy.dashboard.view_thread import Layout, totals
+from clawproxy.dashboard.view_thread import totals
 from clawproxy.dashboard.view_turn import json_object, print_of
 from clawproxy.store import conversation_list
 from clawproxy.store.conversation import answers, messages

@@ -12,7 +12,7 @@ from attrs import evolve
 from msgspec import structs
 
 from clawproxy.core.record import Exchange, Usage
-from clawproxy.dashboard import view_thread
+from clawproxy.dashboard import view_layout
 from clawproxy.dashboard.charts import COLOURS
 from clawproxy.dashboard.pages_parts import command
 from clawproxy.dashboard.view_compare import figures
@@ -591,7 +591,7 @@ class ConversationCase(PagesCase):
 
     def test_everything_anew(self) -> None:
         """Of a client that rewrites its first message each time the page shows the newest ways whole, and each turn."""
-        self.patch(view_thread, "MOST_MESSAGES", 100)
+        self.patch(view_layout, "MOST_MESSAGES", 100)
         teller = Teller(NOW - 1000)
         told = []
         for at in range(30):
