@@ -147,8 +147,14 @@ def _part(body: dict[str, object], value: object, pointer: str, role: str) -> It
     kind = text(body.get("type"))
     if kind in ("text", "input_text", "output_text"):
         said = text(body.get("text"))
-        if role == "assistant":
-            yield Text(text=said, pointer=f"{pointer}/text", weight=len(said))
+        if role in ("assistant", "tool"):
+            yield Text(
+                text=said,
+                plain=role == "tool",
+                pointer=f"{pointer}/text",
+                weight=len(said),
+                breakpoint=lifetime(body),
+            )
         else:
             yield from texts(said, f"{pointer}/text", lifetime(body))
     elif kind == "image_url":

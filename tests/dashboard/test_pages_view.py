@@ -230,6 +230,26 @@ class ChatCase(SynchronousTestCase):
         (message,) = read_answer("openai_chat", body).messages
         self.assertEqual([part.kind for part in message.parts], ["thinking", "text"])
 
+    def test_parts_of_tools_and_answers(self) -> None:
+        """What a tool gave in parts is no Markdown either, and breakpoints count wherever they are set."""
+        marked = {"type": "text", "text": "# *x*", "cache_control": {"type": "ephemeral"}}
+        prompt = read_prompt(
+            "openai_chat",
+            {
+                "messages": [
+                    {"role": "assistant", "content": [marked]},
+                    {"role": "tool", "tool_call_id": "c", "content": [marked]},
+                ]
+            },
+        )
+        (said,) = prompt.messages[0].parts
+        (given_back,) = prompt.messages[1].parts
+        assert isinstance(said, Text) and isinstance(given_back, Result)
+        (printed,) = given_back.parts
+        assert isinstance(printed, Text)
+        self.assertEqual((said.plain, said.breakpoint), (False, "5m"))
+        self.assertEqual((printed.plain, printed.breakpoint), (True, "5m"))
+
     def test_broken_arguments(self) -> None:
         """Arguments that are no JSON are kept as they are."""
         body: dict[str, Any] = {
