@@ -202,6 +202,14 @@ class Agents(GatewayCase):
         self.assertTrue(tools["data"])
         self.assertEqual({tool["type"] for tool in tools["data"]}, {"function"})
 
+    def test_by_environment(self) -> None:
+        """The README's way: no more than the gateway's token, and where it is."""
+        env = {"OPENCLAW_GATEWAY_TOKEN": TOKEN, "CLAWPROXY_GATEWAY_URL": self.shared.gateway.url}
+        proxy = self.stack.enter_context(Proxy(self.folder / "proxy", env=env))
+        self.eventually(lambda: self.health(proxy)["agents"], bool)
+        spoken = self.chat(proxy, "hello", model="openclaw/default", stream=False)
+        self.assertEqual((spoken.status, spoken.text), (200, Model.GREETING))
+
     def test_stream(self) -> None:
         proxy = self.ready()
         spoken = self.chat(proxy, "SLOW(12)")

@@ -52,10 +52,11 @@ class ReadmeTests(ProxyCase):
         """Whoever adds a command sees to it that something runs it.
 
         The two that start the proxy, and the one that tests it, are what runs this test; Claude
-        Code, Codex, Open WebUI and SillyTavern have tests of their own or need a browser.
+        Code, Codex, OpenClaw, Open WebUI and SillyTavern have tests of their own or need a browser.
         """
         first = [command.split()[0] for command in commands()]
-        known = "python3 python3 curl export claude export export open-webui curl python3"
+        known = "python3 python3 curl export claude export export open-webui curl"
+        known += " export twistd python3"
         self.assertEqual(first, known.split())
 
     def test_curl(self) -> None:
