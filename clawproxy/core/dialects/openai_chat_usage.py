@@ -12,6 +12,7 @@ import msgspec
 
 from clawproxy.core.dialects.events import TokenUsage
 from clawproxy.core.dialects.rawjson import count, is_null, members
+from clawproxy.core.message_usage import left_out
 
 
 def read_usage(raw: msgspec.Raw) -> TokenUsage | None:
@@ -21,13 +22,27 @@ def read_usage(raw: msgspec.Raw) -> TokenUsage | None:
     prompt = count(found.get("prompt_tokens"))
     details = found.get("prompt_tokens_details")
     inner = details if isinstance(details, dict) else {}
-    # DeepSeek reports its cache beside the details; Anthropic's names come from compatible servers.
-    read = first(inner.get("cached_tokens"), found.get("prompt_cache_hit_tokens"))
+    # DeepSeek and Moonshot report their caches beside the details.
+    read = first(
+        inner.get("cached_tokens"),
+        found.get("prompt_cache_hit_tokens"),
+        found.get("cached_tokens"),
+    )
     written = first(inner.get("cache_write_tokens"), inner.get("cache_creation_tokens"))
     details = found.get("completion_tokens_details")
     reasoning = count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
     fresh = None if prompt is None else max(0, prompt - (read or 0) - (written or 0))
-    usage = TokenUsage(fresh, count(found.get("completion_tokens")), read, written, reasoning)
+    completion = count(found.get("completion_tokens"))
+    more = left_out(
+        prompt or 0,
+        completion or 0,
+        count(found.get("total_tokens")) or 0,
+        cached=(read or 0) + (written or 0),
+        reasoning=reasoning or 0,
+    )
+    if more:
+        completion, reasoning = (completion or 0) + more, reasoning or more
+    usage = TokenUsage(fresh, completion, read, written, reasoning)
     return None if usage == TokenUsage() else usage
 
 
