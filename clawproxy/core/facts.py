@@ -13,7 +13,7 @@ from attrs import frozen
 
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.jsonread import JSONError, Members, peek, read
-from clawproxy.core.message_base import error_text
+from clawproxy.core.message_base import error_text, items
 from clawproxy.core.message_usage import usage_of
 from clawproxy.core.record import Usage
 from clawproxy.core.sse import SSEEvent
@@ -189,7 +189,10 @@ class Facts:
                 pass  # it has another shape, or none
             else:
                 return
-        self.whole(peek(data))
+        text = data.strip()
+        if text.startswith(b"["):  # Gemini's errors stand in an array
+            text = next(iter(items(text)), text)
+        self.whole(peek(text))
 
     def _ordinary(self, body: _Body) -> None:
         self.model = body.model or self.model

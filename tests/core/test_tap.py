@@ -390,6 +390,7 @@ class BodyTapTests(SynchronousTestCase):
             b'{"type":"error","error":{"type":"not_found_error","message":"gone"}}': "gone",
             b'{"error":{"message":"no key","code":"invalid_api_key"}}': "no key",
             b'{"error":"plain"}': "plain",
+            b'[{\n  "error": {"code": 400, "message": "odd", "status": "INVALID_ARGUMENT"}}]\n': "odd",
         }
         for body, words in bodies.items():
             for dialect in (*BODIES, None):

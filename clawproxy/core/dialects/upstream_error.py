@@ -18,7 +18,7 @@ from typing import Any
 from attrs import evolve
 
 from clawproxy.core.dialects.dialect import Headers
-from clawproxy.core.dialects.rawjson import members
+from clawproxy.core.dialects.rawjson import MALFORMED, Array, decode, members
 from clawproxy.core.errors import Kind, ProxyError
 
 _ANTHROPIC = {
@@ -88,6 +88,8 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 
+_DEEPEST = 4
+_MOST_FAULTS = 10
 _UNSAID = "The upstream reported an error without saying what it is."
 
 
@@ -115,9 +117,20 @@ def anthropic_fault(error: object) -> ProxyError:
 
 def openai_error(status: int, headers: Headers, body: bytes) -> ProxyError:
     """Read an OpenAI upstream's HTTP error, or one of the many that imitate it."""
-    found = members(body)
+    found = members(_alone(body))
     inner = found.get("error")
     return _with_status(openai_fault(inner if inner is not None else found), status, headers)
+
+
+def _alone(body: bytes) -> bytes:
+    """Take an error out of the array in which Gemini's servers give it."""
+    if not body.lstrip().startswith(b"["):
+        return body
+    try:
+        errors = decode(Array, body)
+    except MALFORMED:
+        return body
+    return bytes(errors[0]) if errors else body
 
 
 def openai_fault(error: object) -> ProxyError:
@@ -165,10 +178,26 @@ def _of_status(status: int) -> Kind:
 
 
 def _message(fields: dict[str, Any]) -> str:
-    for name in ("message", "detail", "error"):
-        if text := _text(fields.get(name)):
-            return text
-    return _UNSAID
+    return _words(fields) or _UNSAID
+
+
+def _words(value: object, depth: int = 0) -> str:
+    """Find an error's words: servers that check requests with pydantic (Mistral, vLLM) put a list of faults there."""
+    if isinstance(value, str):
+        return value
+    if depth > _DEEPEST:
+        return ""
+    if isinstance(value, list):
+        found = [text for each in value[:_MOST_FAULTS] if (text := _words(each, depth + 1))]
+        return "; ".join(found)
+    if not isinstance(value, dict):
+        return ""
+    for name in ("message", "detail", "error", "msg"):
+        if text := _words(value.get(name), depth + 1):
+            place = value.get("loc") if name == "msg" else None
+            where = ".".join(map(str, place)) if isinstance(place, list) else ""
+            return f"{where}: {text}" if where else text
+    return ""
 
 
 def _text(value: object) -> str:

@@ -133,6 +133,43 @@ class OpenAIErrorTests(SynchronousTestCase):
         found = body(read("openai_chat", 400, {"error": said}), "openai_chat", "r")
         self.assertEqual(found, {"error": said})
 
+    def test_in_an_array(self) -> None:
+        """Gemini puts its error into one."""
+        said = [{"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}]
+        found = read("openai_chat", 429, said)
+        self.assertEqual((found.kind, found.message), (Kind.RATE_LIMIT, "Slow down."))
+        for empty in ([], [[]], ["x"], [{"error": None}]):
+            found = read("openai_chat", 400, empty)
+            self.assertEqual(found.message, "The upstream answered 400 without saying why.")
+
+    def test_lists_of_faults(self) -> None:
+        """What servers say that check a request with pydantic."""
+        faults = [
+            {
+                "type": "extra_forbidden",
+                "loc": ["body", "messages", 3, "assistant", "reasoning_content"],
+                "msg": "Extra inputs are not permitted",
+                "input": "secret",
+            },
+            {"loc": ["body", "n"], "msg": "Field required"},
+        ]
+        words = (
+            "body.messages.3.assistant.reasoning_content: Extra inputs are not permitted; "
+            "body.n: Field required"
+        )
+        for said in (
+            {"object": "error", "message": {"detail": faults}, "type": "invalid_request_error"},
+            {"detail": faults},
+            {"error": {"message": faults}},
+        ):
+            found = read("openai_chat", 422, said)
+            self.assertEqual((found.message, found.http_status), (words, 422))
+        deep: Any = "x"
+        for _ in range(10):
+            deep = [deep]
+        found = read("openai_chat", 422, {"detail": deep})
+        self.assertEqual(found.message, "The upstream answered 422 without saying why.")
+
     def test_imitators(self) -> None:
         """A string, a ``detail``, a bare object."""
         for said in ({"error": "M"}, {"detail": "M"}, {"object": "error", "message": "M"}):
