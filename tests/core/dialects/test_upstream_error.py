@@ -95,7 +95,29 @@ class TooLongTests(SynchronousTestCase):
                 },
             )
 
+    def test_imitators(self) -> None:
+        """Each server has words of its own for it."""
+        for message in (
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+            "Invalid request: Your request exceeded model token limit: 131072",
+            "Input is too long for requested model.",
+            "invalid params, context window exceeds limit (2013)",
+            "The number of tokens to keep from the initial prompt is greater than the context length.",
+            "prompt token count of 130000 exceeds the limit of 128000",
+        ):
+            found = read("openai_chat", 400, {"error": {"message": message}})
+            self.assertEqual(found.message, f"prompt is too long: {message}")
+            self.assertEqual(found.code, "context_length_exceeded")
+
     def test_others(self) -> None:
+        """A limit of another kind is none of the prompt."""
+        for message in (
+            "Request too large for model `m` on tokens per minute (TPM): Limit 8000, Requested 9000.",
+            "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens.",
+        ):
+            found = read("openai_chat", 400, {"error": {"message": message}})
+            self.assertEqual((found.message, found.code), (message, None))
         dialects: tuple[DialectName, ...] = ("anthropic", "openai_chat")
         for dialect in dialects:
             said = {
