@@ -21,16 +21,28 @@ _REASONS: dict[str, StopReason] = {
     "tool_calls": "tool_use",
     "function_call": "tool_use",
     "sensitive": "refusal",
+    "safety": "refusal",
+    "recitation": "refusal",
+    "blocklist": "refusal",
+    "prohibited_content": "refusal",
+    "spii": "refusal",
     "model_context_window_exceeded": "context_window",
+    "model_length": "context_window",
 }
+"""In small letters: some gateways pass on Gemini's own, which are capital. ``model_length`` is Mistral's."""
 
 _FAILURES: dict[str, Kind] = {
     "error": Kind.API,
     "abort": Kind.API,
     "network_error": Kind.API,
     "insufficient_system_resource": Kind.OVERLOADED,
+    "function_call_filter": Kind.API,
+    "malformed_function_call": Kind.API,
+    "unexpected_tool_call": Kind.API,
 }
-"""Reasons of servers whose own servers failed them: OpenRouter, vLLM, Z.ai, DeepSeek."""
+"""Reasons of servers whose own servers failed them (OpenRouter, vLLM, Z.ai, DeepSeek), or that threw the model's call
+away (Gemini).
+"""
 
 
 class Function(msgspec.Struct, gc=False):
@@ -148,9 +160,10 @@ def name_and_text(call: CallDelta) -> tuple[str, str]:
 
 def read_finish(reason: str, *, called: bool, refused: bool) -> Stopped | StreamFailed:
     """Read ``finish_reason``; ``stop`` after a call or a refusal is what imitators send."""
-    if failure := _FAILURES.get(reason):
+    word = reason.partition(":")[0].strip().lower()  # Gemini says more: "content_filter: SAFETY"
+    if failure := _FAILURES.get(word):
         return StreamFailed(ProxyError(failure, f"The upstream's answer ended as {reason!r}."))
-    known = _REASONS.get(reason, "end_turn")
+    known = _REASONS.get(word, "end_turn")
     if known == "tool_use" and not called:
         known = "end_turn"
     elif known == "end_turn" and refused:

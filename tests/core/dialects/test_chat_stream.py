@@ -400,7 +400,12 @@ class DecodeTests(SynchronousTestCase):
             "length": "max_tokens",
             "content_filter": "refusal",
             "sensitive": "refusal",
+            "content_filter: PROHIBITED_CONTENT": "refusal",
+            "SAFETY": "refusal",
+            "MAX_TOKENS": "max_tokens",
+            "STOP": "end_turn",
             "model_context_window_exceeded": "context_window",
+            "model_length": "context_window",
             "tool_calls": "end_turn",  # without any call it cannot be meant
             "novelty": "end_turn",
         }.items():
@@ -414,6 +419,11 @@ class DecodeTests(SynchronousTestCase):
             ({"finish_reason": "error"}, "'error'"),
             ({"finish_reason": "network_error"}, "'network_error'"),
             ({"finish_reason": "insufficient_system_resource"}, "'insufficient_system_resource'"),
+            (
+                {"finish_reason": "function_call_filter: MALFORMED_FUNCTION_CALL"},
+                "MALFORMED_FUNCTION_CALL",
+            ),
+            ({"finish_reason": "MALFORMED_FUNCTION_CALL"}, "MALFORMED_FUNCTION_CALL"),
             ({"finish_reason": "error", "error": fault}, "gone"),
         ):
             last = {"choices": [{"index": 0, "delta": {}} | ending]}
