@@ -75,8 +75,15 @@ def parse_response(body: bytes) -> list[Event]:
             return [StreamFailed(openai_fault(flat))]
         if found.choices and found.choices[0].error is not None:
             return [StreamFailed(openai_fault(found.choices[0].error))]
-        if not found.choices or (message := found.choices[0].message) is None:
+        if not found.choices:
             raise malformed("an answer without choices")
+        choice = found.choices[0]
+        if (message := choice.message) is None:
+            if not choice.finish_reason:
+                raise malformed("an answer without a message")
+            message = (
+                Delta()
+            )  # Gemini has none where thinking took all tokens, or a filter all words
         blocks = _blocks(message)
     except MALFORMED:
         raise malformed("an answer") from None
@@ -84,7 +91,7 @@ def parse_response(body: bytes) -> list[Event]:
     if usage := read_usage(found.usage):
         out.append(UsageReported(usage))
     called = any(isinstance(event, ToolCallStarted) for event in blocks)
-    reason = found.choices[0].finish_reason or "stop"
+    reason = choice.finish_reason or "stop"
     return [*out, read_finish(reason, called=called, refused=bool(message.refusal))]
 
 

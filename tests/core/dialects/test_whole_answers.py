@@ -246,6 +246,25 @@ class ChatCompletionTests(SynchronousTestCase):
             ],
         )
 
+    def test_no_message(self) -> None:
+        """Gemini leaves the message out where thinking took all tokens: the limit is the answer's end."""
+        body = {
+            "choices": [{"index": 0, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 7, "total_tokens": 107},
+        }
+        events = DIALECTS["openai_chat"].parse_response(json.dumps(body).encode())
+        self.assertEqual(
+            events[1:],
+            [
+                UsageReported(TokenUsage(7, 100, reasoning_tokens=100)),
+                Stopped("max_tokens"),
+            ],
+        )
+        body["choices"] = [{"index": 0}]
+        self.assertRaises(
+            ProxyError, DIALECTS["openai_chat"].parse_response, json.dumps(body).encode()
+        )
+
 
 class FailureTests(SynchronousTestCase):
     """What is no answer is never taken for one."""
