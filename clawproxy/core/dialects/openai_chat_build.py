@@ -8,7 +8,7 @@
 3. Sealed thinking is left out; it means nothing to another vendor and is never sent as text.
    Thinking that such a server gave out itself goes back to it as ``reasoning_content``, and Gemini's
    seals go back beside the calls that they came with.
-4. Usage is always asked for in a stream.
+4. Usage is always asked for in a stream, but of Mistral's own servers, which tell it without being asked.
 
 Rules and their sources: docs/decisions/dialects.rst.
 """
@@ -24,7 +24,13 @@ from clawproxy.core.dialects.openai_chat_conversation import write_messages
 from clawproxy.core.dialects.openai_schema import object_schema, strict_ready
 from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, Tool
-from clawproxy.core.dialects.traits import most_tokens, openai_effort, parallel, reasons
+from clawproxy.core.dialects.traits import (
+    counts_unasked,
+    most_tokens,
+    openai_effort,
+    parallel,
+    reasons,
+)
 from clawproxy.core.dialects.turn import OutputFormat, Turn, field_name, unsupported
 
 Json = dict[str, Any]
@@ -68,7 +74,8 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
             out.setdefault(name, msgspec.Raw(raw))
     if stream:
         out["stream"] = True
-        out["stream_options"] = {"include_usage": True}
+        if not counts_unasked(model):
+            out["stream_options"] = {"include_usage": True}
     return encode(out)
 
 

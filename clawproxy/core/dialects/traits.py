@@ -24,6 +24,9 @@ NEWEST: Version = (99, 0)
 _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
+_MISTRAL_API = re.compile(
+    r"(?:labs-|open-)?(?:mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral)-[^/:]*"
+)
 _GEMINI = re.compile(r"gemini-(\d+)")
 _O_SERIES = re.compile(r"(?:^|[/:.])o\d(?![\d])")
 
@@ -51,6 +54,14 @@ def parallel(model: str) -> bool:
     tool at a time there, answers 400 to it.
     """
     return _O_SERIES.search(model.lower()) is None
+
+
+def counts_unasked(model: str) -> bool:
+    """Tell whether a model's server tells the usage of each stream, and answers 422 to who asks for it: Mistral's own.
+
+    Servers of others that run its models have names of their own for them, with a ``/`` or a ``:``.
+    """
+    return _MISTRAL_API.fullmatch(model.lower()) is not None
 
 
 def seals_calls(model: str) -> bool:

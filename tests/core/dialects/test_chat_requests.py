@@ -737,6 +737,21 @@ class BuildTests(SynchronousTestCase):
         self.assertEqual((out["stream"], out["stream_options"]), (True, {"include_usage": True}))
         self.assertNotIn("stream", built("openai_chat", turn("anthropic", stream=True)))
 
+    def test_usage_unasked(self) -> None:
+        """Mistral's own servers answer 422 to who asks for what they tell anyway; others that run its models do not."""
+        for model, asked in (
+            ("mistral-large-latest", False),
+            ("devstral-2512", False),
+            ("open-mixtral-8x22b", False),
+            ("mistralai/Mistral-Small-3.2-24B-Instruct-2506", True),
+            ("mistral:7b", True),
+            ("mistral", True),
+            ("grok-4", True),
+        ):
+            sent = built("openai_chat", turn("anthropic"), model, stream=True)
+            self.assertIs(sent["stream"], True)
+            self.assertEqual("stream_options" in sent, asked, model)
+
     def test_user(self) -> None:
         """Claude Code's long user id, which names a device and an account, goes nowhere."""
         self.assertEqual(built("openai_chat", turn("anthropic", user="u"))["user"], "u")
