@@ -1,4 +1,4 @@
-"""How large an image is, by its first bytes: PNG, JPEG, GIF and WebP, which the vendors accept.
+"""How large an image is, and of which kind, by its first bytes: PNG, JPEG, GIF and WebP, which the vendors accept.
 
 Images cost tokens by their size, and decoding one to learn it would cost far more than the request.
 Formats: W3C PNG 11.2.2, ITU T.81 B.2.2, GIF89a 18, RFC 9649 2.5 to 2.7.
@@ -14,6 +14,13 @@ HEAD = 256 * 1024
 """Bytes of an image that are looked at; a JPEG's size stands behind its metadata."""
 
 _NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
+_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _SPACES = re.compile(r"\s+")
 
 
@@ -38,6 +45,22 @@ def image_size_of_base64(text: str) -> tuple[int, int] | None:
         return image_size(base64.b64decode(head))
     except (binascii.Error, ValueError):
         return None
+
+
+def true_media_type(said: str, text: str) -> str:
+    """Give the kind of an image in base64, which its sender may have called otherwise than it is.
+
+    :param said: what it was called.
+    """
+    head = _SPACES.sub("", text[:64])[:16]
+    try:
+        data = base64.b64decode(head)
+    except (binascii.Error, ValueError):
+        data = b""
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    found = (kind for start, kind in _KINDS.items() if data.startswith(start))
+    return next(found, _ALIASES.get(said, said))
 
 
 def _positive(width: int, height: int) -> tuple[int, int] | None:

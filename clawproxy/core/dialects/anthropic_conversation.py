@@ -37,6 +37,7 @@ from clawproxy.core.dialects.parts import (
 )
 from clawproxy.core.dialects.traits import Version
 from clawproxy.core.dialects.turn import Turn, unsupported
+from clawproxy.core.imagesize import true_media_type
 
 Json = dict[str, Any]
 
@@ -200,7 +201,9 @@ def write_text(part: TextPart) -> Json:
 def _image(part: ImagePart) -> Json:
     match part.source:
         case InlineData(media_type, data):
-            return {"type": "base64", "media_type": media_type, "data": data}
+            # OpenAI looks at the bytes alone; Anthropic refuses a picture under another name than its own.
+            kind = true_media_type(media_type, data)
+            return {"type": "base64", "media_type": kind, "data": data}
         case RemoteUrl(url):
             return {"type": "url", "url": url}
         case VendorFile(file_id, origin):

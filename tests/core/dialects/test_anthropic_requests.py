@@ -430,6 +430,25 @@ class BuildTests(SynchronousTestCase):
             error = self.assertRaises(ProxyError, built, "anthropic", asked)
             self.assertEqual((error.kind, error.param), (Kind.UNSUPPORTED_PARAMETER, "W"))
 
+    def test_pictures(self) -> None:
+        """Anthropic answers 400 to a picture that is called otherwise than it is; OpenAI does not care."""
+        jpeg, png = "/9j/4AAQSkZJRgABAQ==", "iVBORw0KGgoAAAANSUhEUg=="
+        for said, data, sent in (
+            ("image/jpg", "AAAA", "image/jpeg"),
+            ("image/png", jpeg, "image/jpeg"),
+            ("application/octet-stream", png, "image/png"),
+            ("image/webp", "R0lGODlhAQABAAAAACw=", "image/gif"),
+            ("image/png", "UklGRiQAAABXRUJQVlA4IA==", "image/webp"),
+            ("image/png", "UklGRiQAAABXQVZFZm10IA==", "image/png"),
+            ("image/heic", "AAAA", "image/heic"),
+            ("image/png", "é", "image/png"),
+        ):
+            url = {"url": f"data:{said};base64,{data}"}
+            part = {"type": "image_url", "image_url": url}
+            asked = request("openai_chat", {"messages": [{"role": "user", "content": [part]}]})
+            source = built("anthropic", asked)["messages"][0]["content"][0]["source"]
+            self.assertEqual((source["media_type"], source["data"]), (sent, data))
+
     def test_thinking_that_nothing_follows(self) -> None:
         """A limit cut the answer in it, and the API refuses a message that ends in it."""
         thought = ThinkingPart("anthropic", "Hm", signature="s")
