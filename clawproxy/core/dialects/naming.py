@@ -63,9 +63,14 @@ def short_call_id(call_id: str, most: int) -> str:
     return f"{call_id[: most - 17]}_{_digest(call_id, 16)}"
 
 
+def is_mistral(model: str) -> bool:
+    """Tell whether a model is one of Mistral's, whose servers take less than others."""
+    return _MISTRAL.search(model.lower()) is not None
+
+
 def chat_call_id(call_id: str, model: str) -> str:
     """Fit a call's id into what a model's servers take in Chat Completions."""
-    if _MISTRAL.search(model.lower()) and not _NINE.fullmatch(call_id):
+    if is_mistral(model) and not _NINE.fullmatch(call_id):
         return _digest(call_id, 9)
     if "kimi" in model.lower():
         return call_id  # it reads the tool's name in its own ids, ``functions.name:0``

@@ -6,7 +6,7 @@
    which such a message has no place, follow in a ``user`` message, each with the call it belongs
    to.
 3. Sealed thinking is left out; it means nothing to another vendor and is never sent as text.
-   Thinking that such a server gave out itself goes back to it as ``reasoning_content``, and Gemini's
+   Thinking that such a server gave out itself goes back to it under the name it had there, and Gemini's
    seals go back beside the calls that they came with.
 4. Usage is always asked for in a stream, but of Mistral's own servers, which tell it without being asked.
 

@@ -3,7 +3,7 @@
 1. Each result follows its call at once, whatever stood between them; instructions can wait.
 2. What a ``tool`` message has no place for (images, files, a failure) follows in a ``user`` message, or is said in
    its text.
-3. Sealed thinking goes back to the servers that want it, and to no other.
+3. Sealed thinking goes back to the servers that want it, and to no other; any other to where its server has it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attrs import evolve
 
 from clawproxy.core.dialects.dataurl import write_url
 from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
-from clawproxy.core.dialects.naming import chat_call_id, short_tool_name
+from clawproxy.core.dialects.naming import chat_call_id, is_mistral, short_tool_name
 from clawproxy.core.dialects.openai_conversation import document_text, failed, foreign_block
 from clawproxy.core.dialects.parts import (
     FilePart,
@@ -34,7 +34,8 @@ from clawproxy.core.dialects.parts import (
     VendorFile,
 )
 from clawproxy.core.dialects.rawjson import is_object
-from clawproxy.core.dialects.traits import reasons, seals_calls
+from clawproxy.core.dialects.seal import UNSEALED_PARTS, UNSEALED_REASONING
+from clawproxy.core.dialects.traits import counts_unasked, reasons, seals_calls
 from clawproxy.core.dialects.turn import Turn, unsupported
 
 Json = dict[str, Any]
@@ -66,10 +67,13 @@ def write_messages(turn: Turn, model: str) -> list[Json]:
             out += results + waiting + mine[len(results) :]
             waiting = []
     out += waiting
-    if reasons(model):
-        for written in out:  # OpenAI's own models take no reasoning back in this API
+    if reasons(model) or counts_unasked(model):
+        for written in (
+            out
+        ):  # OpenAI's own models take no reasoning back in this API, Mistral's only as a part
             written.pop("reasoning_content", None)
-    else:
+            written.pop("reasoning", None)
+    if not reasons(model):
         for written in out:  # only reasoning models know the role; templates of others raise on it
             if written["role"] == "developer":
                 written["role"] = "system"
@@ -133,7 +137,7 @@ def _assistant(message: Message, model: str) -> list[Json]:
     content: list[Json] = []
     calls: list[Json] = []
     refusals: list[str] = []
-    reasoning: list[str] = []
+    reasoning: dict[str, str] = {}  # by the name under which its server has it
     seal: Json = {}  # of the thinking about the call that follows
     for part in message.parts:
         match part:
@@ -148,9 +152,15 @@ def _assistant(message: Message, model: str) -> list[Json]:
             case ThinkingPart() if part.origin == "openai_chat" and is_object(part.signature):
                 if seals_calls(model):
                     seal = {"extra_content": msgspec.Raw(part.signature.encode())}
+            case ThinkingPart(origin="openai_chat", signature=mark, text=text) if text:
+                if mark != UNSEALED_PARTS:
+                    name = "reasoning" if mark == UNSEALED_REASONING else "reasoning_content"
+                    reasoning[name] = reasoning.get(name, "") + text
+                elif is_mistral(model):
+                    thought = {"type": "text", "text": text}
+                    content.append({"type": "thinking", "thinking": [thought]})
             case ThinkingPart():
-                if part.origin == "openai_chat" and part.text:
-                    reasoning.append(part.text)
+                pass  # another vendor's
             case OpaquePart():
                 content += _opaque(part)
             case ImagePart() | FilePart():
@@ -160,8 +170,7 @@ def _assistant(message: Message, model: str) -> list[Json]:
     if not content and not calls and not refusals:
         return []
     out: Json = {"role": "assistant", "content": _joined(content) if content else None}
-    if reasoning:
-        out["reasoning_content"] = "".join(reasoning)
+    out |= reasoning
     if refusals:
         out["refusal"] = "".join(refusals)
     if calls:

@@ -11,7 +11,7 @@
 Chunks: https://platform.openai.com/docs/api-reference/chat/streaming. The leniences are those that
 servers which imitate the API need: missing or constant ``index``, missing or numeric ``id``, names in pieces,
 ``finish_reason: ""``, arguments with the name in one chunk, ``tool_calls: []``, empty ``content``, usage in
-``choices``, ``reasoning`` beside ``reasoning_content``.
+``choices``, ``reasoning`` beside ``reasoning_content``, reasoning among the parts of ``content``.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ from clawproxy.core.dialects.openai_chat_wire import (
     content_text,
     name_and_text,
     read_finish,
-    reasoning_text,
+    read_reasoning,
 )
 from clawproxy.core.dialects.rawjson import MALFORMED, is_object, says_nothing
-from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.sequence import BlockSequence
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault, unfinished
 from clawproxy.core.errors import ProxyError
@@ -89,6 +88,7 @@ class ChatDecoder(FrameReader):
         self._blocks = BlockSequence()
         self._key = 0
         self._words: _Words | None = None  # the open block that is no call
+        self._seal = ""  # of the thinking that came last
         self._calls: dict[int, _Call] = {}  # by the upstream's index
         self._latest: _Call | None = None
         self._called = 0
@@ -162,7 +162,9 @@ class ChatDecoder(FrameReader):
     def _delta(self, delta: Delta) -> list[Event]:
         content = delta.content if isinstance(delta.content, str) else content_text(delta.content)
         out: list[Event] = []
-        if reasoning := reasoning_text(delta):
+        reasoning, seal = read_reasoning(delta)
+        if reasoning:
+            self._seal = seal
             out += self._write("thinking", ThinkingDelta(reasoning))
         if content:
             out += self._write("text", TextDelta(content))
@@ -197,7 +199,7 @@ class ChatDecoder(FrameReader):
             return []
         seal: list[Event] = []
         if self._words == "thinking":
-            seal = self._blocks.delta(self._key, SignatureDelta(UNSEALED, "openai_chat"))
+            seal = self._blocks.delta(self._key, SignatureDelta(self._seal, "openai_chat"))
         self._words = None
         return seal + self._blocks.stop(self._key)
 

@@ -32,10 +32,9 @@ from clawproxy.core.dialects.openai_chat_wire import (
     content_text,
     name_and_text,
     read_finish,
-    reasoning_text,
+    read_reasoning,
 )
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, says_nothing
-from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.dialects.upstream_error import malformed, openai_fault
 
@@ -97,9 +96,10 @@ def parse_response(body: bytes) -> list[Event]:
 
 def _blocks(message: Delta) -> list[Event]:
     out: list[Event] = []
-    if text := reasoning_text(message):
-        seal = SignatureDelta(UNSEALED, "openai_chat")
-        out += [ThinkingStarted(), ThinkingDelta(text), seal, BlockStopped()]
+    reasoning, seal = read_reasoning(message)
+    if reasoning:
+        out += [ThinkingStarted(), ThinkingDelta(reasoning)]
+        out += [SignatureDelta(seal, "openai_chat"), BlockStopped()]
     if text := content_text(message.content):
         out += [TextStarted(), TextDelta(text), BlockStopped()]
     if message.refusal:

@@ -21,6 +21,12 @@ UNSEALED = "unsealed"
 """Stands for a seal under thinking that a server does not seal but wants back in a tool loop, as
 DeepSeek's and Moonshot's do with ``reasoning_content``."""
 
+UNSEALED_REASONING = "unsealed:reasoning"
+"""The same, of a server that calls it ``reasoning``: Groq's refuses the other name."""
+
+UNSEALED_PARTS = "unsealed:thinking"
+"""The same, of one that has it among the parts of ``content``: Mistral's refuses both names."""
+
 MARK = "clawproxy:"
 """With what every wrapped seal begins."""
 

@@ -37,7 +37,7 @@ from clawproxy.core.dialects.seal import UNSEALED
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, ToolChoice
 from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling
 from clawproxy.core.errors import Kind, ProxyError
-from tests.core.dialects.transcripts import built, request, turn
+from tests.core.dialects.transcripts import built, events_of, request, turn
 
 
 class ParseTests(SynchronousTestCase):
@@ -466,6 +466,46 @@ class BuildTests(SynchronousTestCase):
             self.assertEqual(message.get("reasoning_content"), sent)
         back = built("anthropic", asked)["messages"][1]["content"]
         self.assertEqual(back, [{"type": "text", "text": "Yes."}])
+
+    def test_reasoning_under_its_name(self) -> None:
+        """Each server gets its reasoning where it had it: Groq and Mistral refuse the others' names, in both ways."""
+        thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+        parts = [*thinking, {"type": "text", "text": "Yes."}]
+        deltas: tuple[tuple[dict[str, Any], str, dict[str, Any]], ...] = (
+            (
+                {"reasoning_content": "Hm."},
+                "deepseek-v4",
+                {"reasoning_content": "Hm.", "content": "Yes."},
+            ),
+            ({"reasoning": "Hm."}, "openai/gpt-oss-120b", {"reasoning": "Hm.", "content": "Yes."}),
+            ({"content": thinking}, "magistral-medium-2509", {"content": parts}),
+            ({"content": thinking}, "deepseek-v4", {"content": "Yes."}),
+            ({"reasoning": "Hm."}, "devstral-2512", {"content": "Yes."}),
+            ({"reasoning": "Hm."}, "gpt-5", {"content": "Yes."}),
+        )
+        for delta, model, sent in deltas:
+            chunks = [{"choices": [{"delta": each}]} for each in (delta, {"content": "Yes."})]
+            stream = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
+            whole = {"content": "Yes."} | delta
+            if "content" in delta:
+                whole["content"] = parts
+            body = {"choices": [{"message": whole, "finish_reason": "stop"}]}
+            for events in (
+                events_of("openai_chat", *stream, b"data: [DONE]\n\n"),
+                DIALECTS["openai_chat"].parse_response(json.dumps(body).encode()),
+            ):
+                for caller in ("anthropic", "openai_responses"):
+                    answer = DIALECTS[caller].build_response(
+                        events, turn(caller), model="m", response_id="r", created=1
+                    )
+                    found = json.loads(answer)
+                    again: dict[str, Any] = (
+                        {"messages": [{"role": "assistant", "content": found["content"]}]}
+                        if caller == "anthropic"
+                        else {"input": found["output"]}
+                    )
+                    (message,) = built("openai_chat", request(caller, again), model)["messages"]
+                    self.assertEqual(message, {"role": "assistant"} | sent)
 
     def test_calls_without_a_seal(self) -> None:
         """Gemini 3 refuses a call without one, and other models the field; parallel calls need one."""

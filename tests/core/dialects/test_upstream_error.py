@@ -160,7 +160,8 @@ class OpenAIErrorTests(SynchronousTestCase):
         said = [{"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}]
         found = read("openai_chat", 429, said)
         self.assertEqual((found.kind, found.message), (Kind.RATE_LIMIT, "Slow down."))
-        for empty in ([], [[]], ["x"], [{"error": None}]):
+        nothing: tuple[list[Any], ...] = ([], [[]], ["x"], [{"error": None}])
+        for empty in nothing:
             found = read("openai_chat", 400, empty)
             self.assertEqual(found.message, "The upstream answered 400 without saying why.")
 

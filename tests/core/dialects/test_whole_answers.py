@@ -24,7 +24,7 @@ from clawproxy.core.dialects.events import (
     ToolCallStarted,
     UsageReported,
 )
-from clawproxy.core.dialects.seal import UNSEALED
+from clawproxy.core.dialects.seal import UNSEALED_REASONING
 from clawproxy.core.dialects.tools import CustomTool
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import events_of, golden, turn
@@ -233,7 +233,7 @@ class ChatCompletionTests(SynchronousTestCase):
             [
                 ThinkingStarted(),
                 ThinkingDelta("Hm."),
-                SignatureDelta(UNSEALED, "openai_chat"),
+                SignatureDelta(UNSEALED_REASONING, "openai_chat"),
                 STOP,
                 TextStarted(),
                 TextDelta("Yes."),
