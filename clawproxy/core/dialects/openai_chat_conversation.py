@@ -67,6 +67,10 @@ def write_messages(turn: Turn, model: str) -> list[Json]:
             out += results + waiting + mine[len(results) :]
             waiting = []
     out += waiting
+    if turn.dialect != "openai_chat":
+        for written in out:
+            if written["role"] in ("assistant", "tool") and isinstance(written["content"], list):
+                written["content"] = _in_one(written["content"])
     if reasons(model) or counts_unasked(model):
         for written in (
             out
@@ -186,6 +190,13 @@ def _joined(content: list[Json]) -> str | list[Json]:
     """Return one text as a string, which every server takes; more parts stay apart."""
     if len(content) == 1 and content[0]["type"] == "text":
         return str(content[0]["text"])
+    return content
+
+
+def _in_one(content: list[Json]) -> str | list[Json]:
+    """Return texts as one string: of an assistant or a tool, many servers (DeepSeek's) take no parts."""
+    if all(part["type"] == "text" for part in content):
+        return "\n\n".join(part["text"] for part in content)
     return content
 
 

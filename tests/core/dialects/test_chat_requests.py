@@ -467,6 +467,27 @@ class BuildTests(SynchronousTestCase):
         back = built("anthropic", asked)["messages"][1]["content"]
         self.assertEqual(back, [{"type": "text", "text": "Yes."}])
 
+    def test_one_string(self) -> None:
+        """DeepSeek's servers answer 400 to parts in an assistant's or a tool's message; the user's stay apart."""
+        two = (TextPart("a"), TextPart("b"))
+        found = self.messages(
+            Message("user", two),
+            Message("assistant", (*two, ToolCallPart("1", "f", "{}"))),
+            Message("user", (ToolResultPart("1", two), TextPart("c"))),
+            Message("assistant", two),
+        )
+        parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+        self.assertEqual(
+            [(each["role"], each["content"]) for each in found],
+            [
+                ("user", parts),
+                ("assistant", "a\n\nb"),
+                ("tool", "a\n\nb"),
+                ("user", "c"),
+                ("assistant", "a\n\nb"),
+            ],
+        )
+
     def test_reasoning_under_its_name(self) -> None:
         """Each server gets its reasoning where it had it: Groq and Mistral refuse the others' names, in both ways."""
         thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
