@@ -21,7 +21,7 @@ from clawproxy.core.dialects.openai_responses_tools import write_tool
 from clawproxy.core.dialects.openai_schema import strict_ready
 from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.dialects.tools import CustomTool, ServerTool
-from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons
+from clawproxy.core.dialects.traits import most_tokens, openai_effort, reasons, thinks_unasked
 from clawproxy.core.dialects.turn import Turn, field_name, unsupported
 
 Json = dict[str, Any]
@@ -140,7 +140,7 @@ def _reasoning(out: Json, turn: Turn, model: str) -> None:
     effort = openai_effort(model, turn.reasoning)
     if effort is not None:
         reasoning["effort"] = effort
-    if reasons(model):
+    if reasons(model) and not thinks_unasked(model):
         if turn.reasoning.summary is not None and effort != "none":
             reasoning["summary"] = turn.reasoning.summary
         if "include" not in turn.extras:

@@ -28,6 +28,7 @@ _MISTRAL_API = re.compile(
     r"(?:labs-|open-)?(?:mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral)-[^/:]*"
 )
 _GEMINI = re.compile(r"gemini-(\d+)")
+_PRO = re.compile(r"-pro(?![a-z])")
 _O_SERIES = re.compile(r"(?:^|[/:.])o\d(?![\d])")
 
 
@@ -44,9 +45,16 @@ def claude_version(model: str) -> Version:
 def reasons(model: str) -> bool:
     """Tell whether an OpenAI model is one of those that reason."""
     found = _REASONING.search(model.lower())
-    if found is None or "-chat" in model:
+    if found is None or "gpt-5-chat" in model.lower():
         return False
     return found[1] is None or int(found[1]) >= 5
+
+
+def thinks_unasked(model: str) -> bool:
+    """Tell whether a model decides by itself whether it reasons, and answers 400 to most that is said of it: GPT-5's
+    Chat models.
+    """
+    return "-chat" in model.lower()
 
 
 def parallel(model: str) -> bool:
@@ -81,8 +89,11 @@ def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:
     open_weights = "gpt-oss" in model.lower()  # knows low, medium and high, and no way to be off
     if not open_weights and not reasons(model):
         return None
-    found = _REASONING.search(model.lower())
+    name = model.lower()
+    found = _REASONING.search(name)
     version = (int(found[1]), int(found[2] or 0)) if found and found[1] else (0, 0)
+    if thinks_unasked(model):
+        return None
     effort = reasoning.effort
     if reasoning.enabled is False:
         effort = "none"
@@ -91,10 +102,18 @@ def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:
         effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
     if open_weights and effort == "none":
         return "low"
+    if version >= (5, 0) and _PRO.search(name):
+        # GPT-5 Pro takes no other word at all, its successors none for little.
+        if effort is not None and version == (5, 0):
+            return "high"
+        effort = "medium" if effort in ("none", "minimal", "low") else effort
+    always = "codex" in name or version >= (6, 0)  # they never answer without reasoning
     if effort == "none" and version < (5, 1):
         effort = "minimal"
     if effort == "minimal" and version != (5, 0):
         effort = "none" if version >= (5, 1) else "low"
+    if effort in ("none", "minimal") and always:
+        return "low"
     if effort in ("xhigh", "max"):
         return "xhigh" if version >= (5, 2) else "high"
     return effort

@@ -658,6 +658,7 @@ class BuildTests(SynchronousTestCase):
             ("gpt-5.2", "max_completion_tokens", 64000),
             ("openai/o4-mini", "max_completion_tokens", 64000),
             ("gpt-5-chat-latest", "max_tokens", 16384),
+            ("gpt-5.2-chat-latest", "max_completion_tokens", 16384),
             ("qwen3-coder", "max_tokens", 64000),
             ("gpt-oss:120b", "max_tokens", 64000),
         ):
@@ -686,6 +687,18 @@ class BuildTests(SynchronousTestCase):
             ("gpt-5", Reasoning(True, effort="max"), "high"),
             ("gpt-5", Reasoning(False), "minimal"),
             ("gpt-5.1", Reasoning(False, effort="high"), "none"),
+            ("gpt-5-codex", Reasoning(False), "low"),
+            ("gpt-5.1-codex", Reasoning(effort="minimal"), "low"),
+            ("gpt-5.2-codex", Reasoning(effort="max"), "xhigh"),
+            ("gpt-6-astra", Reasoning(False), "low"),
+            ("gpt-6-astra", Reasoning(effort="medium"), "medium"),
+            ("gpt-5-pro", Reasoning(False), "high"),
+            ("gpt-5-pro-2025-10-06", Reasoning(effort="medium"), "high"),
+            ("gpt-5-pro", Reasoning(), None),
+            ("gpt-5.2-pro", Reasoning(effort="low"), "medium"),
+            ("gpt-5.4-pro", Reasoning(effort="max"), "xhigh"),
+            ("gpt-5.2-chat-latest", Reasoning(effort="high"), None),
+            ("o3-pro", Reasoning(effort="low"), "low"),
             ("o3", Reasoning(False), "low"),
             ("o3", Reasoning(True, 2000), "low"),
             ("o3", Reasoning(True, 10000), "medium"),
@@ -697,6 +710,9 @@ class BuildTests(SynchronousTestCase):
         ):
             out = built("openai_chat", turn("anthropic", reasoning=wish), model)
             self.assertEqual(out.get("reasoning_effort"), word, (model, wish))
+        wished = turn("anthropic", reasoning=Reasoning(True, effort="high", summary="auto"))
+        out = built("openai_responses", wished, "gpt-5.2-chat-latest")
+        self.assertFalse({"reasoning", "include", "temperature"} & set(out))
 
     def test_tools(self) -> None:
         """Long names are shortened everywhere alike; strictness only where OpenAI takes it."""
