@@ -97,6 +97,7 @@ _TOO_LONG = re.compile(
 
 _DEEPEST = 4
 _MOST_FAULTS = 10
+_LONGEST_CAUSE = 4000
 _UNSAID = "The upstream reported an error without saying what it is."
 
 
@@ -149,6 +150,8 @@ def openai_fault(error: object) -> ProxyError:
     param = fields.get("param")
     kind = _OPENAI.get(_text(code)) or _OPENAI.get(_text(fields.get("type")))
     message = _message(fields)
+    if cause := _cause(fields.get("metadata")):
+        message = f"{message}: {cause}"
     if _TOO_LONG.search(f"{message} {code} {fields.get('type')}"):
         code, kind = TOO_LONG, Kind.INVALID_REQUEST
         if _TOO_LONG_HERE not in message.lower():
@@ -182,6 +185,14 @@ def _with_status(fault: ProxyError, status: int, headers: Headers) -> ProxyError
 
 def _of_status(status: int) -> Kind:
     return _STATUS.get(status, Kind.INVALID_REQUEST if 400 <= status < 500 else Kind.API)
+
+
+def _cause(metadata: object) -> str:
+    """Find what OpenRouter's own upstream said; its own words are no more than "Provider returned error"."""
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    if isinstance(raw, str):
+        raw = _words(members(raw.encode("utf-8", "replace"))) or raw[:_LONGEST_CAUSE]
+    return _words(raw)
 
 
 def _message(fields: dict[str, Any]) -> str:

@@ -165,6 +165,24 @@ class OpenAIErrorTests(SynchronousTestCase):
             found = read("openai_chat", 400, empty)
             self.assertEqual(found.message, "The upstream answered 400 without saying why.")
 
+    def test_a_routers_upstream(self) -> None:
+        """OpenRouter says what its own upstream said in another place."""
+        too_long = '{"error":{"message":"The input token count (9) exceeds the maximum (8)."}}'
+        for raw, words in (
+            ("plain", "Provider returned error: plain"),
+            ('{"error":{"message":"Busy."}}', "Provider returned error: Busy."),
+            ({"message": "Busy."}, "Provider returned error: Busy."),
+            (None, "Provider returned error"),
+            (
+                too_long,
+                "prompt is too long: Provider returned error: "
+                "The input token count (9) exceeds the maximum (8).",
+            ),
+        ):
+            metadata = {"raw": raw, "provider_name": "X"}
+            said = {"message": "Provider returned error", "code": 400, "metadata": metadata}
+            self.assertEqual(read("openai_chat", 400, {"error": said}).message, words)
+
     def test_lists_of_faults(self) -> None:
         """What servers say that check a request with pydantic."""
         faults = [
