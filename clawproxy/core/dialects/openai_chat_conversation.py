@@ -17,6 +17,7 @@ from attrs import evolve
 from clawproxy.core.dialects.dataurl import write_url
 from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
 from clawproxy.core.dialects.naming import chat_call_id, is_mistral, short_tool_name
+from clawproxy.core.dialects.openai_chat_reasoning import details_of
 from clawproxy.core.dialects.openai_conversation import document_text, failed, foreign_block
 from clawproxy.core.dialects.parts import (
     FilePart,
@@ -142,6 +143,7 @@ def _assistant(message: Message, model: str) -> list[Json]:
     calls: list[Json] = []
     refusals: list[str] = []
     reasoning: dict[str, str] = {}  # by the name under which its server has it
+    details: list[msgspec.Raw] = []
     seal: Json = {}  # of the thinking about the call that follows
     for part in message.parts:
         match part:
@@ -156,6 +158,8 @@ def _assistant(message: Message, model: str) -> list[Json]:
             case ThinkingPart() if part.origin == "openai_chat" and is_object(part.signature):
                 if seals_calls(model):
                     seal = {"extra_content": msgspec.Raw(part.signature.encode())}
+            case ThinkingPart(origin="openai_chat") if found := details_of(part.signature):
+                details += found
             case ThinkingPart(origin="openai_chat", signature=mark, text=text) if text:
                 if mark != UNSEALED_PARTS:
                     name = "reasoning" if mark == UNSEALED_REASONING else "reasoning_content"
@@ -175,10 +179,12 @@ def _assistant(message: Message, model: str) -> list[Json]:
         return []
     out: Json = {"role": "assistant", "content": _joined(content) if content else None}
     out |= reasoning
+    if details and ("/" in model or not (reasons(model) or counts_unasked(model))):
+        out["reasoning_details"] = details
     if refusals:
         out["refusal"] = "".join(refusals)
     if calls:
-        if seals_calls(model):
+        if seals_calls(model) and not details:
             calls[0].setdefault("extra_content", UNKNOWN_SEAL)
         out["tool_calls"] = calls
     if message.name:

@@ -34,6 +34,7 @@ from clawproxy.core.dialects.events import (
     UsageReported,
 )
 from clawproxy.core.dialects.frame_reader import FrameReader
+from clawproxy.core.dialects.openai_chat_reasoning import Details, read_reasoning
 from clawproxy.core.dialects.openai_chat_usage import read_usage
 from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
@@ -43,7 +44,6 @@ from clawproxy.core.dialects.openai_chat_wire import (
     content_text,
     name_and_text,
     read_finish,
-    read_reasoning,
 )
 from clawproxy.core.dialects.rawjson import MALFORMED, is_object, says_nothing
 from clawproxy.core.dialects.sequence import BlockSequence
@@ -89,6 +89,7 @@ class ChatDecoder(FrameReader):
         self._key = 0
         self._words: _Words | None = None  # the open block that is no call
         self._seal = ""  # of the thinking that came last
+        self._details = Details()  # of thinking, that no block has yet
         self._calls: dict[int, _Call] = {}  # by the upstream's index
         self._latest: _Call | None = None
         self._called = 0
@@ -162,6 +163,8 @@ class ChatDecoder(FrameReader):
     def _delta(self, delta: Delta) -> list[Event]:
         content = delta.content if isinstance(delta.content, str) else content_text(delta.content)
         out: list[Event] = []
+        if delta.reasoning_details:
+            self._weigh(self._details.add(delta.reasoning_details))
         reasoning, seal = read_reasoning(delta)
         if reasoning:
             self._seal = seal
@@ -178,8 +181,8 @@ class ChatDecoder(FrameReader):
             out += self._call(CallDelta(index=0, function=delta.function_call))
         return out
 
-    def _hold(self, text: str) -> None:
-        self._held += len(text)
+    def _weigh(self, size: int) -> None:
+        self._held += size
         if self._held > MAX_HELD:
             raise ValueError("too much to keep")
 
@@ -199,7 +202,8 @@ class ChatDecoder(FrameReader):
             return []
         seal: list[Event] = []
         if self._words == "thinking":
-            seal = self._blocks.delta(self._key, SignatureDelta(self._seal, "openai_chat"))
+            found = self._details.take() or SignatureDelta(self._seal, "openai_chat")
+            seal = self._blocks.delta(self._key, found)
         self._words = None
         return seal + self._blocks.stop(self._key)
 
@@ -222,10 +226,7 @@ class ChatDecoder(FrameReader):
             if self._called >= MAX_CALLS:
                 raise ValueError("too many calls")
             out += self._stop_words() + self._stop_whole_calls()
-            if seal := delta.seal:
-                self._key -= 1
-                out += self._blocks.start(self._key, ThinkingStarted())
-                out += self._blocks.delta(self._key, seal) + self._blocks.stop(self._key)
+            out += self._seals(self._details.take(), delta.seal)
             self._called += 1
             call = self._latest = _Call(self._called, delta.custom is not None)
             index = delta.index
@@ -239,11 +240,21 @@ class ChatDecoder(FrameReader):
             # Some servers announce a call with these and give its arguments later; encoders fill them in.
             call.empty, text = True, ""
         if text:
-            self._hold(text)
+            self._weigh(len(text))
             call.pieces.append(text)
         if call.started:
             return out + (self._blocks.delta(call.key, ArgumentsDelta(text)) if text else [])
         return out + (self._start(call) if call.pieces else [])
+
+    def _seals(self, *seals: SignatureDelta | None) -> list[Event]:
+        """Give seals that no words came with: each is a block of its own."""
+        out: list[Event] = []
+        for seal in seals:
+            if seal is not None:
+                self._key -= 1
+                out += self._blocks.start(self._key, ThinkingStarted())
+                out += self._blocks.delta(self._key, seal) + self._blocks.stop(self._key)
+        return out
 
     def _start(self, call: _Call) -> list[Event]:
         """Begin a call's block, once its name is whole: its arguments begin, or something else."""
@@ -272,6 +283,7 @@ class ChatDecoder(FrameReader):
         out = self._stop_words()
         for call in self._calls.values():
             out += self._start(call)
+        out += self._seals(self._details.take())
         self._calls.clear()
         self._latest = None
         return out + self._blocks.stop_all()

@@ -25,6 +25,7 @@ from clawproxy.core.dialects.events import (
 )
 from clawproxy.core.dialects.freeform import custom_input
 from clawproxy.core.dialects.openai_chat_encode import annotation, finish_reason
+from clawproxy.core.dialects.openai_chat_reasoning import Details, read_reasoning
 from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
 from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
@@ -32,7 +33,6 @@ from clawproxy.core.dialects.openai_chat_wire import (
     content_text,
     name_and_text,
     read_finish,
-    read_reasoning,
 )
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, encode, says_nothing
 from clawproxy.core.dialects.turn import Turn
@@ -97,9 +97,14 @@ def parse_response(body: bytes) -> list[Event]:
 def _blocks(message: Delta) -> list[Event]:
     out: list[Event] = []
     reasoning, seal = read_reasoning(message)
-    if reasoning:
-        out += [ThinkingStarted(), ThinkingDelta(reasoning)]
-        out += [SignatureDelta(seal, "openai_chat"), BlockStopped()]
+    details = Details()
+    details.add(message.reasoning_details)
+    sealed = details.take()
+    if reasoning or sealed:
+        out.append(ThinkingStarted())
+        if reasoning:
+            out.append(ThinkingDelta(reasoning))
+        out += [sealed or SignatureDelta(seal, "openai_chat"), BlockStopped()]
     if text := content_text(message.content):
         out += [TextStarted(), TextDelta(text), BlockStopped()]
     if message.refusal:

@@ -12,7 +12,6 @@ import msgspec
 
 from clawproxy.core.dialects.events import SignatureDelta, Stopped, StopReason, StreamFailed
 from clawproxy.core.dialects.rawjson import String, decode, is_null, one_line, text_of
-from clawproxy.core.dialects.seal import UNSEALED, UNSEALED_PARTS, UNSEALED_REASONING
 from clawproxy.core.errors import Kind, ProxyError
 
 _REASONS: dict[str, StopReason] = {
@@ -90,6 +89,7 @@ class Delta(msgspec.Struct, gc=False):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: Any = None
+    reasoning_details: Any = None
     tool_calls: list[CallDelta] | None = None
     function_call: Function | None = None
 
@@ -127,24 +127,6 @@ def content_text(content: str | list[Any] | None) -> str:
         return content
     texts = [part.get("text") for part in content or () if isinstance(part, dict)]
     return "".join(text for text in texts if isinstance(text, str))
-
-
-def read_reasoning(delta: Delta) -> tuple[str, str]:
-    """Return the reasoning, and the mark that tells where its server has it."""
-    if delta.reasoning_content:
-        return delta.reasoning_content, UNSEALED
-    if delta.reasoning and isinstance(delta.reasoning, str):
-        return delta.reasoning, UNSEALED_REASONING
-    if delta.content and isinstance(delta.content, list):
-        parts = (part.get("thinking") for part in delta.content if isinstance(part, dict))
-        return "".join(map(_thought, parts)), UNSEALED_PARTS
-    return "", ""
-
-
-def _thought(thinking: object) -> str:
-    if isinstance(thinking, list):
-        return content_text(thinking)
-    return thinking if isinstance(thinking, str) else ""
 
 
 def arguments_text(function: Function) -> str:

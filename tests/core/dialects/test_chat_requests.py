@@ -528,6 +528,61 @@ class BuildTests(SynchronousTestCase):
                     (message,) = built("openai_chat", request(caller, again), model)["messages"]
                     self.assertEqual(message, {"role": "assistant"} | sent)
 
+    def test_reasoning_details(self) -> None:
+        """OpenRouter seals reasoning in a field of its own; Gemini's calls are refused without it."""
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        secret = {"type": "reasoning.encrypted", "data": "xyz", "id": "c", "index": 1, "n": 1.5}
+
+        def piece(**fields: Any) -> dict[str, Any]:
+            return {"type": "reasoning.text", "index": 0, "format": "google-gemini-v1"} | fields
+
+        deltas: list[dict[str, Any]] = [
+            {"reasoning": "Hm", "reasoning_details": [piece(text="Hm")]},
+            {"reasoning": ".", "reasoning_details": [piece(text=".")]},
+            {"reasoning_details": [piece(signature="s", text=None)]},
+            {"content": "Let me see."},
+            {"reasoning_details": [secret], "tool_calls": [call | {"index": 0}]},
+        ]
+        details = [piece(text="Hm.", signature="s"), secret]
+        chunks = [{"choices": [{"delta": delta}]} for delta in deltas]
+        stream = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
+        message = {
+            "content": "Let me see.",
+            "reasoning": "Hm.",
+            "reasoning_details": details,
+            "tool_calls": [call],
+        }
+        body = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
+        for events in (
+            events_of("openai_chat", *stream, b"data: [DONE]\n\n"),
+            DIALECTS["openai_chat"].parse_response(json.dumps(body).encode()),
+        ):
+            self.assertIn(ThinkingStarted(), events)
+            self.assertEqual(events[-1], Stopped("tool_use"))
+            for caller in ("anthropic", "openai_responses"):
+                answer = DIALECTS[caller].build_response(
+                    events, turn(caller), model="m", response_id="r", created=1
+                )
+                found = json.loads(answer)
+                again: dict[str, Any] = (
+                    {"messages": [{"role": "assistant", "content": found["content"]}]}
+                    if caller == "anthropic"
+                    else {"input": found["output"]}
+                )
+                asked = request(caller, again)
+                for model, back in (
+                    ("google/gemini-3-pro-preview", {"reasoning_details": details}),
+                    ("anthropic/claude-sonnet-4.5", {"reasoning_details": details}),
+                    ("gpt-5", {}),
+                    ("devstral-2512", {}),
+                ):
+                    (sent,) = built("openai_chat", asked, model)["messages"]
+                    (called,) = sent.pop("tool_calls")
+                    self.assertEqual(
+                        sent, {"role": "assistant", "content": "Let me see."} | back, model
+                    )
+                    self.assertNotIn("extra_content", called)
+
     def test_calls_without_a_seal(self) -> None:
         """Gemini 3 refuses a call without one, and other models the field; parallel calls need one."""
         calls = (ToolCallPart("a", "f", "{}"), ToolCallPart("b", "f", "{}"))
