@@ -41,7 +41,7 @@ from clawproxy.core.dialects.events import (
 from clawproxy.core.dialects.frame_reader import FrameReader
 from clawproxy.core.dialects.rawjson import MALFORMED, decode, is_null, one_line
 from clawproxy.core.dialects.sequence import BlockSequence
-from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed
+from clawproxy.core.dialects.upstream_error import anthropic_fault, malformed, openai_fault
 from clawproxy.core.errors import ProxyError
 from clawproxy.core.sse import SSEEvent
 
@@ -105,6 +105,8 @@ class AnthropicDecoder(FrameReader):
                 return [Ping()]
             case "error":
                 return self.fail(anthropic_fault(found.error or {}))
+            case "" if found.error is not None:  # as gateways of OpenAI's dialect tell it
+                return self.fail(openai_fault(found.error))
             case _:
                 return []
 

@@ -83,6 +83,18 @@ class DecodeTests(SynchronousTestCase):
             ],
         )
 
+    def test_errors_of_gateways(self) -> None:
+        """Some tell an error without its event's name, as OpenAI does: its words are not lost."""
+        start = b'event: message_start\ndata: {"type":"message_start","message":{"id":"a"}}\n\n'
+        for fault, kind in (
+            ({"message": "Busy.", "type": "server_error", "code": 429}, Kind.RATE_LIMIT),
+            ({"message": "Busy.", "type": "overloaded_error"}, Kind.OVERLOADED),
+        ):
+            told = b"data: " + json.dumps({"error": fault}).encode() + b"\n\n"
+            last = events_of("anthropic", start, told)[-1]
+            assert isinstance(last, StreamFailed)
+            self.assertEqual((last.error.message, last.error.kind), ("Busy.", kind))
+
     def test_error(self) -> None:
         """An in-band error keeps its type."""
         last = events_of("anthropic", golden("anthropic/overloaded.sse"))[-1]
