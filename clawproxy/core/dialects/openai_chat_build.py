@@ -65,7 +65,7 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
         out["response_format"] = _response_format(turn.output)
     if turn.verbosity and reasons(model):
         out["verbosity"] = turn.verbosity
-    if turn.user is not None and len(turn.user) <= _MAX_USER:
+    if turn.user is not None and len(turn.user) <= _MAX_USER and not counts_unasked(model):
         out["user"] = turn.user
     if turn.dialect == "openai_chat":
         if turn.metadata is not None:

@@ -18,6 +18,7 @@ from clawproxy.core.dialects.dataurl import write_url
 from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
 from clawproxy.core.dialects.naming import chat_call_id, is_mistral, short_tool_name
 from clawproxy.core.dialects.openai_chat_reasoning import details_of
+from clawproxy.core.dialects.openai_chat_servers import fit, in_one
 from clawproxy.core.dialects.openai_conversation import document_text, failed, foreign_block
 from clawproxy.core.dialects.parts import (
     FilePart,
@@ -71,18 +72,8 @@ def write_messages(turn: Turn, model: str) -> list[Json]:
     if turn.dialect != "openai_chat":
         for written in out:
             if written["role"] in ("assistant", "tool") and isinstance(written["content"], list):
-                written["content"] = _in_one(written["content"])
-    if reasons(model) or counts_unasked(model):
-        for written in (
-            out
-        ):  # OpenAI's own models take no reasoning back in this API, Mistral's only as a part
-            written.pop("reasoning_content", None)
-            written.pop("reasoning", None)
-    if not reasons(model):
-        for written in out:  # only reasoning models know the role; templates of others raise on it
-            if written["role"] == "developer":
-                written["role"] = "system"
-    return out
+                written["content"] = in_one(written["content"])
+    return fit(out, model)
 
 
 def _adjoined(messages: Iterable[Message]) -> Iterator[Message]:
@@ -196,13 +187,6 @@ def _joined(content: list[Json]) -> str | list[Json]:
     """Return one text as a string, which every server takes; more parts stay apart."""
     if len(content) == 1 and content[0]["type"] == "text":
         return str(content[0]["text"])
-    return content
-
-
-def _in_one(content: list[Json]) -> str | list[Json]:
-    """Return texts as one string: of an assistant or a tool, many servers (DeepSeek's) take no parts."""
-    if all(part["type"] == "text" for part in content):
-        return "\n\n".join(part["text"] for part in content)
     return content
 
 

@@ -72,6 +72,11 @@ def counts_unasked(model: str) -> bool:
     return _MISTRAL_API.fullmatch(model.lower()) is not None
 
 
+def is_gemini(model: str) -> bool:
+    """Tell whether a model is one of Google's Gemini."""
+    return _GEMINI.search(model.lower()) is not None
+
+
 def seals_calls(model: str) -> bool:
     """Tell whether a model wants each step's first call back with a seal: Gemini from 3 on."""
     found = _GEMINI.search(model.lower())

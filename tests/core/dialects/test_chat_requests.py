@@ -17,6 +17,7 @@ from clawproxy.core.dialects.events import (
     ThinkingStarted,
 )
 from clawproxy.core.dialects.naming import short_tool_name
+from clawproxy.core.dialects.openai_chat_servers import BRIDGE
 from clawproxy.core.dialects.parts import (
     CacheControl,
     FilePart,
@@ -466,6 +467,52 @@ class BuildTests(SynchronousTestCase):
             self.assertEqual(message.get("reasoning_content"), sent)
         back = built("anthropic", asked)["messages"][1]["content"]
         self.assertEqual(back, [{"type": "text", "text": "Yes."}])
+
+    def test_mistrals_order(self) -> None:
+        """Mistral's servers and templates refuse a user behind a result, and two users in a row."""
+        asked = turn(
+            "anthropic",
+            user="eve",
+            messages=(
+                Message("user", (TextPart("a"),), "eve"),
+                Message("user", (TextPart("b"),)),
+                Message("assistant", (ToolCallPart("1", "f", "{}"),)),
+                Message("user", (ToolResultPart("1", (TextPart("c"),)), TextPart("<reminder>"))),
+                Message("assistant", (RefusalPart("No."),)),
+                Message("user", (TextPart("d"),)),
+            ),
+        )
+        both = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+        for model in ("devstral-2512", "mistralai/Devstral-Small-2-24B-Instruct-2512"):
+            sent = built("openai_chat", asked, model)
+            found = [(each["role"], each["content"]) for each in sent["messages"]]
+            self.assertEqual(
+                found[:5],
+                [
+                    ("user", both),
+                    ("assistant", None),
+                    ("tool", "c"),
+                    ("assistant", BRIDGE),
+                    ("user", "<reminder>"),
+                ],
+            )
+        sent = built("openai_chat", asked, "devstral-2512")
+        self.assertNotIn("user", sent)
+        self.assertNotIn("name", sent["messages"][0])
+        self.assertEqual(sent["messages"][5], {"role": "assistant", "content": "No."})
+        sent = built("openai_chat", asked, "qwen3")
+        roles = [each["role"] for each in sent["messages"]]
+        self.assertEqual(roles, ["user", "user", "assistant", "tool", "user", "assistant", "user"])
+        self.assertEqual((sent["user"], sent["messages"][0]["name"]), ("eve", "eve"))
+
+    def test_names_of_results(self) -> None:
+        """Gemini wants to be told in a result which function gave it."""
+        call = Message("assistant", (ToolCallPart("1", "f", "{}"),))
+        back = Message("user", (ToolResultPart("1"), ToolResultPart("2")))
+        asked = turn("anthropic", messages=(call, back))
+        for model, names in (("gemini-2.5-pro", ["f", None]), ("gpt-4o", [None, None])):
+            sent = built("openai_chat", asked, model)["messages"]
+            self.assertEqual([each.get("name") for each in sent if each["role"] == "tool"], names)
 
     def test_one_string(self) -> None:
         """DeepSeek's servers answer 400 to parts in an assistant's or a tool's message; the user's stay apart."""

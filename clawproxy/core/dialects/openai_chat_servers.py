@@ -1,0 +1,86 @@
+"""What single servers want of a Chat Completions conversation, beyond what the API says: :func:`fit`.
+
+Each rule is one that a server answers 400 or 422 to; the others do not mind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clawproxy.core.dialects.naming import is_mistral
+from clawproxy.core.dialects.traits import counts_unasked, is_gemini, reasons
+
+Json = dict[str, Any]
+
+BRIDGE = "(The results are there.)"
+"""Stands for the assistant's words between a tool's result and the user's, without which Mistral's servers and the
+templates of its models refuse them.
+"""
+
+
+def fit(messages: list[Json], model: str) -> list[Json]:
+    """Give a conversation as the servers of a model take it.
+
+    :param messages: are changed.
+    """
+    if reasons(model) or counts_unasked(model):
+        for (
+            message
+        ) in messages:  # OpenAI takes no reasoning back in this API, Mistral only as a part
+            message.pop("reasoning_content", None)
+            message.pop("reasoning", None)
+    if not reasons(model):
+        for (
+            message
+        ) in messages:  # only reasoning models know the role; templates of others raise on it
+            if message["role"] == "developer":
+                message["role"] = "system"
+    if is_gemini(model):
+        _name_results(messages)
+    if counts_unasked(model):
+        _without_extras(messages)
+    return _alternating(messages) if is_mistral(model) else messages
+
+
+def in_one(content: list[Json]) -> str | list[Json]:
+    """Return texts as one string: of an assistant or a tool, many servers (DeepSeek's) take no parts."""
+    if all(part["type"] == "text" for part in content):
+        return "\n\n".join(part["text"] for part in content)
+    return content
+
+
+def _name_results(messages: list[Json]) -> None:
+    """Name the called function in each result; Gemini has it there and has refused empty names."""
+    names: dict[str, str] = {}
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            names[call["id"]] = call["function"]["name"]
+        if message["role"] == "tool" and (name := names.get(message["tool_call_id"])):
+            message["name"] = name
+
+
+def _without_extras(messages: list[Json]) -> None:
+    """Leave out what Mistral's own servers have no place for, and take any for a mistake."""
+    for message in messages:
+        if message["role"] != "tool":
+            message.pop("name", None)
+        if refusal := message.pop("refusal", None):
+            message["content"] = message["content"] or refusal
+
+
+def _alternating(messages: list[Json]) -> list[Json]:
+    """Join a user's messages, and put the assistant's word between a result and the user."""
+    out: list[Json] = []
+    for message in messages:
+        last = out[-1]["role"] if out else ""
+        if message["role"] == "user" and last == "user":
+            out[-1]["content"] = _parts(out[-1]["content"]) + _parts(message["content"])
+            continue
+        if message["role"] == "user" and last == "tool":
+            out.append({"role": "assistant", "content": BRIDGE})
+        out.append(message)
+    return out
+
+
+def _parts(content: str | list[Json]) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
