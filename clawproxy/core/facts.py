@@ -158,10 +158,14 @@ class Facts:
             self.fail(members.get("error"))
         if members.kind("usage") == "object":
             self.count(members.get("usage"))
+        if isinstance(groq := members.get("x_groq"), dict):
+            self.count(groq.get("usage"))
         choices = members.get("choices")
         for choice in choices if isinstance(choices, list) else []:
-            reason = _text(choice.get("finish_reason")) if isinstance(choice, dict) else None
-            if reason:
+            if not isinstance(choice, dict):
+                continue
+            self.count(choice.get("usage"))  # Moonshot tells it there
+            if reason := _text(choice.get("finish_reason")):
                 self.stop_reason = reason
                 self.ended = True
 

@@ -7,6 +7,7 @@ else is set. Servers that imitate the API are followed where they are known to d
 * Tool calls without an ``index``, or several ids under one, are told apart by their ids.
 * A name or id that is repeated in each chunk is not repeated in the message.
 * ``finish_reason: ""`` is none.
+* Usage in a choice (Moonshot) or in ``x_groq`` is the answer's.
 """
 
 from __future__ import annotations
@@ -60,10 +61,17 @@ class ChatAccumulator(Accumulator):
                 self._top[name] = raw
         if members.kind("usage") == "object":
             self._usage = members.raw("usage")
+        elif told := unfold(members.raw("x_groq")).get("usage"):  # Groq's place for it
+            self._told_elsewhere(told)
         for choice in items(members.raw("choices")):
             parts = unfold(choice)
+            self._told_elsewhere(parts.get("usage"))  # Moonshot's
             index = integer(read(parts.get("index", b"0"))) or 0
             self._choices.setdefault(index, Choice()).take(parts)
+
+    def _told_elsewhere(self, usage: bytes | None) -> None:
+        if usage is not None and usage.startswith(b"{"):
+            self._usage = usage
 
     def _finished(self) -> Finished:
         if not self._top and not self._choices:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.dialects import DialectName
+from clawproxy.core.message_chat import ChatAccumulator
 from clawproxy.core.record import Usage
 from clawproxy.core.tap import MAX_FRAME, BodyTap, StreamTap, Summary
 
@@ -151,6 +152,21 @@ class StreamTapTests(SynchronousTestCase):
         for dialect, stream in STREAMS.items():
             self.assertEqual(tap(dialect, *stream("hi")), EXPECTED[dialect])
             self.assertEqual(tap(dialect, b"".join(stream("hi"))), EXPECTED[dialect])
+
+    def test_usage_elsewhere(self) -> None:
+        """Moonshot tells the usage in the choice, Groq in a member of its own, to callers who did not ask for it."""
+        told = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+        ending: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        for last in (
+            {"model": "m", "choices": [ending | {"usage": told}]},
+            {"model": "m", "choices": [ending], "x_groq": {"id": "r", "usage": told}},
+        ):
+            stream = b"data: " + json.dumps(last).encode() + b"\n\n"
+            summary = tap("openai_chat", stream, b"data: [DONE]\n\n")
+            self.assertEqual(summary.usage, Usage(9, 4, complete=True))
+            accumulator = ChatAccumulator()
+            accumulator.feed(stream)
+            self.assertEqual(accumulator.close().usage, Usage(9, 4, complete=True))
 
     def test_ended(self) -> None:
         """The end is told once it has come, but not where an error was told."""
