@@ -8,13 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from clawproxy.core.dialects.naming import is_mistral
-from clawproxy.core.dialects.traits import counts_unasked, is_gemini, reasons
+from clawproxy.core.dialects.traits import counts_unasked, is_gemini, reasons, wants_reasoning
 
 Json = dict[str, Any]
 
 BRIDGE = "(The results are there.)"
 """Stands for the assistant's words between a tool's result and the user's, without which Mistral's servers and the
 templates of its models refuse them.
+"""
+
+
+UNKNOWN_REASONING = " "
+"""Stands for the reasoning of an answer that another model gave, or that had none: while they think, DeepSeek's and
+Moonshot's own servers refuse a conversation in which it is missing.
 """
 
 
@@ -35,6 +41,10 @@ def fit(messages: list[Json], model: str) -> list[Json]:
         ) in messages:  # only reasoning models know the role; templates of others raise on it
             if message["role"] == "developer":
                 message["role"] = "system"
+    if wants_reasoning(model):
+        for message in messages:
+            if message["role"] == "assistant":
+                message.setdefault("reasoning_content", UNKNOWN_REASONING)
     if is_gemini(model):
         _name_results(messages)
     if counts_unasked(model):

@@ -27,6 +27,7 @@ _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])
 _MISTRAL_API = re.compile(
     r"(?:labs-|open-)?(?:mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral)-[^/:]*"
 )
+_SHOWS_REASONING = re.compile(r"(?:deepseek|kimi)-(?!.*distill)[^/:]*")
 _GEMINI = re.compile(r"gemini-(\d+)")
 _PRO = re.compile(r"-pro(?![a-z])")
 _O_SERIES = re.compile(r"(?:^|[/:.])o\d(?![\d])")
@@ -70,6 +71,14 @@ def counts_unasked(model: str) -> bool:
     Servers of others that run its models have names of their own for them, with a ``/`` or a ``:``.
     """
     return _MISTRAL_API.fullmatch(model.lower()) is not None
+
+
+def wants_reasoning(model: str) -> bool:
+    """Tell whether a model's server wants the reasoning of each answer back: DeepSeek's and Moonshot's own.
+
+    Others that run these models have names of their own for them, and some (Groq's) refuse the field.
+    """
+    return _SHOWS_REASONING.fullmatch(model.lower()) is not None
 
 
 def is_gemini(model: str) -> bool:

@@ -505,6 +505,31 @@ class BuildTests(SynchronousTestCase):
         self.assertEqual(roles, ["user", "user", "assistant", "tool", "user", "assistant", "user"])
         self.assertEqual((sent["user"], sent["messages"][0]["name"]), ("eve", "eve"))
 
+    def test_reasoning_of_others(self) -> None:
+        """DeepSeek and Moonshot refuse answers without reasoning, as Claude's are that went before."""
+        asked = turn(
+            "anthropic",
+            messages=(
+                Message("user", (TextPart("a"),)),
+                Message(
+                    "assistant",
+                    (ThinkingPart("anthropic", "Hm.", "sig"), ToolCallPart("1", "f", "{}")),
+                ),
+                Message("user", (ToolResultPart("1", (TextPart("b"),)),)),
+            ),
+        )
+        for model, sent in (
+            ("deepseek-v4-pro", " "),
+            ("kimi-k2.6", " "),
+            ("moonshotai/kimi-k2-instruct", None),
+            ("deepseek-r1:8b", None),
+            ("deepseek-r1-distill-llama-70b", None),
+            ("qwen3", None),
+        ):
+            messages = built("openai_chat", asked, model)["messages"]
+            found = [each.get("reasoning_content") for each in messages]
+            self.assertEqual(found, [None, sent, None], model)
+
     def test_names_of_results(self) -> None:
         """Gemini wants to be told in a result which function gave it."""
         call = Message("assistant", (ToolCallPart("1", "f", "{}"),))
@@ -547,7 +572,7 @@ class BuildTests(SynchronousTestCase):
             ),
             ({"reasoning": "Hm."}, "openai/gpt-oss-120b", {"reasoning": "Hm.", "content": "Yes."}),
             ({"content": thinking}, "magistral-medium-2509", {"content": parts}),
-            ({"content": thinking}, "deepseek-v4", {"content": "Yes."}),
+            ({"content": thinking}, "qwen3", {"content": "Yes."}),
             ({"reasoning": "Hm."}, "devstral-2512", {"content": "Yes."}),
             ({"reasoning": "Hm."}, "gpt-5", {"content": "Yes."}),
         )
