@@ -186,6 +186,9 @@ def _part(part: _Part, where: str) -> Part:
             if image is None:
                 raise missing(f"{where}.image_url", "an object")
             source = read_url(image.url, f"{where}.image_url.url")
+            if isinstance(source, InlineData) and source.media_type == "application/pdf":
+                # Clients of gateways know no other place for a document, and no vendor takes it for a picture.
+                return FilePart(source, cache=cache, where=where)
             return ImagePart(source, image.detail, cache, where)
         case "file":
             return _file(part.file, cache, where)

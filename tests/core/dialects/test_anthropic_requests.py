@@ -449,6 +449,21 @@ class BuildTests(SynchronousTestCase):
             source = built("anthropic", asked)["messages"][0]["content"][0]["source"]
             self.assertEqual((source["media_type"], source["data"]), (sent, data))
 
+    def test_document_as_picture(self) -> None:
+        """Clients of gateways send documents where pictures stand."""
+        url = {"url": "data:application/pdf;base64,JVBE"}
+        part = {"type": "image_url", "image_url": url}
+        asked = request("openai_chat", {"messages": [{"role": "user", "content": [part]}]})
+        self.assertEqual(
+            built("anthropic", asked)["messages"][0]["content"],
+            [
+                {
+                    "type": "document",
+                    "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"},
+                }
+            ],
+        )
+
     def test_thinking_that_nothing_follows(self) -> None:
         """A limit cut the answer in it, and the API refuses a message that ends in it."""
         thought = ThinkingPart("anthropic", "Hm", signature="s")
