@@ -17,7 +17,6 @@ BRIDGE = "(The results are there.)"
 templates of its models refuse them.
 """
 
-
 UNKNOWN_REASONING = " "
 """Stands for the reasoning of an answer that another model gave, or that had none: while they think, DeepSeek's and
 Moonshot's own servers refuse a conversation in which it is missing.
@@ -30,15 +29,13 @@ def fit(messages: list[Json], model: str) -> list[Json]:
     :param messages: are changed.
     """
     if reasons(model) or counts_unasked(model):
-        for (
-            message
-        ) in messages:  # OpenAI takes no reasoning back in this API, Mistral only as a part
+        # OpenAI takes no reasoning back in this API, Mistral only as a part.
+        for message in messages:
             message.pop("reasoning_content", None)
             message.pop("reasoning", None)
     if not reasons(model):
-        for (
-            message
-        ) in messages:  # only reasoning models know the role; templates of others raise on it
+        # Only reasoning models know the role; templates of others raise on it.
+        for message in messages:
             if message["role"] == "developer":
                 message["role"] = "system"
     if wants_reasoning(model):
