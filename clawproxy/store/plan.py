@@ -47,12 +47,15 @@ class Answer:
     :ivar numbers: those taken, of the :data:`WINDOW` from each number asked for.
     :ivar parts: ids by hash.
     :ivar next_part: the first id that is free.
+    :ivar next_lineage: the first number that is free: that of an exchange would not do, which may come once more when
+        it was deleted and others of its lineage were not.
     """
 
     exchanges: dict[str, Known]
     numbers: set[int]
     parts: dict[bytes, int]
     next_part: int
+    next_lineage: int
 
 
 @define

@@ -47,6 +47,7 @@ class Planner:
         self._lineages = Lineages()
         self._ids: OrderedDict[bytes, int] = OrderedDict()
         self._generation = -1
+        self._next_lineage = 0
 
     def forget(self) -> None:
         """Forget everything."""
@@ -87,6 +88,7 @@ class Planner:
         known = dict(found.exchanges)
         self._ids.update(found.parts)
         next_part = found.next_part
+        self._next_lineage = found.next_lineage
         for prepared in batch:
             uid = prepared.entry.exchange.id
             before = known.get(uid)
@@ -125,7 +127,8 @@ class Planner:
                 self._ids.move_to_end(digest)
             ids.append(id)
             plan.contents[id] = part.data
-        place = self._lineages.place(ids, number * 4 + which)
+        place = self._lineages.place(ids, self._next_lineage)
+        self._next_lineage += place.fresh
         manifest = self._packer.pack(parts.encode_manifest(cut.glue, ids))
         plan.bodies.append((number, which, place.lineage, place.position, manifest))
         plan.spans += [(place.lineage, part, place.position, OPEN) for part in place.added]

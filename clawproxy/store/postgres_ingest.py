@@ -64,8 +64,10 @@ async def _answer(session: Session, question: Question) -> Answer:
     hashes = [Binary(hash) for hash in question.hashes]
     rows = await session.rows("SELECT hash, id FROM part WHERE hash = ANY(%s::bytea[])", (hashes,))
     found = {bytes(hash): id for hash, id in rows}
-    [(newest,)] = await session.rows("SELECT max(id) FROM part")
-    return Answer(exchanges, numbers, found, (newest or 0) + 1)
+    [(newest, last)] = await session.rows(
+        "SELECT (SELECT max(id) FROM part), (SELECT max(lineage) FROM body)"
+    )
+    return Answer(exchanges, numbers, found, (newest or 0) + 1, (last or 0) + 1)
 
 
 async def _write(session: Session, packer: Packer, made: Plan) -> None:

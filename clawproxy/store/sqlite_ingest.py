@@ -56,7 +56,8 @@ def _answer(db: sqlite3.Connection, question: Question) -> Answer:
             db.execute(f"SELECT hash, id FROM part WHERE hash IN ({marks(hashes)})", hashes)
         )
     (newest,) = db.execute("SELECT max(id) FROM part").fetchone()
-    return Answer(exchanges, numbers, found, (newest or 0) + 1)
+    (last,) = db.execute("SELECT max(lineage) FROM body").fetchone()
+    return Answer(exchanges, numbers, found, (newest or 0) + 1, (last or 0) + 1)
 
 
 def _write(db: sqlite3.Connection, packer: Packer, made: Plan) -> None:

@@ -339,6 +339,23 @@ class Conformance:
         self.assertEqual(await self.store.body("id000041", "request"), asking(*history))
         self.assertEqual((await self.store.list(Filter(text="phoenix"))).total, 1)
 
+    async def test_what_was_deleted_may_come_again(self: _Case) -> None:
+        """An export is brought in again after the older turns of a session have gone."""
+        said = [f"sentence {number} of a conversation" for number in range(9)]
+        turns = [
+            stored(at, asking(*said[: 2 * at + 1]), message(said[2 * at + 1])) for at in range(4)
+        ]
+        for turn in turns:
+            await self.store.ingest([turn])
+        self.assertEqual(await self.store.delete(Filter(until=int((EPOCH + 1.5) * 1000))), 2)
+        self.assertEqual(await self.store.ingest(turns), 2)
+        for at, turn in enumerate(turns):
+            body = await self.store.body(turn.entry.exchange.id, "request")
+            self.assertEqual(body, asking(*said[: 2 * at + 1]))
+        self.assertEqual(await self.store.delete(Filter()), 4)
+        for table in ("part", "span", "body"):
+            self.assertEqual(await self.count(table), 0, table)
+
     async def test_deleting_by_filter(self: _Case) -> None:
         await self.store.ingest(
             [stored(number, asking(("red", "blue")[number % 2])) for number in range(6)]
