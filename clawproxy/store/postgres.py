@@ -32,6 +32,8 @@ Asked = ParamSpec("Asked")
 
 WRITER = 0x636C6177  # "claw"
 """The advisory lock of whoever writes."""
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""Those of a database that can hold whatever is said; the second one takes bytes as they come."""
 MIGRATION_TIMEOUT = 3600.0
 """Seconds that one step of the schema may take. Records wait in the journal meanwhile."""
 
@@ -54,6 +56,12 @@ class PostgresStore:
 
     async def _migrate(self, session: Session) -> None:
         await session.do(f"SELECT pg_advisory_xact_lock({WRITER})")
+        [(encoding,)] = await session.rows("SHOW server_encoding")
+        if encoding not in ENCODINGS:
+            raise p.StoreRefused(
+                f"{self._link.where} has a database whose encoding is {encoding}, in which not every character can be"
+                " written; use one that was made by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )
         [(there,)] = await session.rows(f"SELECT to_regclass('{SCHEMA}.version')::text")
         version = 0
         if there is None:

@@ -78,7 +78,7 @@ class Session:
         await self.do(
             f"SET search_path = {SCHEMA};"
             f" SET statement_timeout = {int(STATEMENT_TIMEOUT * 1000)};"
-            " SET standard_conforming_strings = on; SET client_encoding = 'UTF8';"
+            " SET standard_conforming_strings = on;"
             # Costs are overstated on purpose (schema 002): no reason to compile a statement. And a search over
             # millions of rows is to remember rows, not pages of which each row would be looked through.
             " SET jit = off; SET work_mem = '32MB'"
@@ -174,7 +174,10 @@ class Link:
     async def _connect(self) -> WatchedConnection:
         connection = WatchedConnection(self._reactor)
         self._connection = connection
-        await self.timed(connection.connect(self._url), CONNECT_TIMEOUT)
+        # Said here and not by a statement: psycopg2 asks only once which one it is. The database's own, which it would
+        # be otherwise, need not have all characters.
+        connecting = connection.connect(self._url, client_encoding="UTF8")
+        await self.timed(connecting, CONNECT_TIMEOUT)
         session = Session(self, connection)
         await session.restore()
         if self._prepared is not None:

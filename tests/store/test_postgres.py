@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from typing import cast
@@ -237,6 +238,39 @@ class PostgresTests(PostgresCase):
         )
         self.assertEqual((await self.store.list(Filter())).total, 40)
         self.assertEqual(await self.count("part"), 1)
+
+    async def database(self, name: str, options: str = "", given: str = "") -> PostgresStore:
+        """Open a store in a database of its own.
+
+        :param options: of CREATE DATABASE.
+        :param given: what the URL says beside.
+        """
+        server.execute(f"DROP DATABASE IF EXISTS {name}")
+        server.execute(f"CREATE DATABASE {name} {options}")
+        store = PostgresStore(self.url.replace("/postgres?", f"/{name}?") + given, reactor)
+        self.addCleanup(server.execute, f"DROP DATABASE IF EXISTS {name}")
+        self.addCleanup(store.close)
+        return store
+
+    async def test_encodings(self) -> None:
+        """Whichever the database or the environment has, all characters are kept."""
+        self.patch(os, "environ", os.environ | {"PGCLIENTENCODING": "LATIN1"})
+        bytes_alone = "ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        for options, given in (("", ""), ("", "&client_encoding=latin1"), (bytes_alone, "")):
+            with self.subTest(options=options, given=given):
+                store = await self.database("odd_encoding", options, given)
+                await store.open()
+                await store.ingest([stored(1, asking("smörgås ☃"), model="snö ☃", error="Ω")])
+                page = await store.list(Filter(text="smorgas", model="snö ☃"))
+                self.assertEqual([item.exchange.error for item in page.items], ["Ω"])
+                await store.close()
+
+    async def test_an_encoding_without_all_characters_is_refused(self) -> None:
+        options = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        store = await self.database("latin", options)
+        with self.assertRaises(StoreRefused) as caught:
+            await store.open()
+        self.assertIn("encoding is LATIN1", str(caught.exception))
 
     async def test_others_are_told(self) -> None:
         """What one proxy brings in is notified to all who listen, with ids and outcomes."""
