@@ -185,7 +185,8 @@ class Link:
         return connection
 
     async def _transact(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
-        await session.do("BEGIN")
+        # Whatever the database's own level is: what somebody wrote who had the writer's lock before has to be seen.
+        await session.do("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             result = await work(session)
         except Exception as error:

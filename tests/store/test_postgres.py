@@ -272,6 +272,29 @@ class PostgresTests(PostgresCase):
             await store.open()
         self.assertIn("encoding is LATIN1", str(caught.exception))
 
+    async def test_two_writers_where_transactions_see_what_was_first(self) -> None:
+        """A database's own isolation level is for its other users: here it would give numbers out twice."""
+        for level in ("repeatable read", "serializable"):
+            with self.subTest(level=level):
+                one = await self.database("isolated")
+                server.execute(
+                    f"ALTER DATABASE isolated SET default_transaction_isolation = '{level}'"
+                )
+                other = PostgresStore(one._link._url, reactor)
+                self.addCleanup(other.close)
+                await one.open()
+                await other.open()
+                await gatherResults(
+                    ensureDeferred(
+                        store.ingest([stored(number * 2 + at, asking(f"{at} {number}"))])
+                    )
+                    for number in range(20)
+                    for at, store in enumerate((one, other))
+                )
+                self.assertEqual((await one.list(Filter())).total, 40)
+                await one.close()
+                await other.close()
+
     async def test_others_are_told(self) -> None:
         """What one proxy brings in is notified to all who listen, with ids and outcomes."""
         heard: list[str] = []
