@@ -11,6 +11,10 @@ from clawproxy.core.secret import MASK
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+")
 
 
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
+_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
 def mask(url: str) -> str:
     """Give an address without what might be secret in it: user, password and query."""
     before, query, after = url.partition("?")
@@ -88,9 +92,24 @@ def storage_url(url: str) -> str:
             raise ValueError("a database in memory cannot be shared between processes; use none")
         return f"sqlite:{posixpath.normpath(path)}"
     if colon and scheme in ("postgresql", "postgres") and rest.startswith("//"):
-        _ = urlsplit(url).port
+        _check_authority(rest)
         return f"postgresql:{rest}"
     raise ValueError("it has to be sqlite:PATH, postgresql://USER:PASSWORD@HOST/DATABASE, or none")
+
+
+def _check_authority(rest: str) -> None:
+    """Find what a password does to a URL that it was put into as it is: libpq would take a part of it for a host, a
+    port or a database, and name that in messages."""
+    head, _, behind = rest.removeprefix("//").partition("/")
+    user, _, server = head.rpartition("@")
+    path = behind.partition("?")[0]
+    if "@" in user or "@" in path or _STRAY.search(rest):
+        raise ValueError(
+            "user and password have to be percent-encoded: @ is %40, / is %2F and % is %25 in them"
+        )
+    hosts = server.partition("?")[0].split(",")
+    if not all(map(_HOST.fullmatch, hosts)):
+        raise ValueError("the port has to be a number, and / in a password percent-encoded")
 
 
 def web_origin(origin: str) -> str:

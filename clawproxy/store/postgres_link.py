@@ -9,6 +9,7 @@ socket. libpq ignores ``connect_timeout`` in asynchronous mode, so connecting is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -177,7 +178,10 @@ class Link:
         # Said here and not by a statement: psycopg2 asks only once which one it is. The database's own, which it would
         # be otherwise, need not have all characters.
         connecting = connection.connect(self._url, client_encoding="UTF8")
-        await self.timed(connecting, CONNECT_TIMEOUT)
+        try:
+            await self.timed(connecting, CONNECT_TIMEOUT)
+        except psycopg2.ProgrammingError as error:
+            raise StoreRefused(f"storage.url is none that libpq reads: {_fault(error)}") from None
         session = Session(self, connection)
         await session.restore()
         if self._prepared is not None:
@@ -244,6 +248,12 @@ def _where(url: str) -> str:
         return "PostgreSQL"
     host = found.get("host", "localhost")
     return f"PostgreSQL at {host}{':' + found['port'] if 'port' in found else ''}"
+
+
+def _fault(error: psycopg2.Error) -> str:
+    """Say what libpq has against a URL: the name of a parameter, but nothing that may be a piece of a password."""
+    words = _words(error).removeprefix("invalid dsn: ")
+    return words if "invalid URI query parameter" in words else re.sub('"[^"]*"', '"***"', words)
 
 
 def _words(error: psycopg2.Error) -> str:

@@ -81,6 +81,14 @@ class Addresses(SynchronousTestCase):
                     "postgresql://u:p@h:5432/db?sslmode=require"
                 ),
                 "postgresql:///db": "postgresql:///db",
+                "postgresql:///db?host=/run/pg&user=u@h": "postgresql:///db?host=/run/pg&user=u@h",
+                "postgresql://u%40x:%2F%23%25@[::1]:5432/d%20b": (
+                    "postgresql://u%40x:%2F%23%25@[::1]:5432/d%20b"
+                ),
+                "postgresql://u:p?#@h/db": "postgresql://u:p?#@h/db",
+                "postgresql://h?user=u": "postgresql://h?user=u",
+                "postgresql://u:p@h1,h2/db": "postgresql://u:p@h1,h2/db",
+                "postgresql://u:p@h1:1,h2:2/db": "postgresql://u:p@h1:1,h2:2/db",
             },
             (
                 "",
@@ -94,6 +102,18 @@ class Addresses(SynchronousTestCase):
                 "postgresql://h:x/db",
             ),
         )
+
+    def test_a_password_as_it_is(self) -> None:
+        """What of it would pass for another part of the URL is refused, and not repeated."""
+        for password in ("SE@CRET", "SE/CRET", "12/SECRET", "SE%CRET"):
+            with (
+                self.subTest(password=password),
+                self.assertRaises(ValueError) as caught,
+            ):
+                storage_url(f"postgresql://u:{password}@127.0.0.1:5432/db")
+            for piece in ("SE", "CRET"):
+                self.assertNotIn(piece, str(caught.exception))
+                self.assertIn("percent-encoded", str(caught.exception))
 
     def test_origins(self) -> None:
         self.check(

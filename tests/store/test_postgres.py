@@ -228,6 +228,20 @@ class PostgresTests(PostgresCase):
             await store.open()
         self.assertNotIn("secret", str(caught.exception))
 
+    async def test_a_url_that_libpq_does_not_read(self) -> None:
+        """Somebody has to act, so it waits and says why, without a piece of the password."""
+        for url, words in (
+            ("postgresql://u:p@127.0.0.1:1/db?schema=public", 'query parameter: "schema"'),
+            ("postgresql://u:se%cret@127.0.0.1:1/db", "invalid percent-encoded token"),
+            ("postgresql://127.0.0.1:1/db?cret", "separator"),
+        ):
+            with self.subTest(url=url):
+                store = PostgresStore(url, reactor)
+                with self.assertRaises(StoreRefused) as caught:
+                    await store.open()
+                self.assertIn(words, str(caught.exception))
+                self.assertNotIn("cret", str(caught.exception))
+
     async def test_two_writers(self) -> None:
         other = await self.other()
         same = asking("the same in both " * 5)
