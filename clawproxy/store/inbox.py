@@ -61,10 +61,11 @@ class Inbox:
         with self._path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             while True:
-                file.seek(self._offset)
+                begin = self._offset
+                file.seek(begin)
                 data = file.read(size)
                 found = self._scan(data)
-                if found or self._offset + len(data) >= length or self._sealed:
+                if found or begin + len(data) >= length or self._sealed:
                     return found
                 size *= 4
 
@@ -84,6 +85,7 @@ class Inbox:
                 if isinstance(record, Seal):
                     self._sealed = True
                 elif isinstance(record, Unreadable):
+                    self.spoiled = True
                     self._log.error(
                         "Segment {name} has a record that cannot be read: {reason}",
                         name=self._path.name if self._path else "",

@@ -9,13 +9,14 @@ from zlib import crc32
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
+from clawproxy.store import inbox, segment
 from clawproxy.store import instance as instances
-from clawproxy.store import segment
 from clawproxy.store.entry import Prepared
 from clawproxy.store.indexing import Indexing
 from clawproxy.store.protocol import Filter, Partial, StoreUnavailable
+from clawproxy.store.segment_record import Kind
 from clawproxy.store.sqlite import SQLiteStore
-from tests.store.indexing import SEAL, IndexingCase, asked, end, pieces, start, whole
+from tests.store.indexing import SEAL, IndexingCase, asked, end, framed, pieces, start, whole
 from tests.store.logs import captured
 from tests.store.samples import asking
 
@@ -227,6 +228,17 @@ class OrphanTests(IndexingCase):
             await self.made(None).orphans()
         self.assertEqual(await self.outcomes(), {"id000001": "ok"})
         self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
+
+    async def test_a_record_that_cannot_be_read(self) -> None:
+        """It is kept for somebody to look at, and what stands behind it comes in, however little is read at a time."""
+        self.patch(inbox, "READ_SIZE", 1000)
+        odd = framed(Kind.END, [b"\0{" + b" " * 950])
+        self.write(1, odd, whole(1), odd, whole(2), instance="0-z")
+        with captured() as events:
+            await self.made(None).orphans()
+        self.assertEqual(await self.outcomes(), {"id000001": "ok", "id000002": "ok"})
+        self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
+        self.assertEqual(sum("reason" in each for each in events), 2)
 
     async def test_what_cannot_be_opened_keeps_nothing_else_from_coming_in(self) -> None:
         (self.directory / ("0-y" + instances.PROXY_SUFFIX)).mkdir()
