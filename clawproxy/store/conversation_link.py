@@ -9,6 +9,8 @@ goes on from:
 3. its last answer alone, where the beginning of the history was cut off or summed up;
 4. one that ends in the question before, of the same caller: the client has rewritten the answer.
 
+Several callers may have the same history: who says hi is greeted in the same words. Each goes on with their own.
+
 An edited message shares the history before it, so it is a branch of the same conversation.
 """
 
@@ -29,6 +31,8 @@ RETRIES = 20
 """How often it can be one: a program that asks the same thing all day has no conversation."""
 REWRITTEN_WITHIN = 86_400_000
 """Milliseconds within which a question is recognised although its answer is not."""
+SHARING = 20
+"""Callers whose conversations are told apart that have the same history."""
 TELLING = 40
 """Characters of an answer from which on it is recognised by itself."""
 
@@ -70,6 +74,7 @@ class _Seen:
     caller: str
     at: int
     times: int = 1
+    others: tuple[_Seen, ...] = ()  # earlier ones of other callers
 
 
 class Threads:
@@ -82,36 +87,46 @@ class Threads:
     def find(self, asked: Asked) -> str | None:
         """Find the conversation that a request goes on with."""
         for id in asked.follows:
-            if seen := self._get(_id_digest(asked.scope, id)):
+            if seen := self._get(_id_digest(asked.scope, id), asked.caller):
                 return seen.conversation
         chains = asked.chains()
         answered = [message.role == "assistant" for message in asked.messages]
+        others: _Seen | None = None  # another caller's, up to the same question
         for at in reversed(range(len(chains))):
-            seen = self._get(chains[at])
+            seen = self._get(chains[at], asked.caller)
             if seen is None:
                 continue
             if any(answered[: at + 1]):
-                return seen.conversation
+                if seen.caller == asked.caller:
+                    return seen.conversation
+                others = others or seen
+                if answered[at]:
+                    break
+                continue
+            if others is not None:
+                break
             retried = at == len(chains) - 1
             within = RETRY_WITHIN if retried else REWRITTEN_WITHIN
             if seen.caller != asked.caller or abs(asked.at - seen.at) > within:
                 continue
             if not (retried and seen.times > RETRIES):
                 return self._by_answer(asked) or seen.conversation
-        return self._by_answer(asked)
+        return others.conversation if others is not None else self._by_answer(asked)
 
     def _by_answer(self, asked: Asked) -> str | None:
         for message in reversed(asked.messages):
             if message.role == "assistant" and len(message.text) >= TELLING:
-                seen = self._get(_answer_digest(asked.scope, message))
+                seen = self._get(_answer_digest(asked.scope, message), asked.caller)
                 return seen.conversation if seen else None
         return None
 
-    def _get(self, key: int) -> _Seen | None:
+    def _get(self, key: int, caller: str) -> _Seen | None:
+        """Give the caller's own, or else the latest."""
         seen = self._seen.get(key)
-        if seen is not None:
-            self._seen.move_to_end(key)
-        return seen
+        if seen is None:
+            return None
+        self._seen.move_to_end(key)
+        return next((each for each in (seen, *seen.others) if each.caller == caller), seen)
 
     def note(
         self,
@@ -128,7 +143,7 @@ class Threads:
         chains = asked.chains()
         at = chains[-1] if chains else ROOT
         if chains:
-            before = self._seen.get(at)
+            before = self._get(at, asked.caller)
             if before is not None and before.conversation == conversation:
                 self._put(at, evolve(before, times=before.times + 1))
             else:
@@ -142,6 +157,11 @@ class Threads:
             self._put(_id_digest(asked.scope, id), seen)
 
     def _put(self, key: int, seen: _Seen) -> None:
+        before = self._seen.get(key)
+        if before is not None:
+            listed = (evolve(before, others=()), *before.others)
+            others = [each for each in listed if each.caller != seen.caller]
+            seen = evolve(seen, others=tuple(others[: SHARING - 1]))
         self._seen[key] = seen
         self._seen.move_to_end(key)
         while len(self._seen) > self._most:

@@ -303,6 +303,24 @@ class Conversations(SynchronousTestCase):
         second = self.turn("hi", "Hello, Anna here.", "who?", client=client("10.0.0.9"))
         self.assertEqual(second.conversation_id, anna.conversation_id)
 
+    def test_the_same_greeting_is_not_the_same_conversation(self) -> None:
+        """Even where the answers are the same, too, each caller goes on with their own, another one with the latest."""
+        greeting = "Hello! How can I help you today?"
+        callers = [client(f"10.0.0.{at}") for at in range(5)]
+        begun = [self.turn("hi", answer=greeting, client=each) for each in callers]
+        for each, caller in zip(begun, callers, strict=True):
+            turn = self.turn("hi", greeting, "What is a heron?", answer="A bird.", client=caller)
+            self.assertEqual(turn.conversation_id, each.id)
+        for each, caller in zip(begun, callers, strict=True):
+            turn = self.turn(
+                "hi", greeting, "What is a heron?", "A bird.", "How tall?", client=caller
+            )
+            self.assertEqual(turn.conversation_id, each.id)
+        again = self.turn("hi", answer=greeting, client=callers[0])
+        self.assertEqual(again.conversation_id, begun[0].id)
+        moved = self.turn("hi", greeting, "And an egret?", client=client("10.0.0.9"))
+        self.assertEqual(moved.conversation_id, begun[0].id)
+
     def test_other_keys_never_share(self) -> None:
         """A history of another key's is another conversation."""
         first = self.turn("hi", answer="Hello.", key="anna")
