@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from attrs import field, frozen
 
 from clawproxy.core.record import Exchange
-from clawproxy.store import query
+from clawproxy.store import columns, query
 from clawproxy.store.compression import Packer
 from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.protocol import Detail, Filter, Store, Stored
@@ -57,7 +57,7 @@ async def recorded(store: Store, id: str) -> Recorded | None:
     plain = detail.request
     if plain and coding(detail.stored.exchange, "request"):
         plain = await store.body(uid, "request", decoded=True)
-    return Recorded(
+    found = Recorded(
         detail.stored,
         detail.request,
         plain,
@@ -67,6 +67,9 @@ async def recorded(store: Store, id: str) -> Recorded | None:
         detail.finished,
         detail.tools,
     )
+    # Deleted meanwhile it would look like one that had no answer.
+    there = await store.rows("SELECT 1 FROM exchange e WHERE e.uid = ?", (columns.clean(uid),))
+    return found if there else None
 
 
 async def known(store: Store, ids: Sequence[str]) -> list[Stored]:

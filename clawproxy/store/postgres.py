@@ -87,7 +87,7 @@ class PostgresStore:
         async def work(session: Session) -> T:
             return await function(session, self._packer, *arguments, **named)
 
-        return await self._link.query(work)
+        return await self._link.snapshot(work)
 
     async def _write(self, work: Callable[[Session], Awaitable[T]]) -> T:
         async def locked(session: Session) -> T:

@@ -116,7 +116,17 @@ class Link:
             did is not known then.
         :raises StoreRefused: if rights or tables are not as they should be.
         """
-        return await self._locked(lambda session: self._transact(session, work))
+        # Whatever the database's own level is: what somebody wrote who had the writer's lock before has to be seen.
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+        return await self._locked(lambda session: self._transact(session, begin, work))
+
+    async def snapshot(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run queries whose answers belong together: what somebody deletes between two of them is still there.
+
+        :raises StoreUnavailable: as above.
+        """
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        return await self._locked(lambda session: self._transact(session, begin, work))
 
     async def query(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run statements, each for itself.
@@ -188,9 +198,10 @@ class Link:
             await self._prepared(session)
         return connection
 
-    async def _transact(self, session: Session, work: Callable[[Session], Awaitable[T]]) -> T:
-        # Whatever the database's own level is: what somebody wrote who had the writer's lock before has to be seen.
-        await session.do("BEGIN ISOLATION LEVEL READ COMMITTED")
+    async def _transact(
+        self, session: Session, begin: str, work: Callable[[Session], Awaitable[T]]
+    ) -> T:
+        await session.do(begin)
         try:
             result = await work(session)
         except Exception as error:

@@ -69,7 +69,7 @@ class SQLiteStore:
         self._file.close()
 
     def _read(self, function: Callable[..., T], *arguments: Any) -> T:
-        with self._file.reading() as db:
+        with self._file.snapshot() as db:
             return function(db, self._packer, *arguments)
 
     def _writing(self) -> AbstractContextManager[sqlite3.Connection]:

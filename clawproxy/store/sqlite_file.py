@@ -151,6 +151,18 @@ class SQLiteFile:
             yield self._connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection for several questions whose answers belong together: what another process deletes
+        between two of them is still there."""
+        with self.reading() as db:
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                if db.in_transaction:
+                    db.execute("COMMIT")
+
+    @contextmanager
     def writing(self, undone: Callable[[], object]) -> Iterator[sqlite3.Connection]:
         """Lend the connection with a transaction on it, which is committed at the end.
 

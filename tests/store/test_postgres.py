@@ -6,7 +6,7 @@ import json
 import os
 import random
 import time
-from typing import cast
+from typing import Any, cast
 
 import psycopg2
 from psycopg2.extensions import make_dsn
@@ -17,11 +17,11 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
-from clawproxy.store import postgres_delete, postgres_link
+from clawproxy.store import postgres_delete, postgres_link, reading
 from clawproxy.store.postgres import PostgresStore
 from clawproxy.store.postgres_ingest import CHANNEL
 from clawproxy.store.postgres_link import Link, Session
-from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
+from clawproxy.store.protocol import Filter, Stored, StoreRefused, StoreUnavailable
 from tests.store import server
 from tests.store.conformance import Conformance
 from tests.store.length import length
@@ -241,6 +241,23 @@ class PostgresTests(PostgresCase):
                     await store.open()
                 self.assertIn(words, str(caught.exception))
                 self.assertNotIn("cret", str(caught.exception))
+
+    async def test_deleted_while_it_is_read(self) -> None:
+        """What is given of an exchange is all of it, as it was when the reading began."""
+        await self.store.ingest([stored(1, asking("hello"))])
+        read = reading.stored
+
+        def deleted(*arguments: Any) -> Stored:
+            for table in ("body", "finished", "record", "exchange"):
+                server.execute(f"DELETE FROM clawproxy.{table}")
+            return read(*arguments)
+
+        self.patch(reading, "stored", deleted)
+        detail = await self.store.get("id000001")
+        assert detail is not None
+        self.assertEqual(detail.request, asking("hello"))
+        self.assertEqual(detail.finished, b"{}")
+        self.assertIsNone(await self.store.get("id000001"))
 
     async def test_two_writers(self) -> None:
         other = await self.other()

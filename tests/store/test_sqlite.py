@@ -6,10 +6,13 @@ import random
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from clawproxy.store.protocol import Filter, StoreRefused, StoreUnavailable
+from clawproxy.store import reading
+from clawproxy.store.export_record import recorded
+from clawproxy.store.protocol import BodyKind, Filter, Stored, StoreRefused, StoreUnavailable
 from clawproxy.store.sqlite import SQLiteStore
 from tests.store.conformance import Conformance
 from tests.store.samples import asking, long_session, stored
@@ -87,6 +90,36 @@ class SQLiteTests(SQLiteCase):
         store = SQLiteStore(path)
         await store.open()
         await store.close()
+
+    async def test_deleted_while_it_is_read(self) -> None:
+        """What is given of an exchange is all of it, as it was when the reading began."""
+        await self.store.ingest([stored(1, asking("hello"))])
+        other = await self.other()
+        self.addCleanup(other.close)
+        read = reading.stored
+
+        def deleted(*arguments: Any) -> Stored:
+            other._delete(Filter(), 10)
+            return read(*arguments)
+
+        self.patch(reading, "stored", deleted)
+        detail = await self.store.get("id000001")
+        assert detail is not None
+        self.assertEqual(detail.request, asking("hello"))
+        self.assertEqual(detail.finished, b"{}")
+        self.assertIsNone(await self.store.get("id000001"))
+
+    async def test_deleted_while_it_is_exported(self) -> None:
+        """Without its answer it would look like one that had none."""
+        await self.store.ingest([stored(1, asking("hello"))])
+        body = self.store.body
+
+        async def deleted(id: str, which: BodyKind) -> bytes | None:
+            await self.store.delete(Filter())
+            return await body(id, which)
+
+        self.patch(self.store, "body", deleted)
+        self.assertIsNone(await recorded(self.store, "id000001"))
 
     async def test_others_may_not_read_it(self) -> None:
         await self.store.ingest([stored(1)])
