@@ -58,7 +58,11 @@ def write_line(one: Recorded) -> bytes:
     if isinstance(shown["response"], msgspec.Raw) and b"\n" in bytes(shown["response"]):
         shown["response"] = msgspec.json.decode(bytes(shown["response"]))
     # White space around it is none of a value's, so a reader would not give it back.
-    same = isinstance(embedded, msgspec.Raw) and bytes(embedded).strip(b" \t\r\n") == one.request
+    # Nor is null told from a line that has none.
+    same = (
+        isinstance(embedded, msgspec.Raw)
+        and bytes(embedded).strip(b" \t\r\n") == one.request != b"null"
+    )
     raw = _Raw(
         VERSION,
         None if same else _text(one.request),

@@ -166,6 +166,12 @@ class Lines(ExportCase):
             ]
             self.assertEqual((len(ids), ids), (count, sorted(ids)))
 
+    async def test_a_body_that_is_null(self) -> None:
+        """It is told from a line that has none."""
+        entry = Entry(exchange(1, request_bytes=4), "1-a", True, b"null")
+        await self.store.ingest([prepare(entry, b"null")])
+        self.assertEqual(read_line(await self.written("jsonl"), "x").request, b"null")
+
     def test_wrong_lines(self) -> None:
         """Each is told with its number, and the others are read."""
         good = b'{"id":"a","started_at":"2026-01-01T00:00:00.000Z","raw":{"version":1}}\n'
