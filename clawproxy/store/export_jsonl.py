@@ -89,6 +89,7 @@ def read_line(line: bytes, instance: str) -> Entry:
         raise LineError(f"found the form {raw.version}, this program reads {VERSION}")
     if not exchange.id:
         raise LineError("no exchange: its id is empty")
+    _check(exchange)
     embedded = bytes(found.request)
     request = _data(raw.request)
     if request is None and embedded != b"null":
@@ -107,6 +108,16 @@ def read_line(line: bytes, instance: str) -> Entry:
         _joined(raw.received),
         found.truncated,
     )
+
+
+def _check(exchange: Exchange) -> None:
+    """Refuse numbers that no store has room for."""
+    counts = [exchange.request_bytes, exchange.response_bytes]
+    if exchange.usage is not None:
+        usage = msgspec.structs.asdict(exchange.usage)
+        counts += [value for name, value in usage.items() if name != "complete"]
+    if not all(abs(count) < 1 << 63 for count in counts) or abs(exchange.status or 0) >= 1 << 31:
+        raise LineError("no exchange: a count or the status is too large")
 
 
 def _text(data: bytes | None) -> Any:

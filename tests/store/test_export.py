@@ -185,6 +185,9 @@ class Lines(ExportCase):
             b'{"id":"a","raw":{"version":1,"request":{"base64":"%"}}}',
             b"\xff",
             b'{"id":"a","raw":{"version":1,"sent":1}}',
+            b'{"id":"a","raw":{"version":1},"request_bytes":9223372036854775808}',
+            b'{"id":"a","raw":{"version":1},"usage":{"output_tokens":9223372036854775808}}',
+            b'{"id":"a","raw":{"version":1},"status":2147483648}',
         )
         for each in wrong:
             with self.assertRaises(LineError):
