@@ -86,14 +86,20 @@ async def measure(session: Session) -> tuple[int, int]:
 
 
 async def _calibrate(session: Session) -> None:
-    """Before the first deletion all of the disk is in use: find what a byte of a blob takes there."""
+    """Find what a byte of a blob takes on disk.
+
+    Before the first deletion all of the disk is in use. Later no byte takes more than its share of all of it: a
+    database that was almost empty at its first deletion, and took a hundred times the room of its blobs, would never
+    seem to have any room to give back.
+    """
     meta: dict[str, int] = dict(await session.rows("SELECT name, value FROM meta"))
-    if not meta["deleted"]:
-        disk, _ = await measure(session)
+    disk, _ = await measure(session)
+    found = disk * 1000 // max(1, meta["bytes"])
+    if not meta["deleted"] or found < meta["per_mille"]:
         await session.do(
             "UPDATE meta SET value = CASE name WHEN 'deleted' THEN 1 ELSE %s END"
             " WHERE name IN ('deleted', 'per_mille')",
-            (disk * 1000 // max(1, meta["bytes"]),),
+            (found,),
         )
 
 

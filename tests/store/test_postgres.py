@@ -22,6 +22,7 @@ from clawproxy.store.postgres import PostgresStore
 from clawproxy.store.postgres_ingest import CHANNEL
 from clawproxy.store.postgres_link import Link, Session
 from clawproxy.store.protocol import Filter, Stored, StoreRefused, StoreUnavailable
+from clawproxy.store.retention import Retention
 from tests.store import server
 from tests.store.conformance import Conformance
 from tests.store.length import length
@@ -388,3 +389,35 @@ class PostgresTests(PostgresCase):
         after = await self.store.sizes()
         self.assertLess(after.disk_bytes, before.disk_bytes * 0.3)
         self.assertEqual((await self.store.list(Filter())).total, 6)
+
+    async def test_the_tables_shrink_that_were_small_at_the_first_deletion(self) -> None:
+        """An almost empty database takes a hundred times the room of its blobs; what came later does not."""
+        self.patch(postgres_delete, "REWRITE_BYTES", 1 << 20)
+        await self.store.ingest([stored(0, asking("a first try"))])
+        self.assertEqual(await self.store.delete(Filter()), 1)
+        rng = random.Random(1)
+        for number in range(60):
+            await self.store.ingest([stored(number, asking(rng.randbytes(40_000).hex()))])
+        before = await self.store.sizes()
+        for _ in range(6):
+            await self.store.delete(Filter(), 9)
+        sparse = await self.store.sizes()
+        self.assertEqual(sparse.exchanges, 6)
+        self.assertGreater(sparse.free_bytes, before.disk_bytes * 0.7)
+        self.assertTrue(await self.store.shrink())
+        self.assertLess((await self.store.sizes()).disk_bytes, before.disk_bytes * 0.3)
+
+    async def test_retention_where_the_first_deletion_was_early(self) -> None:
+        """No more goes than is too much."""
+        await self.store.ingest([stored(0, asking("a first try"))])
+        await self.store.delete(Filter())
+        rng = random.Random(1)
+        for number in range(60):
+            await self.store.ingest([stored(number, asking(rng.randbytes(40_000).hex()))])
+        before = await self.store.sizes()
+        retention = Retention(max_bytes=before.disk_bytes * 3 // 4)
+        while await retention.step(self.store, 0.0):
+            pass
+        left = (await self.store.sizes()).exchanges
+        self.assertGreater(left, 35)
+        self.assertLess(left, 50)
