@@ -31,6 +31,8 @@ _THREAD = ("thread-id", "thread_id")
 # Older versions of Claude Code: user_HASH_account_UUID_session_UUID.
 _OLD_USER_ID = re.compile(r"_session_([0-9a-f-]{36})\Z")
 _TURNS = ("/v1/messages", "/v1/chat/completions", "/v1/responses")
+DEPTH = 20
+"""Lists and objects within each other in which text is looked for."""
 LONGEST = 200
 """Characters of a name that is taken for a session's."""
 
@@ -173,13 +175,15 @@ def _without_tools(
     return None
 
 
-def _words(value: object) -> str:
+def _words(value: object, depth: int = DEPTH) -> str:
     """Give the text of a system prompt or a message."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
         text = value.get("text")
-        return text if isinstance(text, str) else _words(value.get("content"))
-    if isinstance(value, list):
-        return "\n".join(_words(item) for item in value)
+        if isinstance(text, str):
+            return text
+        return _words(value.get("content"), depth - 1) if depth else ""
+    if isinstance(value, list) and depth:
+        return "\n".join(_words(item, depth - 1) for item in value)
     return ""

@@ -32,15 +32,20 @@ _SILENT = frozenset(
 
 
 def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if name not in _SILENT:
-                yield from _strings(item)
+    # With a list of what is left and not by recursion: a value may be nested deeper than Python's frames may be.
+    left = [iter((value,))]
+    while left:
+        for item in left[-1]:
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, list):
+                left.append(iter(item))
+                break
+            elif isinstance(item, dict):
+                left.append(iter([each for name, each in item.items() if name not in _SILENT]))
+                break
+        else:
+            left.pop()
 
 
 def text_of(data: bytes, limit: int = TEXT_LIMIT) -> str:

@@ -7,6 +7,9 @@ import json
 import os
 from typing import Any, Protocol
 
+from clawproxy import prices
+from clawproxy.store.conversation_enrich import Enrichment
+from clawproxy.store.conversation_query import load
 from clawproxy.store.entry import Entry
 from clawproxy.store.pieces import Pieces, Side
 from clawproxy.store.preparation import prepare
@@ -104,6 +107,30 @@ class Conformance:
         self.assertEqual(detail.stored.exchange.error, odd)
         self.assertEqual(await self.store.body("odd'\"", "request"), asking(odd))
         self.assertEqual((await self.store.list(Filter(text="snowman astral"))).total, 1)
+
+    async def test_deep_values_are_no_obstacle(self: _Case) -> None:
+        """JSON may be nested deeper than Python's own frames may be."""
+        for number, depth in enumerate((100, 600, 900, 5000, 200_000)):
+            for opened, closed in (("[", "]"), ('{"content":', "}")):
+                deep = f'{opened * depth}"heron"{closed * depth}'
+                messages = (
+                    f'[{{"role":"user","content":[{{"type":"odd","x":{deep}}}]}},'
+                    f'{{"role":"user","content":{deep}}}]'
+                )
+                body = f'{{"system":{deep},"messages":{messages}}}'.encode()
+                id = f"{opened[0]}{depth}"
+                made = exchange(number, id=id, request_bytes=len(body))
+                answer = message("heron").replace(b'"heron"', deep.encode())
+                entry = Entry(made, "1-a", True, body, None, Pieces((1.5,), (answer,)))
+                enrichment = Enrichment(prices.load())
+                await enrichment.recall(self.store, made, body)
+                self.assertEqual(await self.store.ingest([prepare(entry, body, enrichment)]), 1)
+                self.assertEqual(await self.store.body(id, "request"), body)
+                if made.conversation_id is not None:
+                    await load(self.store, made.conversation_id)
+        self.assertEqual((await self.store.list(Filter(text="heron"))).total, 6)
+        self.assertEqual(await self.store.delete(Filter()), 10)
+        self.assertEqual((await self.store.list(Filter(text="heron"))).total, 0)
 
     async def test_newest_first_in_pages(self: _Case) -> None:
         for numbers in ((5, 1, 9), (0, 7), (3, 8, 2, 6, 4)):
