@@ -6,11 +6,19 @@ request: left out, the agent would answer as if it had seen it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen
 
-from clawproxy.core.dialects.parts import FilePart, ImagePart, InlineData, Message, PlainText
+from clawproxy.core.dialects.parts import (
+    FilePart,
+    ImagePart,
+    InlineData,
+    Message,
+    Part,
+    PlainText,
+    ToolResultPart,
+)
 from clawproxy.core.dialects.turn import unsupported
 
 
@@ -40,14 +48,22 @@ class Attachment:
         }
 
 
+def _flat(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        if isinstance(part, ToolResultPart):
+            yield from part.content
+        else:
+            yield part
+
+
 def read_images(messages: Iterable[Message]) -> tuple[Attachment, ...]:
-    """Read the images of messages, in their order.
+    """Read the images of messages, in their order, those that tools gave back among them.
 
     :raises ProxyError: ``UNSUPPORTED_PARAMETER`` for a file, an image's URL, or what is no image.
     """
     found: list[Attachment] = []
     for message in messages:
-        for part in message.parts:
+        for part in _flat(message.parts):
             if isinstance(part, FilePart) and not isinstance(part.source, PlainText):
                 raise unsupported(
                     part.where or "messages", "an OpenClaw agent takes images and text, no files"

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from clawproxy.core.dialects.parts import (
     FilePart,
+    ImagePart,
     Message,
     Part,
     PlainText,
@@ -120,7 +121,9 @@ def _texts(parts: Iterable[Part]) -> str:
             case ToolCallPart():
                 found.append(f"[called {part.name} with {part.arguments}]")
             case ToolResultPart():
-                found.append(f"[a tool answered: {_texts(part.content)}]")
+                pictures = any(isinstance(piece, ImagePart) for piece in part.content)
+                words = _texts(part.content) or ("(image attached)" if pictures else "")
+                found.append(f"[a tool answered: {words}]")
             case _:
                 pass
     return "\n".join(found)

@@ -13,6 +13,7 @@ from clawproxy.core.dialects.parts import (
     Message,
     RemoteUrl,
     TextPart,
+    ToolResultPart,
 )
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
@@ -52,12 +53,21 @@ class Images(SynchronousTestCase):
         self.assertEqual(len(errand(asked).attachments), 1)
         self.assertEqual(len(errand(asked, passthrough=True).attachments), 2)
 
+    def test_images_of_tools(self) -> None:
+        """What a tool gave back goes like what the user sent."""
+        shot = ImagePart(InlineData("image/png", PIXEL))
+        planned = errand(message(ToolResultPart("call-1", (shot,)), TextPart("what is there?")))
+        self.assertEqual([a.content for a in planned.attachments], [PIXEL])
+        self.assertEqual(planned.message, "[a tool answered: (image attached)]\nwhat is there?")
+
     def test_refused(self) -> None:
         for part in (
             ImagePart(RemoteUrl("https://x.test/a.png"), where="messages[0].content[1]"),
             ImagePart(InlineData("application/pdf", "eA=="), where="messages[0].content[1]"),
             FilePart(InlineData("application/pdf", "eA=="), where="messages[0].content[1]"),
         ):
-            error = self.assertRaises(ProxyError, errand, message(TextPart("look"), part))
-            self.assertIs(error.kind, Kind.UNSUPPORTED_PARAMETER)
-            self.assertEqual(error.param, "messages[0].content[1]")
+            for holder in (part, ToolResultPart("call-1", (part,))):
+                asked = message(TextPart("look"), holder)
+                error = self.assertRaises(ProxyError, errand, asked)
+                self.assertIs(error.kind, Kind.UNSUPPORTED_PARAMETER)
+                self.assertEqual(error.param, "messages[0].content[1]")
