@@ -70,6 +70,8 @@ class WireRecord:
             recording.upstream_request(b"".join([*self._lines, *rest]))
         for line in self._heard.rest():
             recording.received(line, books.now_ms())
+        # A run that waits for its user keeps this until the next message, which may be never.
+        self._lines = []
 
 
 class _Bounded:
@@ -98,9 +100,10 @@ class _Bounded:
         return None
 
     def rest(self) -> list[bytes]:
-        """Give the last line and, before it, how much is missing."""
+        """Give up the last line and, before it, how much is missing."""
         if self._last is None:
             return []
         missing = {"messages": self._messages, "bytes": self._bytes}
         told = [msgspec.json.encode({"left_out": missing}) + b"\n"] if self._messages else []
-        return [*told, self._last]
+        last, self._last = self._last, None
+        return [*told, last]

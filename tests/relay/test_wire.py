@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any, ClassVar
 
 from attrs import define, field
@@ -333,6 +334,28 @@ class WireTests(AgentsCase):
         self.assertEqual(self.read(asking).status, 200)
         self.assertEqual(self.kept.heard, [])
         self.assertEqual(json.loads(self.kept.upstream or b"")["model"], "c")
+
+    def test_holds_nothing_afterwards(self) -> None:
+        """A run that waits for its user keeps the record's end at hand, but none of its images."""
+        records: list[wire.WireRecord] = []
+        original = wire.WireRecord.close
+
+        def close(record: wire.WireRecord) -> None:
+            original(record)
+            records.append(record)
+
+        self.patch(wire.WireRecord, "close", close)
+        for room in (wire.MOST_ASKED, 10):
+            self.patch(wire, "MOST_ASKED", room)
+            self.begin()
+            said = [{"role": "user", "content": "long " * 1000}]
+            asked = {"model": "main", "messages": said}
+            asking = self.send("POST", "/v1/chat/completions", asked)
+            (run,) = self.gateway.runs()
+            self.gateway.play(run, "hello")
+            self.assertEqual(self.read(asking).status, 200)
+            self.assertEqual(self.kept.methods, ["agent"])
+            self.assertLess(len(pickle.dumps(vars(records[-1]))), 1000)
 
     def test_never_sent(self) -> None:
         """No frame went out: there is no other side."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from clawproxy.core.errors import Kind, ProxyError
 from clawproxy.upstream.openclaw.errand import Errand
@@ -36,6 +36,13 @@ class Mission:
     def twice(self) -> bool:
         """Whether the request is answered twice, the second time when the run is over."""
         return self.method == "agent"
+
+    def sent(self) -> Mission:
+        """Give what is still of use once it was sent: a run may wait long for its user, and its images are large.
+
+        A run of ``chat.send`` is asked about with the same parameters.
+        """
+        return evolve(self, params={}) if self.twice else self
 
 
 def prepare(errand: Errand, hello: Hello, run_id: str) -> Mission:

@@ -65,10 +65,11 @@ class GatewayRun:
         self._hello = hello
         self._translator = translator
         self._ended = ended
-        self._conclusion = Conclusion(reactor, self._request, mission, self._found, self._unknown)
+        sent = mission.sent()
+        self._conclusion = Conclusion(reactor, self._request, sent, self._found, self._unknown)
         self._began = reactor.seconds()
         self._ear = Ear(wire)
-        self._abort = Abort(self._request, mission)
+        self._abort = Abort(self._request, sent)
         self._forget: Callable[[], None] = lambda: None
         self._timer: IDelayedCall | None = None
         self._patience: IDelayedCall | None = None
@@ -108,6 +109,7 @@ class GatewayRun:
         except ProxyError as error:
             self._fail(error)
             return
+        self.mission = self.mission.sent()
         self._timer = self._reactor.callLater(FIRST_BYTE, self._first_byte)
 
     def _repeats(self, response: Response) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from clawproxy.core.errors import Kind
+from clawproxy.upstream.openclaw import underway
 from clawproxy.upstream.openclaw.approvals import (
     Verdict,
     read_decision,
 )
+from clawproxy.upstream.openclaw.dispatch import Mission, prepare
+from clawproxy.upstream.openclaw.errand import Errand
+from clawproxy.upstream.openclaw.handshake import Hello
 from tests.upstream.openclaw.approving import ApprovingTestCase, DecidingGateway
 from tests.upstream.openclaw.calling import Sink
 
@@ -28,6 +33,21 @@ class Chat(ApprovingTestCase):
         )
         self.clock.advance(60)
         self.assertEqual(self.gateway.decisions, [])
+
+    def test_waits_without_what_was_sent(self) -> None:
+        """Nobody may ever answer; images are large."""
+        sent: list[weakref.ref[Mission]] = []
+
+        def preparing(errand: Errand, hello: Hello, run_id: str) -> Mission:
+            mission = prepare(errand, hello, run_id)
+            sent.append(weakref.ref(mission))
+            return mission
+
+        self.patch(underway, "prepare", preparing)
+        self.asked()
+        self.assertEqual(len(sent), 1)
+        self.assertIsNone(sent[0]())
+        self.go_on(self.reply("APPROVE"), "Cleaned.")
 
     def go_on(self, sink: Sink, said: str) -> None:
         self.gateway.says(self.request, said)
