@@ -113,7 +113,7 @@ class Attempt:
             f"{self._timeout:g} s",
             "See whether something else listens there",
         )
-        self.end(refusal)
+        self.end(refusal, answering=False)
 
     # --- the socket's side
 
@@ -165,7 +165,7 @@ class Attempt:
         silent = self._reactor.seconds() - self._heard
         if silent >= 2 * interval:
             refusal = Refusal(Obstacle.LOST, f"The gateway was silent for {silent:.0f} s")
-            self.end(refusal, 4000, "tick timeout")
+            self.end(refusal, answering=False)
         else:
             self._timer = self._reactor.callLater(2 * interval - silent, self._look, interval)
 
@@ -185,14 +185,22 @@ class Attempt:
             self._timer.cancel()
         self._timer = None
 
-    def end(self, refusal: Refusal, code: int = 1000, reason: str = "") -> None:
-        """End it, whatever became of it; only the first call counts."""
+    def end(
+        self, refusal: Refusal, code: int = 1000, reason: str = "", *, answering: bool = True
+    ) -> None:
+        """End it, whatever became of it; only the first call counts.
+
+        :param answering: the gateway still answers. One that hangs is not told: it would leave the
+            end of TLS, too, without an answer.
+        """
         if self._over:
             return
         self._over = True
         self._disarm()
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._socket is not None:
+        if self._socket is not None and answering:
             self._socket.close(code, reason)
+        elif self._socket is not None:
+            self._socket.abort()
         self._owner.attempt_ended(refusal)

@@ -75,6 +75,8 @@ class ClientTransport:
             self._connection.wire.post(self._connection.dropped)
 
     def abortConnection(self) -> None:
+        if self._connection.closed is None:
+            self._connection.closed = "aborted"
         self.loseConnection()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -92,7 +94,7 @@ class Connection:
 
     :ivar requests: all frames that the client sent, in order.
     :ivar upgrade: the HTTP request of the upgrade.
-    :ivar closed: the close code that the client sent, or ``"lost"``.
+    :ivar closed: the close code that the client sent, ``"aborted"`` or ``"lost"``.
     """
 
     def __init__(self, gateway: Gateway, client: IProtocol) -> None:
