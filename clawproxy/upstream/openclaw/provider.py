@@ -266,7 +266,8 @@ class OpenClawProvider(Service):
         """
         if self.agents.stale and (self.hello is not None or not self.agents.ids):
             await self.ready()
-            await self.agents.ask()
+            if self.agents.stale:
+                await self.agents.ask()
         return self.agents.agents
 
     async def tools(self, model: str = "") -> list[dict[str, object]]:

@@ -368,6 +368,17 @@ class Pages(ProviderTestCase):
         self.clock.advance(2)
         self.failureResultOf(waiting, ProxyError)
 
+    def test_models_of_a_gateway_that_comes(self) -> None:
+        """What it is asked with its introduction is not asked twice."""
+        gateway = AgentGateway()
+        gateway.reachable = False
+        self.begin(gateway)
+        gateway.reachable = True
+        waiting = Deferred.fromCoroutine(self.provider.models())
+        self.clock.advance(2)
+        self.assertEqual([a.id for a in self.successResultOf(waiting)], ["main", "dev"])
+        self.assertEqual(len(gateway.last.asked("agents.list")), 1)
+
     def test_tools(self) -> None:
         self.begin()
         skills = [
