@@ -94,6 +94,14 @@ class ProxyError(Exception):
         return self.message
 
 
+@frozen
+class Reported(ProxyError):
+    """A fault that an upstream told of: its own words, which may repeat what it was asked.
+
+    What it says of the request is an answer, as opposed to a request that could not even be put to it.
+    """
+
+
 def body(error: ProxyError, dialect: DialectName | None, request_id: str) -> dict[str, object]:
     """Word an error in a dialect, as the object that its JSON body holds.
 

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects.events import Event
 from clawproxy.core.dialects.turn import Turn
-from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.errors import Kind, ProxyError, Reported
 from clawproxy.relay import accesslog
 from clawproxy.relay.speaker import Speaker
 from clawproxy.relay.wire import WireRecord
@@ -65,6 +65,7 @@ class TurnAnswer:
             if wire is not None:
                 wire.close()
         if error is not None:
+            forward.quoted = forward.quoted or isinstance(error, Reported)
             self._log(error)
         if error is not None and not self._begun:
             forward.request.unregisterProducer()

@@ -10,7 +10,7 @@ from clawproxy.upstream.openclaw.directory import UNKNOWN_REST
 from clawproxy.web.gateways import AgentSource
 from tests.upstream.openclaw.calling import Caller
 from tests.upstream.openclaw.gateway import AgentGateway
-from tests.web.agents import AgentsCase
+from tests.web.agents import AgentsCase, Reply
 from tests.wire import ASK
 
 
@@ -143,6 +143,44 @@ class AbsentGatewayTests(AgentsCase):
     def test_listed(self) -> None:
         """The others' models are there."""
         self.assertEqual(self.get("/v1/models").status, 200)
+
+
+class FallbackTests(AgentsCase):
+    """An agent that is asked after another provider failed."""
+
+    def ask(self, code: str, message: str, *sets: str) -> Reply:
+        self.begin(
+            "providers.other={kind: openai, base_url: 'http://127.0.0.1:3', api_key: k}",
+            'routes=[{match: "m", provider: other, fallbacks: ["main"]}]',
+            *sets,
+        )
+        asking = self.chat("m")
+        self.proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")
+        (run,) = self.gateway.runs()
+        self.gateway.last.answer(run, code=code, message=message)
+        return self.read(asking)
+
+    def test_its_400_is_an_answer(self) -> None:
+        reply = self.ask("INVALID_REQUEST", "message is too odd")
+        self.assertEqual(reply.status, 400)
+        self.assertIn("too odd", reply.json["error"]["message"])
+
+    def test_its_words_are_the_upstreams(self) -> None:
+        """They may repeat the prompt, which is not kept where no body is."""
+        reply = self.ask("INVALID_REQUEST", "what is 'hi'?", "storage.bodies=metadata")
+        self.assertIn("'hi'", reply.json["error"]["message"])
+        self.assertNotIn("'hi'", str(self.proxy.exchanges[-1].error))
+
+    def test_what_cannot_be_put_to_it(self) -> None:
+        """That says nothing about why it was needed."""
+        self.begin(
+            "providers.other={kind: openai, base_url: 'http://127.0.0.1:3', api_key: k}",
+            'routes=[{match: "m", provider: other, fallbacks: ["main"]}]',
+        )
+        said = {"model": "m", "messages": [{"role": "user", "content": ""}]}
+        asking = self.send("POST", "/v1/chat/completions", said)
+        self.proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.read(asking).status, 502)
 
 
 class ReloadTests(AgentsCase):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.errors import Kind, ProxyError, Reported
 from clawproxy.upstream.openclaw.frames import GatewayError, scrub
 from clawproxy.upstream.openclaw.refusal import Refusal
 
@@ -40,11 +40,11 @@ def refused(error: GatewayError, agent: str) -> ProxyError:
     """
     message = _words(error.message)
     if _UNKNOWN_AGENT.search(error.message):
-        return ProxyError(
+        return Reported(
             Kind.MODEL_NOT_FOUND, f"the gateway has no agent {agent!r}: {message}", param="model"
         )
     if "UnsupportedAttachment" in error.message or "image input" in error.message:
-        return ProxyError(
+        return Reported(
             Kind.UNSUPPORTED_PARAMETER,
             f"the agent {agent!r} does not take this attachment: {message}",
             param="messages",
@@ -53,12 +53,12 @@ def refused(error: GatewayError, agent: str) -> ProxyError:
         headers: tuple[tuple[str, str], ...] = ()
         if error.retry_after is not None:
             headers = (("retry-after", str(max(1, round(error.retry_after)))),)
-        return ProxyError(
+        return Reported(
             Kind.UNAVAILABLE, f"the OpenClaw gateway is not available: {message}", headers=headers
         )
     if error.code == "INVALID_REQUEST" and "unknown method" not in error.message:
-        return ProxyError(Kind.INVALID_REQUEST, f"the OpenClaw gateway says: {message}")
-    return ProxyError(Kind.API, f"the OpenClaw gateway says: {error.code}: {message}", status=502)
+        return Reported(Kind.INVALID_REQUEST, f"the OpenClaw gateway says: {message}")
+    return Reported(Kind.API, f"the OpenClaw gateway says: {error.code}: {message}", status=502)
 
 
 def failed(message: str) -> ProxyError:
@@ -80,7 +80,7 @@ def failed(message: str) -> ProxyError:
         kind, http = Kind.UPSTREAM_TIMEOUT, 0
     else:
         kind, http = Kind.API, 502
-    return ProxyError(kind, f"the agent's run failed: {words}", status=http)
+    return Reported(kind, f"the agent's run failed: {words}", status=http)
 
 
 def aborted() -> ProxyError:
