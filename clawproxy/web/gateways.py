@@ -59,8 +59,8 @@ class AgentSearch:
     async def __call__(self, name: str) -> None:
         """Have the lists be as complete as they can be.
 
-        :raise ProxyError: the gateway that would be asked for this model has not told its agents, and
-            cannot be asked. A request for the model has the same answer.
+        :raise ProxyError: the gateway that would be asked for this model is not connected, or does not
+            tell its agents. A request for the model has the same answer.
         """
         await self._board.look_again()
         try:
@@ -68,7 +68,11 @@ class AgentSearch:
         except ProxyError:
             return
         gateway = self._providers.gateways.get(decision.provider)
-        if gateway is not None and decision.reason == "agent" and not gateway.agent_ids:
+        if gateway is None:
+            return
+        # A rule or a default leads to it, too, whatever the name and whichever agents were known once.
+        await gateway.ready()
+        if not gateway.agent_ids:
             await gateway.models()
 
 

@@ -137,6 +137,18 @@ class AbsentGatewayTests(AgentsCase):
             self.assertEqual((found.status, found.json), (used.status, used.json))
             self.assertEqual(found.json["error"]["code"], "upstream_unreachable")
 
+    def test_led_there(self) -> None:
+        """By a rule or as the default, by whatever name."""
+        self.begin(
+            'routes=[{match: "my-*", provider: claw, model: main}]',
+            "default_provider={openai: claw, anthropic: claw}",
+            gateway=self.gateway,
+        )
+        for name in ("my-agent", "any"):
+            used, found = self.read(self.chat(name)), self.get(f"/v1/models/{name}")
+            self.assertEqual((found.status, found.json), (used.status, used.json))
+            self.assertEqual(found.json["error"]["code"], "upstream_unreachable")
+
     def test_other_names(self) -> None:
         self.assertEqual(self.get("/v1/models/nothing-like-it").status, 404)
 
