@@ -89,19 +89,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: without the program's name; the process's own unless given.
     :returns: the exit code.
     """
+    _open_streams()
     arguments = parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
-        return run(arguments)
+        code = run(arguments)
+        # What cannot be written is told here; at the interpreter's exit it would be a traceback.
+        sys.stdout.flush()
+        return code
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the output has enough; nothing more can be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has enough.
+        _give_up_output()
         return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or 'standard output'}: {error.strerror or error}\n")
+        _give_up_output()
+        return 1
+
+
+def _open_streams() -> None:
+    """Put the null device in place of what the process was started without (``>&-``)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def _give_up_output() -> None:
+    """Nothing more can be written, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import io
 import os
 import subprocess
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import clawproxy
 from clawproxy import cli
@@ -126,6 +127,29 @@ class Keys(CommandTestCase):
         self.assertTrue(PasswordHasher().verify(hashed, "open sesame"))
         self.assertEqual(self.run_("check", "--set", f"dashboard.password={hashed}"), 0)
 
+    def test_a_password_that_is_no_text(self) -> None:
+        if find_spec("argon2") is None:
+            raise SkipTest("argon2-cffi is not installed")
+        self.patch(sys, "stdin", io.StringIO("p\udcff\n"))
+        self.assertEqual(self.run_("keys", "hash"), 1)
+        self.assertIn("no text", self.err.getvalue())
+
+    def test_the_end_of_input_at_the_terminal(self) -> None:
+        if find_spec("argon2") is None:
+            raise SkipTest("argon2-cffi is not installed")
+
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        def end(prompt: str) -> str:
+            raise EOFError
+
+        self.patch(sys, "stdin", Terminal())
+        self.patch(getpass, "getpass", end)
+        self.assertEqual(self.run_("keys", "hash"), 1)
+        self.assertIn("an empty password", self.err.getvalue())
+
     def test_an_empty_password(self) -> None:
         self.patch(sys, "stdin", io.StringIO("\n"))
         self.assertEqual(self.run_("keys", "hash"), 1)
@@ -195,3 +219,34 @@ class Process(SynchronousTestCase):
         self.assertNotIn("Traceback", done.stderr)
         self.assertNotIn("Exception ignored", done.stderr)
         self.assertEqual(done.returncode, 1)
+
+    def test_a_full_disk_is_told(self) -> None:
+        if not Path("/dev/full").exists():
+            raise SkipTest("there is no /dev/full")
+        for words in (["check"], ["keys", "new"]):
+            command = [sys.executable, "-m", "clawproxy.cli", *words]
+            with Path("/dev/full").open("w") as full:
+                done = subprocess.run(
+                    command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+                )
+            self.assertEqual(
+                done.stderr.splitlines()[-1:], ["standard output: No space left on device"]
+            )
+            self.assertNotIn("Traceback", done.stderr)
+            self.assertEqual(done.returncode, 1)
+
+    def test_without_streams(self) -> None:
+        """Whoever closed them wants to read nothing, and has nothing to say."""
+        for closing, words, code in (
+            (">&-", "keys new", 0),
+            ("2>&-", "check", 0),
+            ("<&-", "keys hash", 1),
+        ):
+            done = subprocess.run(
+                ["sh", "-c", f'"{sys.executable}" -m clawproxy.cli {words} {closing}'],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self.assertNotIn("Traceback", done.stderr)
+            self.assertEqual((closing, done.returncode), (closing, code))

@@ -75,15 +75,28 @@ def hash_password(arguments: Namespace) -> int:
         return 1
     from argon2 import PasswordHasher
 
-    if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Again: "):
+    try:
+        password = _ask_twice() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        if password is None:
             sys.stderr.write("these were not the same\n")
             return 1
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        hashed = PasswordHasher().hash(password)
+    except EOFError:
+        password = ""
+    except UnicodeError:
+        sys.stderr.write("this is no text in this terminal's encoding\n")
+        return 1
     if not password:
         sys.stderr.write("an empty password opens nothing\n")
         return 1
-    sys.stdout.write(f"{PasswordHasher().hash(password)}\n")
+    sys.stdout.write(f"{hashed}\n")
     return 0
+
+
+def _ask_twice() -> str | None:
+    """Ask for a password at the terminal.
+
+    :raises EOFError: there was none (Ctrl-D).
+    """
+    password = getpass.getpass("Password: ")
+    return password if password == getpass.getpass("Again: ") else None
