@@ -79,25 +79,30 @@ def run(arguments: Namespace) -> int:
         if arguments.format == "curl" and not arguments.id:
             raise CannotExport("--format curl needs the id of one exchange")
         with ExitStack() as stack:
-            out: BinaryIO = sys.stdout.buffer
-            if arguments.output:
-                out = stack.enter_context(Path(arguments.output).open("wb"))
-
-            progress = Progress(sys.stderr)
 
             async def work(store: Store) -> None:
+                if arguments.id and await store.get(arguments.id) is None:
+                    raise CannotExport(f"there is no exchange {arguments.id!r}")
+                out: BinaryIO = sys.stdout.buffer
+                if arguments.output:
+                    # Not before it is clear that there is something to write: the file may hold an earlier export.
+                    out = stack.enter_context(Path(arguments.output).open("wb"))
+                # On a terminal it would stand in the middle of what is written there.
+                progress = Progress(sys.stderr, quiet=out.isatty())
                 await export(store, filter, arguments.id, arguments.format, out.write, progress)
+                out.flush()
                 progress.end()
 
             with_store(config.storage.url, work)
-            out.flush()
     except (BadParameter, CannotExport, StoreRefused, StoreUnavailable) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stderr.write(f"{arguments.output}: {error.strerror}\n")
+        if arguments.output is None and error.filename is None:
+            raise  # standard output, of which the command tells itself
+        sys.stderr.write(f"{error.filename or arguments.output}: {error.strerror}\n")
         return 1
     return 0
 
@@ -204,12 +209,13 @@ class Progress:
     """Tells a person at a terminal how far it is, and nobody else.
 
     :param done: what has become of what is counted, e.g. ``exported``.
+    :param quiet: tell nobody.
     """
 
-    def __init__(self, stream: TextIO, done: str = "exported") -> None:
+    def __init__(self, stream: TextIO, done: str = "exported", *, quiet: bool = False) -> None:
         self._stream = stream
         self._done = done
-        self._shown = stream.isatty()
+        self._shown = stream.isatty() and not quiet
         self._told = 0.0
         self._count = 0
 

@@ -369,6 +369,11 @@ class CommandLine(ExportCase):
             "export", "--model", "claude-sonnet-4-5", "--since", "2020-01-01", "-o", "out.jsonl"
         )
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+        earlier = (self.folder / "out.jsonl").read_bytes()
+        for mistake in (("nobody",), ("--set", "storage.url=sqlite:missing.db")):
+            done = self.clawproxy("export", *mistake, "-o", "out.jsonl")
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual((self.folder / "out.jsonl").read_bytes(), earlier)
         (self.folder / "one.db").rename(self.folder / "old.db")
         done = self.clawproxy("import", "out.jsonl")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -386,6 +391,8 @@ class CommandLine(ExportCase):
             (("export", "--set", "storage.url=none"), b"nothing is recorded"),
             (("export", "--set", "storage.url=sqlite:missing.db"), b"there is no file missing.db"),
             (("import", "missing.jsonl"), b"missing.jsonl"),
+            (("export", "-o", "missing/x"), b"missing/x: No such file"),
+            (("export", "-o", "/dev/full"), b"/dev/full: No space left"),
         ):
             done = self.clawproxy(*arguments)
             self.assertEqual(done.returncode, 1, arguments)
