@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
+from OpenSSL import SSL, crypto
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -65,6 +66,9 @@ def _why(endpoint: str, error: BaseException | None) -> str:
         name = error.filename2 or error.filename
         file = f": {os.fsdecode(name)}" if isinstance(name, str | bytes) else ""
         return error.strerror.lower() + file
+    if isinstance(error, SSL.Error | crypto.Error) and isinstance(error.args[0], list):
+        reasons = ", ".join(str(each[-1]) for each in error.args[0]) or "nothing there"
+        return f"no key and certificate in PEM in its files ({reasons})"
     return str(error) or type(error).__name__
 
 

@@ -155,7 +155,10 @@ class EmbeddedTests(LiveCase):
     async def test_why_it_cannot_listen(self) -> None:
         from clawproxy.config import load
 
+        garbage = Path(self.mktemp())
+        garbage.write_text("no key\n")
         for words, why in (
+            (f"ssl:0:privateKey={garbage}", "no key and certificate in PEM in its files ("),
             ("unix:/nowhere/proxy.sock", "no such file or directory: /nowhere/proxy.sock.lock"),
             ("ssl:0:privateKey=/nowhere.pem", "no such file or directory: /nowhere.pem"),
             ("systemd:domain=INET:index=7", "systemd has handed over no such socket"),
