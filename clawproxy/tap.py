@@ -22,7 +22,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from clawproxy import __version__
-from clawproxy.config import Config, ConfigError, Loaded, load
+from clawproxy.config import Config, ConfigError, Loaded, coherence, load
 from clawproxy.log import Observer, stream_of
 from clawproxy.service import CannotListen, ClawProxyService
 
@@ -98,6 +98,7 @@ class Process(Service):
         self._reactor = reactor
         assert options.loaded is not None
         self._loaded = options.loaded
+        self._warned = self._loaded.warnings
         self.proxy = ClawProxyService(self._loaded.config, reactor)
         self._observer: Observer | None = None
         self._leaving = False
@@ -138,7 +139,7 @@ class Process(Service):
     def startService(self) -> None:
         """Start the proxy and take over the signals."""
         super().startService()
-        for warning in self._loaded.warnings:
+        for warning in self._warned:
             self._log.warn("{warning}", warning=warning)
         self.proxy.cannot_start = self._cannot_start
         self.proxy.startService()
@@ -171,12 +172,23 @@ class Process(Service):
         self._reactor.stop()
 
     def _reload(self) -> None:
-        def read() -> Config:
-            config: Config = self._options.read().config
-            return config
+        read: list[Loaded] = []
 
-        if self.proxy.reload(read) and self._observer is not None:
+        def load_again() -> Config:
+            read.append(self._options.read())
+            return read[0].config
+
+        if not self.proxy.reload(load_again):
+            return
+        if self._observer is not None:
             self._observer.change_level(self.proxy.config.log.level)
+        # What waits for a restart, another endpoint for instance, is nothing to warn of yet.
+        notes = set(read[0].warnings) - set(coherence.warnings(read[0].config))
+        in_effect = (*sorted(notes), *coherence.warnings(self.proxy.config))
+        for warning in in_effect:
+            if warning not in self._warned:
+                self._log.warn("{warning}", warning=warning)
+        self._warned = in_effect
 
     async def _stop(self) -> None:
         await self.proxy.stopService()

@@ -233,6 +233,22 @@ class ReloadTests(ProcessCase):
         self.assertIn(b" 200 ", caller.recv(10_000))
         return caller
 
+    def test_warnings(self) -> None:
+        """What a start warns of a reload warns of, once."""
+        words = "the key of provider far travels unencrypted to far.test"
+        upstream = self.upstream(lambda _: Answer([b"{}"]))
+        self.write("claude-one")
+        proxy = self.proxy(upstream, "--config", str(self.file))
+        far = "providers: {far: {kind: openai, base_url: 'http://far.test', api_key: k}}\n"
+        self.write("claude-one", f"{far}server: {{listen: ['tcp:9']}}\n")
+        for times in (1, 2):
+            proxy.signal(signal.SIGHUP)
+            until(lambda: proxy.log.count("the configuration was read again") == times)  # noqa: B023
+        proxy.signal(signal.SIGTERM)
+        proxy.wait()
+        self.assertEqual(proxy.log.count(words), 1)
+        self.assertNotIn("anyone who reaches", proxy.log)
+
     def test_level(self) -> None:
         """The log's level follows."""
         self.write("claude-one", "log: {level: warn}\n")
