@@ -72,6 +72,12 @@ def run(arguments: Namespace) -> int:
     config = load_config(arguments).config
     query = [(name, value) for name in FILTERS for value in getattr(arguments, name) or ()]
     try:
+        for name, value in [("id", arguments.id or ""), *query]:
+            if not value.isprintable():
+                # Bytes that are no text in this terminal's encoding among them: no store can be asked for such.
+                raise CannotExport(
+                    f"{name}: found {value!r}, expected text without control characters"
+                )
         given = collected(query, SEVERAL, strict=True)
         filter = read_filter(given, time.time())
         if arguments.id and given:

@@ -391,6 +391,8 @@ class CommandLine(ExportCase):
             (("export", "--set", "storage.url=none"), b"nothing is recorded"),
             (("export", "--set", "storage.url=sqlite:missing.db"), b"there is no file missing.db"),
             (("import", "missing.jsonl"), b"missing.jsonl"),
+            (("export", os.fsdecode(b"\xff")), b"id: found '\\udcff', expected text"),
+            (("export", "--model", os.fsdecode(b"\xff")), b"model: found '\\udcff'"),
             (("export", "-o", "missing/x"), b"missing/x: No such file"),
             (("export", "-o", "/dev/full"), b"/dev/full: No space left"),
         ):
