@@ -6,6 +6,7 @@ record, and so in no export.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from argparse import Namespace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from clawproxy.cli import add_config_options, load_config
@@ -130,6 +132,15 @@ def with_store(url: str, work: Callable[[Store], Awaitable[None]], *, create: bo
     reactor: Any = installed
     ended: list[Failure | None] = []
 
+    def break_off() -> None:
+        if reactor.running and not ended:
+            reactor.stop()
+
+    def take_signals() -> None:
+        # The reactor's own handler would stop it a second time where the work has just ended.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: reactor.callFromThread(break_off))
+
     async def whole() -> None:
         store = open_store(url, reactor)
         await store.open()
@@ -143,12 +154,20 @@ def with_store(url: str, work: Callable[[Store], Awaitable[None]], *, create: bo
         if reactor.running:
             reactor.stop()
 
+    reactor.callWhenRunning(take_signals)
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(whole()).addBoth(end))
     reactor.run()
     if not ended:
         raise KeyboardInterrupt
     if ended[0] is not None:
         ended[0].raiseException()
+
+
+def breath() -> Deferred[None]:
+    """Let the reactor hear of a Ctrl-C: a store that answers at once would keep it from that to the end."""
+    from twisted.internet import reactor
+
+    return deferLater(reactor, 0)
 
 
 async def export(
@@ -178,6 +197,8 @@ async def export(
             write(write_line(one) if form == "jsonl" else command(one).encode())
         count += 1
         report(count)
+        if count % CHUNK == 0:
+            await breath()
     if form == "har":
         write(export_har.END)
     return count
@@ -202,6 +223,7 @@ async def _csv(store: Store, chosen: AsyncIterator[str], write: Write, report: R
             count += 1
         some.clear()
         report(count)
+        await breath()
 
     async for uid in chosen:
         some.append(uid)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from twisted.internet.task import deferLater
 
@@ -21,7 +22,7 @@ from clawproxy.core.pricing import PriceTable
 from clawproxy.core.record import Exchange
 from clawproxy.store.conversation_enrich import Enrichment
 from clawproxy.store.entry import Entry, Prepared
-from clawproxy.store.export import CannotExport, Progress, Report, with_store
+from clawproxy.store.export import CannotExport, Progress, Report, breath, with_store
 from clawproxy.store.export_jsonl import LineError, read_line
 from clawproxy.store.import_ancestor import AncestorError, entries
 from clawproxy.store.preparation import prepare
@@ -92,16 +93,14 @@ def run(arguments: Namespace) -> int:
     return 1 if bad else 0
 
 
-def _opened(name: str) -> BinaryIO:
-    return sys.stdin.buffer if name == "-" else Path(name).open("rb")
+def _opened(name: str) -> BufferedReader:
+    return cast(BufferedReader, sys.stdin.buffer) if name == "-" else Path(name).open("rb")
 
 
-def _entries(name: str, source: BinaryIO, complain: Complain) -> Iterator[Entry]:
-    if name != "-":
-        beginning = source.read(len(SQLITE))
-        if beginning == SQLITE:
-            return entries(Path(name), INSTANCE, complain)
-        source.seek(0)
+def _entries(name: str, source: BufferedReader, complain: Complain) -> Iterator[Entry]:
+    # Looked at, and not read: a pipe cannot be set back.
+    if name != "-" and source.peek(len(SQLITE)).startswith(SQLITE):
+        return entries(Path(name), INSTANCE, complain)
     return lines(source, complain)
 
 
@@ -151,6 +150,7 @@ async def bring(
             new += await _ingest(store, batch)
             batch = []
             report(read)
+            await breath()
     new += await _ingest(store, batch)
     report(read)
     return read, new

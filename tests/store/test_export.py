@@ -8,8 +8,10 @@ import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +362,44 @@ class CommandLine(ExportCase):
         return subprocess.run(
             [*words, *arguments[1:]], cwd=self.folder, capture_output=True, timeout=60
         )
+
+    async def test_broken_off(self) -> None:
+        """Ctrl-C ends an import in the middle of it, and without a traceback."""
+        await self.fill()
+        self.store.close_now()
+        one = json.loads(self.clawproxy("export").stdout.splitlines()[0])
+        with (self.folder / "many.jsonl").open("w") as many:
+            for number in range(20_000):
+                many.write(json.dumps({**one, "id": f"cp_{number:032x}"}) + "\n")
+        words = [sys.executable, "-m", "clawproxy.cli", "import", "many.jsonl"]
+        process = subprocess.Popen(
+            [*words, "--set", "storage.url=sqlite:new.db"], cwd=self.folder, stderr=subprocess.PIPE
+        )
+        until = time.monotonic() + 30
+        while not (self.folder / "new.db").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+        self.assertEqual((process.returncode, told), (130, b""))
+
+    async def test_from_a_pipe(self) -> None:
+        """As a shell's ``<(zcat …)`` gives one."""
+        await self.fill()
+        self.store.close_now()
+        lines = self.clawproxy("export").stdout
+        read, write = os.pipe()
+        os.write(write, lines.splitlines(keepends=True)[0])
+        os.close(write)
+        words = [sys.executable, "-m", "clawproxy.cli", "import", f"/dev/fd/{read}"]
+        done = subprocess.run(
+            [*words, "--set", "storage.url=sqlite:new.db"],
+            cwd=self.folder,
+            capture_output=True,
+            pass_fds=[read],
+            timeout=60,
+        )
+        os.close(read)
+        self.assertEqual(done.stderr, b"1 read, 1 of them new, 0 unreadable\n")
 
     async def test_export_and_import(self) -> None:
         """To a file and back; mistakes are told in a sentence."""
