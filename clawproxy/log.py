@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 import msgspec
@@ -92,14 +93,14 @@ def json_line(event: LogEvent) -> str:
     for name, value in event.items():
         if name not in _SKIPPED and name not in line and not name.startswith("log_"):
             line[name] = _plain(value)
-    try:
-        return _json(line)
-    except UnicodeEncodeError:  # a lone surrogate: of a file's name, or of somebody's JSON
-        return json.dumps(line) + "\n"
+    return _json(line)
 
 
 def _json(line: Mapping[str, object]) -> str:
-    text = msgspec.json.encode(line).decode("utf-8", "replace")
+    try:
+        text = msgspec.json.encode(line).decode("utf-8", "replace")
+    except UnicodeEncodeError:  # a lone surrogate: of a file's name, or of somebody's JSON
+        return json.dumps(line) + "\n"
     return (text if text.isascii() else text.translate(_SEPARATORS)) + "\n"
 
 
@@ -138,6 +139,10 @@ class Observer:
         self._stream = stream
         self._reactor = reactor
         self._json = config.format == "json"
+        if isinstance(stream, TextIOWrapper):
+            # A terminal may know less than UTF-8; JSON is in UTF-8 wherever it goes (RFC 8259, section 8.1).
+            encoding = "utf-8" if self._json else stream.encoding
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
         self._lines: list[str] = []
         self._predicate = LogLevelFilterPredicate(LogLevel.levelWithName(config.level))
         line: Callable[[LogEvent], str | None] = json_line if config.format == "json" else text_line

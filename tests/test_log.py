@@ -142,6 +142,28 @@ class ObserverTests(SynchronousTestCase):
         self.clock.advance(ACCESS_DELAY)
         self.assertEqual(len(self.lines()), 2)
 
+    def test_a_terminal_that_knows_ascii_alone(self) -> None:
+        """It gets every line, and a reader of JSON gets UTF-8."""
+        for form, seen in (("text", b"n\\xe9"), ("json", "né".encode())):
+            written = io.BytesIO()
+            stream = io.TextIOWrapper(written, "ascii")
+            observer = Observer(LogConfig(format=form), stream, self.clock)  # type: ignore[arg-type]
+            observer.access(exchange(model="né"))
+            observer.access(exchange())
+            self.logger(observer).info("a word of {model}", model="né")
+            lines = written.getvalue().splitlines()
+            self.assertEqual(len(lines), 3)
+            self.assertIn(seen, lines[0])
+            self.assertIn(seen, lines[2])
+
+    def test_a_lone_surrogate_loses_no_line(self) -> None:
+        observer = self.observer(format="json")
+        observer.access(exchange(model="a\ud800"))
+        observer.access(exchange())
+        observer.flush()
+        self.assertEqual(json.loads(self.lines()[0])["model"], "a\ud800")
+        self.assertEqual(len(self.lines()), 2)
+
     def test_access_line(self) -> None:
         observer = self.observer()
         observer.access(
