@@ -107,7 +107,11 @@ class Process(Service):
         """Join twistd's application, and give it the log that the configuration asks for."""
         twistd = getattr(self._options, "parent", None)
         if isinstance(parent, Componentized) and parent.getComponent(ILogObserver, None) is None:
-            stream = stream_of(twistd)
+            try:
+                stream = stream_of(twistd)
+            except OSError as error:
+                sys.stderr.write(f"{error.filename}: {(error.strerror or 'error').lower()}\n")
+                sys.exit(1)
             if stream is not None:
                 self._observer = Observer(self._loaded.config.log, stream, self._reactor)
                 self.proxy.log_access_with(self._observer.access)

@@ -85,6 +85,11 @@ class StartTests(ProcessCase):
         self.assertNotEqual(run.returncode, 0)
         self.assertNotIn("Traceback", run.stdout + run.stderr)
 
+    def test_no_place_for_the_log(self) -> None:
+        for more in (["-n"], []):
+            run = self.twistd(*more, "--pidfile=d.pid", "--logfile=absent/d.log", "clawproxy")
+            self.refused(run, "absent/d.log: no such file or directory")
+
     def test_port_in_use(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
