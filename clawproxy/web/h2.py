@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from h2.connection import H2Connection as Conversation
 from h2.errors import ErrorCodes
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
@@ -26,11 +27,34 @@ TAKEN_WITHIN = 600.0
 """Seconds that a caller has at most to take the end of a broken answer, where ``server.idle_timeout`` sets no limit."""
 
 
+class PatientConversation(Conversation):
+    """What is said on a connection, in frames: h2's own, which goes on behind a caller's goodbye.
+
+    A GOAWAY says that nothing more begins, and what is under way is finished all the same (RFC 9113 §6.8): Node's
+    ``session.close()`` sends it so, and Go's ``Shutdown``. h2's own takes it for the connection's end.
+
+    :ivar parting: the caller has said it.
+    """
+
+    parting = False
+
+    def _receive_goaway_frame(self, frame: Any) -> Any:
+        if frame.error_code != ErrorCodes.NO_ERROR:
+            return super()._receive_goaway_frame(frame)
+        self.parting = True
+        return [], []
+
+
 class ProxyH2Connection(H2Connection):
     """A connection that carries many requests at once."""
 
     site: ProxySite  # type: ignore[assignment]
     transport: Any
+    conn: PatientConversation
+
+    def __init__(self, reactor: Any = None) -> None:
+        super().__init__(reactor)
+        self.conn = PatientConversation(self.conn.config)
 
     def connectionMade(self) -> None:
         """Join the site's connections."""
@@ -153,6 +177,8 @@ class ProxyH2Connection(H2Connection):
     def dataReceived(self, data: bytes) -> None:
         """Take what came, and go on with the streams for which there is room again."""
         super().dataReceived(data)
+        if self.conn.parting:
+            self._part()
         room = self.conn.local_flow_control_window
         fed = [stream_id for stream_id in self._starved if room(stream_id) > 0]
         for stream_id in fed:
@@ -176,7 +202,12 @@ class ProxyH2Connection(H2Connection):
         call = self._broken.pop(streamID, None)
         if call is not None and call.active():
             call.cancel()
-        if self.site.drain.draining and self.idle and self._stillProducing:
+        if self.conn.parting or self.site.drain.draining:
+            self._part()
+
+    def _part(self) -> None:
+        """Close when nothing is under way any more."""
+        if self.idle and self._stillProducing:
             self.loseConnection()
 
     def _requestReceived(self, event: Any) -> None:

@@ -15,6 +15,7 @@ try:
     import h2.connection
     import h2.events
     import h2.settings
+    from hyperframe.frame import GoAwayFrame
 except ImportError:  # the extra "all" is not installed
     h2 = None  # type: ignore[assignment]
 
@@ -189,3 +190,50 @@ class BreakOffTests(SynchronousTestCase):
         soon = self.proxy.reactor.seconds() + 0.01
         calls = [each for each in self.proxy.reactor.getDelayedCalls() if each.getTime() < soon]
         self.assertEqual(calls, [])
+
+
+class GoodbyeTests(SynchronousTestCase):
+    """A caller's GOAWAY says that it begins nothing more, not that it wants no answer (RFC 9113 §6.8)."""
+
+    if h2 is None:
+        skip = "h2 is not installed"
+
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy("providers.anthropic.api_key=k")
+        self.caller = _Caller(self.proxy, 65_535)
+
+    def goodbye(self, error: int = 0) -> None:
+        """Say it as Node's ``session.close()`` does, after which the connection goes on."""
+        frame = GoAwayFrame(0)
+        frame.error_code = error
+        self.caller.transport.incoming += frame.serialize()
+        self.caller.turn()
+
+    def test_what_is_under_way_is_answered_and_then_it_is_closed(self) -> None:
+        number = self.caller.ask()
+        upstream = self.proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(EVENT))
+        self.caller.turn()
+        self.goodbye()
+        for _ in range(80):
+            upstream.write(chunk(EVENT))
+            self.caller.turn()
+            self.caller.open(number, len(EVENT))
+            self.caller.open(None, len(EVENT))
+        self.assertFalse(self.caller.transport.lost)
+        upstream.write(b"0\r\n\r\n")
+        self.caller.turn()
+        self.assertEqual(self.caller.body[number], EVENT * 81)
+        self.assertEqual((self.caller.ends, self.caller.goodbye), ({number: "end"}, True))
+        self.assertTrue(self.caller.transport.lost)
+        self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
+
+    def test_with_nothing_under_way_it_is_closed(self) -> None:
+        self.goodbye()
+        self.assertTrue(self.caller.transport.lost)
+
+    def test_because_of_an_error_it_is_closed_at_once(self) -> None:
+        self.caller.ask()
+        self.goodbye(1)
+        self.assertTrue(self.caller.transport.lost)
+        self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
