@@ -176,7 +176,10 @@ class ProxyH2Connection(H2Connection):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what came, and go on with the streams for which there is room again."""
+        window = self.conn.remote_settings.initial_window_size
         super().dataReceived(data)
+        if self.conn.remote_settings.initial_window_size != window:
+            self._room_by_settings()
         if self.conn.parting:
             self._part()
         room = self.conn.local_flow_control_window
@@ -188,6 +191,13 @@ class ProxyH2Connection(H2Connection):
         if fed and waiting is not None:
             self._sendingDeferred = None
             waiting.callback(None)
+
+    def _room_by_settings(self) -> None:
+        """Go by the window that every stream has now; one that has become smaller may be less than nothing."""
+        for stream_id, stream in list(self.streams.items()):
+            # It lets one without room sleep; to send on it would fail, and end the sending on all.
+            self.remainingOutboundWindow(stream_id)
+            stream.windowUpdated()
 
     def endRequest(self, streamID: int) -> None:
         """End a stream after what waits to be sent."""

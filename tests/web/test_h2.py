@@ -237,3 +237,37 @@ class GoodbyeTests(SynchronousTestCase):
         self.goodbye(1)
         self.assertTrue(self.caller.transport.lost)
         self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
+
+
+class WindowBySettingsTests(SynchronousTestCase):
+    if h2 is None:
+        skip = "h2 is not installed"
+
+    def test_made_smaller_while_an_answer_waits(self) -> None:
+        proxy = MemoryProxy("providers.anthropic.api_key=k")
+        caller = _Caller(proxy, 60_000)
+        number = caller.ask()
+        upstream = proxy.upstream()
+        upstream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n" + b"x" * 1000)
+        caller.turn()
+        upstream.write(b"x" * 49_000)
+        caller.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 100})
+        caller.turn()
+        caller.open(number, 60_000)
+        self.assertEqual((len(caller.body[number]), caller.ends), (50_000, {number: "end"}))
+
+    def test_made_larger_while_the_upstream_waits(self) -> None:
+        for events in (1, 3):  # with nothing left to be sent, and with something
+            proxy = MemoryProxy("providers.anthropic.api_key=k")
+            caller = _Caller(proxy, len(EVENT))
+            number = caller.ask()
+            upstream = proxy.upstream()
+            upstream.write(STREAM_HEAD + chunk(EVENT * events))
+            caller.turn()
+            self.assertTrue(upstream.paused)
+            caller.connection.update_settings(
+                {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10_000}
+            )
+            caller.turn()
+            self.assertFalse(upstream.paused)
+            self.assertEqual(caller.body[number], EVENT * events)
