@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
@@ -28,6 +29,7 @@ from clawproxy.core.secret import MASK, Secret
 
 _OAUTH_PREFIX = "sk-ant-oat"
 _OAUTH_BETA = b"oauth-2025-04-20"
+_BETWEEN_WORDS = re.compile(rb'[\s,"]+')
 
 
 @frozen
@@ -79,8 +81,13 @@ class Callers:
         return [
             (credential.name, credential.raw)
             for credential in credentials(headers)
-            if self._name(credential) is None
+            if self._name(credential) is None and not self._told_in(credential.raw)
         ]
+
+    def _told_in(self, raw: bytes) -> bool:
+        """Tell whether a header holds a key of ours in a form that lets nobody in: alone, or behind another scheme."""
+        words = _BETWEEN_WORDS.split(raw)
+        return any(key in words for _, key in self._encoded)
 
     def _name(self, credential: Credential) -> str | None:
         token = credential.token.encode("latin-1")

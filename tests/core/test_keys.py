@@ -186,6 +186,13 @@ class OwnCredentials(SynchronousTestCase):
         sent = upstream_headers(head, ANTHROPIC, "anthropic", OURS)
         self.assertEqual([line for line in sent if line[0] != b"anthropic-version"], [own])
 
+    def test_nor_in_a_form_that_lets_nobody_in(self) -> None:
+        own = (b"api-key", b"proxy-a-or-not")
+        for form in (b"proxy-a", b"Bearer\tproxy-a", b"Token proxy-b", b"Bearer x, proxy-b"):
+            head = [(b"x-api-key", b"proxy-a"), (b"Authorization", form), own]
+            sent = upstream_headers(head, ANTHROPIC, "anthropic", OURS)
+            self.assertEqual([line for line in sent if line[0] != b"anthropic-version"], [own])
+
     def test_the_proxys_key_alone_leaves_none_to_send(self) -> None:
         head = [(b"x-api-key", b"proxy-a"), (b"authorization", b"Bearer proxy-b")]
         error = self.assertRaises(ProxyError, upstream_headers, head, ANTHROPIC, "anthropic", OURS)
