@@ -175,10 +175,12 @@ class ProxyChannel(ReadAhead):
         request = self.requests[-1]
         request.uri = self._path
         request.method = self._command
-        if len(request.requestHeaders.getRawHeaders(b"host") or ()) > 1:
-            # RFC 9112 §3.2: whoever was in front of us may have looked at the other one.
-            self._refuse(ProxyError(Kind.INVALID_REQUEST, "there is more than one Host"))
-            return
+        for name in (b"Host", b"Transfer-Encoding"):
+            if len(request.requestHeaders.getRawHeaders(name) or ()) > 1:
+                # RFC 9112 §3.2, §6.1: whoever was in front of us may have looked at the other one.
+                words = f"there is more than one {name.decode()}"
+                self._refuse(ProxyError(Kind.INVALID_REQUEST, words))
+                return
         super().allHeadersReceived()
 
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:

@@ -127,6 +127,8 @@ class HeadLimitTests(SiteCase):
             + LAST_CHUNK,
             b"POST /v1/messages HTTP/1.1\r\n" + length + length + b"\r\n" + ASK,
             b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nHost: a\r\n" + length + b"\r\n" + ASK,
+            b"POST /v1/messages HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+            b"Transfer-Encoding: identity\r\n\r\n" + chunk(ASK) + LAST_CHUNK,
         ):
             self.refused(data, status=400)
 
