@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from h2.connection import H2Connection as Conversation
 from h2.errors import ErrorCodes
+from h2.stream import StreamState
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -136,12 +137,18 @@ class ProxyH2Connection(H2Connection):
         return not self.streams
 
     def timeoutConnection(self) -> None:
-        """Close an idle connection; an answer under way may be silent for as long as it likes."""
-        if self.idle:
+        """Close a connection that is idle, or on which only requests are under way that do not come to their end.
+
+        An answer under way may be silent for as long as it likes.
+        """
+        if all(self._unfinished(each) for each in self.streams):
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
             self.loseConnection()
         else:
             self.setTimeout(self.timeOut)
+
+    def _unfinished(self, stream_id: int) -> bool:
+        return self.conn.streams[stream_id].state_machine.state is StreamState.OPEN
 
     def loseConnection(self) -> None:
         """Take leave (GOAWAY) and close after what was written."""

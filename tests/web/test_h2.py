@@ -271,3 +271,32 @@ class WindowBySettingsTests(SynchronousTestCase):
             caller.turn()
             self.assertFalse(upstream.paused)
             self.assertEqual(caller.body[number], EVENT * events)
+
+
+class IdleTests(SynchronousTestCase):
+    if h2 is None:
+        skip = "h2 is not installed"
+
+    def setUp(self) -> None:
+        self.proxy = MemoryProxy("providers.anthropic.api_key=k", "server.idle_timeout=100")
+        self.caller = _Caller(self.proxy, 65_535)
+
+    def test_request_that_does_not_come_to_its_end(self) -> None:
+        connection = self.caller.connection
+        lines = [(":method", "POST"), (":path", "/v1/messages"), (":scheme", "https")]
+        connection.send_headers(1, [*lines, (":authority", "x")])
+        connection.send_data(1, ASK[:10])
+        self.caller.turn()
+        self.proxy.advance(99)
+        self.caller.turn()
+        self.assertEqual((self.caller.goodbye, self.proxy.assembly.drain.in_flight), (False, 1))
+        self.proxy.advance(2)
+        self.caller.turn()
+        self.assertEqual((self.caller.goodbye, self.proxy.assembly.drain.in_flight), (True, 0))
+
+    def test_answer_may_be_silent_meanwhile(self) -> None:
+        number = self.caller.ask()
+        self.proxy.upstream().write(STREAM_HEAD + chunk(EVENT))
+        self.proxy.advance(250)
+        self.caller.turn()
+        self.assertEqual((self.caller.body[number], self.caller.goodbye), (EVENT, False))
