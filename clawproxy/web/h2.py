@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 TAKEN_WITHIN = 600.0
 """Seconds that a caller has at most to take the end of a broken answer, where ``server.idle_timeout`` sets no limit."""
 
+MOST_CONTROL = 1_048_576
+"""Bytes of frames without a body that may wait for a full transport, before the connection is dropped with all of its
+streams. The heads of answers are among them, and in Twisted's 17 KiB those of some ten have room."""
+
 
 class PatientConversation(Conversation):
     """What is said on a connection, in frames: h2's own, which goes on behind a caller's goodbye.
@@ -56,6 +60,7 @@ class ProxyH2Connection(H2Connection):
     def __init__(self, reactor: Any = None) -> None:
         super().__init__(reactor)
         self.conn = PatientConversation(self.conn.config)
+        self._maxBufferedControlFrameBytes = MOST_CONTROL
 
     def connectionMade(self) -> None:
         """Join the site's connections."""

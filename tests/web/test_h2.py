@@ -43,13 +43,18 @@ class _Caller:
         self.goodbye = False
         self.turn()
 
-    def ask(self) -> int:
+    def ask(self, *, take: bool = True) -> int:
         number: int = self.connection.get_next_available_stream_id()
         lines = [(":method", "POST"), (":path", "/v1/messages"), (":scheme", "https")]
         self.connection.send_headers(number, [*lines, (":authority", "x")])
         self.connection.send_data(number, ASK, end_stream=True)
         self.body[number] = b""
-        self.turn()
+        if take:
+            self.turn()
+        else:
+            self.transport.incoming += self.connection.data_to_send()
+            self.transport.deliver(1_000_000)
+            self.reactor.advance(0)
         return number
 
     def open(self, number: int | None, size: int) -> None:
@@ -300,3 +305,27 @@ class IdleTests(SynchronousTestCase):
         self.proxy.advance(250)
         self.caller.turn()
         self.assertEqual((self.caller.body[number], self.caller.goodbye), (EVENT, False))
+
+
+class FullTransportTests(SynchronousTestCase):
+    if h2 is None:
+        skip = "h2 is not installed"
+
+    def test_heads_of_many_answers_wait_for_the_transport(self) -> None:
+        proxy = MemoryProxy("providers.anthropic.api_key=k")
+        caller = _Caller(proxy, 65_535)
+        caller.transport.room = 1000
+        first = caller.ask()
+        upstream, body = proxy.upstream(), b"x" * 20_000
+        upstream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20001\r\n\r\n" + body)
+        proxy.reactor.advance(0)
+        self.assertTrue(caller.transport.full)
+        others = [caller.ask(take=False) for _ in range(50)]
+        for number, other in [(each, proxy.upstream()) for each in others]:
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Told: %d\r\n" % number
+            other.write(head + b"X-Long: " + b"%x" % number * 500 + b"\r\n\r\n")
+        caller.turn(200)
+        upstream.write(b"x")
+        caller.turn()
+        self.assertEqual(caller.body[first], body + b"x")
+        self.assertEqual(caller.ends, dict.fromkeys([first, *others], "end"))
