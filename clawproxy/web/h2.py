@@ -179,6 +179,12 @@ class ProxyH2Connection(H2Connection):
         self.abortRequest(stream_id)
         stream.connectionLost(Failure(ConnectionAborted()))
 
+    def abortRequest(self, streamID: int) -> None:
+        """Reset a stream as Go's and nginx's servers do: without an error, clients take it for the answer's end."""
+        self.conn.reset_stream(streamID, ErrorCodes.INTERNAL_ERROR)
+        if self._tryToWriteControlData():
+            self._requestDone(streamID)
+
     def _sendPrioritisedData(self, *args: Any) -> None:
         super()._sendPrioritisedData(*args)
         for stream_id in [each for each in self._broken if not self._outboundStreamQueues[each]]:

@@ -73,7 +73,8 @@ class _Caller:
                 if isinstance(event, h2.events.DataReceived):
                     self.body[event.stream_id] += event.data
                 elif isinstance(event, h2.events.StreamReset):
-                    self.ends[event.stream_id] = "reset"
+                    # Without an error, Node takes it for the ordinary end.
+                    self.ends[event.stream_id] = "reset" if event.error_code else "NO_ERROR"
                 elif isinstance(event, h2.events.StreamEnded):
                     self.ends[event.stream_id] = "end"
                 elif isinstance(event, h2.events.ConnectionTerminated):
