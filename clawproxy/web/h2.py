@@ -18,6 +18,7 @@ from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from clawproxy.core.requesthead import forwardable
 from clawproxy.sending import unsent
+from clawproxy.web.delivery import LAST_WORDS
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
@@ -166,13 +167,22 @@ class ProxyH2Connection(H2Connection):
     leave = loseConnection
 
     def break_off(self, stream_id: int) -> None:
-        """Reset a stream once its caller has taken what waits to be sent, the error that tells why among it."""
+        """Reset a stream once its caller has taken what waits to be sent, the error that tells why among it.
+
+        And has had a moment to read it, as over HTTP/1: who reads by the WHATWG's streams throws away at a reset
+        what has come and was not yet read.
+        """
         if stream_id in self._broken:
             return
         seconds = self.site.timeOut or TAKEN_WITHIN
         self._broken[stream_id] = self.site.reactor.callLater(seconds, self._reset, stream_id)
-        if not self._outboundStreamQueues[stream_id]:
-            self._reset(stream_id)
+        self._look_at_broken()
+
+    def _look_at_broken(self) -> None:
+        soon = self.site.reactor.seconds() + LAST_WORDS
+        for stream_id, call in self._broken.items():
+            if not self._outboundStreamQueues[stream_id] and call.getTime() > soon:
+                call.reset(LAST_WORDS)
 
     def _reset(self, stream_id: int) -> None:
         stream = self.streams[stream_id]
@@ -187,8 +197,8 @@ class ProxyH2Connection(H2Connection):
 
     def _sendPrioritisedData(self, *args: Any) -> None:
         super()._sendPrioritisedData(*args)
-        for stream_id in [each for each in self._broken if not self._outboundStreamQueues[each]]:
-            self._reset(stream_id)
+        if self._broken:
+            self._look_at_broken()
 
     # Twisted's own asks a stream without room again in each turn of the reactor, and takes no note of room by settings.
 

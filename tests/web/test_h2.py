@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy, MemoryUpstream
+from clawproxy.web.delivery import LAST_WORDS
 from tests.web.socketlike import SocketLike
 from tests.wire import ASK, STREAM_HEAD, chunk
 
@@ -106,8 +107,15 @@ class BreakOffTests(SynchronousTestCase):
         caller.turn()
         return caller, number, EVENT * events + b"data: half\n\nevent: error\n"
 
+    def moment(self, caller: _Caller) -> None:
+        """Let the moment pass in which a caller reads the last words."""
+        self.assertEqual((caller.ends, self.in_flight), ({}, 1))
+        self.proxy.advance(LAST_WORDS)
+        caller.turn()
+
     def test_room_enough(self) -> None:
         caller, number, expected = self.broken(65_535)
+        self.moment(caller)
         self.assertTrue(caller.body[number].startswith(expected))
         self.assertEqual((caller.ends, self.in_flight), ({number: "reset"}, 0))
 
@@ -122,8 +130,8 @@ class BreakOffTests(SynchronousTestCase):
             caller.turn()
             self.assertEqual((caller.body[other], caller.ends.pop(other)), (b"1", "end"))
             for _ in range(60):
-                if number not in caller.ends:
-                    caller.open(number, 77)
+                caller.open(number, 77)
+            self.moment(caller)
             self.assertTrue(caller.body[number].startswith(expected), caller.body[number][-100:])
             self.assertTrue(caller.body[number].endswith(b"\n\n"))
             self.assertEqual((caller.ends, self.in_flight), ({number: "reset"}, 0))
@@ -157,6 +165,7 @@ class BreakOffTests(SynchronousTestCase):
         self.proxy.advance(5)
         self.assertNoResult(drained)
         caller.open(number, 10_000)
+        self.moment(caller)
         self.assertTrue(caller.body[number].startswith(expected))
         self.assertEqual(caller.ends, {number: "reset"})
         self.proxy.advance(2)
@@ -182,11 +191,13 @@ class BreakOffTests(SynchronousTestCase):
         caller, number, expected = self.broken(1000)
         caller.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10_000})
         caller.turn()
+        self.moment(caller)
         self.assertTrue(caller.body[number].startswith(expected))
         self.assertEqual(caller.ends, {number: "reset"})
         caller, number, expected = self.broken(10_000_000, events=80)
         self.assertEqual((len(caller.body[number]), caller.ends), (65_535, {}))
         caller.open(None, 100_000)
+        self.moment(caller)
         self.assertTrue(caller.body[number].startswith(expected))
         self.assertEqual(caller.ends, {number: "reset"})
 
