@@ -25,7 +25,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from clawproxy.sending import hear_out, send
+from clawproxy.sending import hear_out, send, unsent
 from clawproxy.upstream.clocks import TimedConnection
 from clawproxy.upstream.failure import UpstreamFailure, loss_words
 from clawproxy.upstream.response import DONE, H1Response
@@ -242,7 +242,8 @@ class H1Connection(TimedConnection):
         if self._large and response.code >= 400:
             # It may have come before all of the body was sent, and a close would go on sending that.
             self.abort()
-        elif self._keep and not self.closed:
+        elif self._keep and not self.closed and not (self._large and unsent(self.transport)):
+            # (Behind a body that was answered early, another request would wait until its server has read all of it.)
             self.reused = True
             self._on_idle(self)
         else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
@@ -344,6 +346,17 @@ class FaultTests(ConnectionCase):
         self.failureResultOf(asking, CancelledError)
         self.assertTrue(self.transport.aborted)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_request_waits_behind_a_large_body_that_was_answered_early(self) -> None:
+        asking = self.ask(body=b"x" * (SMALL + 1))
+        socket = FileDescriptor(reactor=cast(Any, self.clock))
+        socket.dataBuffer = b"x"  # its server may never read that
+        self.transport.transport = socket  # type: ignore[attr-defined]
+        self.connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        _, reader = self.read(asking)
+        self.assertEqual((reader.body, reader.whole, self.idle), (b"ok", True, []))
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.aborted)
 
     def test_error_before_all_of_a_large_body_was_sent_ends_the_connection(self) -> None:
         asking = self.ask(body=b"x" * (SMALL + 1))
