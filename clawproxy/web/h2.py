@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from h2.connection import H2Connection as Conversation
 from h2.errors import ErrorCodes
 from h2.stream import StreamState
 from twisted.internet.error import ConnectionAborted
@@ -19,6 +18,7 @@ from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 from clawproxy.core.requesthead import forwardable
 from clawproxy.sending import unsent
 from clawproxy.web.delivery import LAST_WORDS
+from clawproxy.web.h2frames import PatientConversation
 from clawproxy.web.stall import CallerStalled, Stall, outstanding
 
 if TYPE_CHECKING:
@@ -30,25 +30,7 @@ TAKEN_WITHIN = 600.0
 
 MOST_CONTROL = 1_048_576
 """Bytes of frames without a body that may wait for a full transport, before the connection is dropped with all of its
-streams. The heads of answers are among them, and in Twisted's 17 KiB those of some ten have room."""
-
-
-class PatientConversation(Conversation):
-    """What is said on a connection, in frames: h2's own, which goes on behind a caller's goodbye.
-
-    A GOAWAY says that nothing more begins, and what is under way is finished all the same (RFC 9113 §6.8): Node's
-    ``session.close()`` sends it so, and Go's ``Shutdown``. h2's own takes it for the connection's end.
-
-    :ivar parting: the caller has said it.
-    """
-
-    parting = False
-
-    def _receive_goaway_frame(self, frame: Any) -> Any:
-        if frame.error_code != ErrorCodes.NO_ERROR:
-            return super()._receive_goaway_frame(frame)
-        self.parting = True
-        return [], []
+streams. The heads of answers are among them, and in Twisted's 17 KiB those of a dozen or two have room."""
 
 
 class ProxyH2Connection(H2Connection):
