@@ -54,6 +54,14 @@ _TITLE_USER = re.compile(
     r"(?:please )?(?:write a 5-10 word title|generate (?:a|an)[^.\n]{0,60}\btitle\b)", re.IGNORECASE
 )
 
+# What Codex says for its user before the first question: where it runs, and what the folder's files ask for.
+_CONTEXT = re.compile(r"<(?:environment_context|user_instructions)>|# AGENTS\.md instructions")
+
+
+def is_context(text: str) -> bool:
+    """Tell whether a user's message is a client's account of its surroundings, and no question."""
+    return _CONTEXT.match(text) is not None
+
 
 @frozen
 class Session:

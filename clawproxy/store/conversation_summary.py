@@ -17,10 +17,11 @@ from clawproxy.store.conversation_query import (
     marks,
     title_of,
 )
+from clawproxy.store.conversation_session import is_context
 from clawproxy.store.protocol import Store
 from clawproxy.store.reading import LISTED, stored
 
-FIRST_MESSAGES = 4
+FIRST_MESSAGES = 6
 """Messages among which the first question is looked for."""
 TITLE_LIMIT = 200
 TOKENS = (
@@ -143,7 +144,8 @@ async def _questions(store: Store, packer: Packer, numbers: Sequence[int]) -> di
     for number, (glue, ids) in (await manifests(store, packer, numbers)).items():
         asked = await reader.request(glue, ids, FIRST_MESSAGES)
         for message in asked.messages:
-            if message.said.role == "user" and message.said.text:
-                found[number] = message.said.text[:TITLE_LIMIT]
+            text = message.said.text
+            if message.said.role == "user" and text and not is_context(text):
+                found[number] = text[:TITLE_LIMIT]
                 break
     return found

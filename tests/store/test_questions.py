@@ -324,6 +324,22 @@ class Trees(Mixin):
         (summary,) = page.items
         self.assertEqual((summary.title, summary.requests, summary.turns), ("About one", 3, 1))
 
+    async def test_what_codex_says_first_is_no_title(self) -> None:
+        """Nor are its developer's messages, of which there may be several."""
+        told = [
+            ("developer", "You are a coding agent."),
+            ("developer", "<skills_instructions>\n## Skills"),
+            ("user", "# AGENTS.md instructions for /home/kim\n\nUse tabs."),
+            ("user", "<environment_context>\n  <cwd>/home/kim</cwd>\n</environment_context>"),
+            ("user", "What is in this folder?"),
+        ]
+        items = [{"role": role, "content": text} for role, text in told]
+        body = json.dumps({"input": items}).encode()
+        path, dialect = "/v1/responses", "openai_responses"
+        await self.traffic.bring(body, b"", path=path, dialect=dialect, session_id="s")
+        (summary,) = (await conversation_list.page(self.store, Filter())).items
+        self.assertEqual(summary.title, "What is in this folder?")
+
     async def test_responses(self) -> None:
         """The Responses API: text as input, items, and histories that the API keeps."""
         path, dialect = "/v1/responses", "openai_responses"
