@@ -85,13 +85,13 @@ _TOO_LONG_HERE = "prompt is too long"
 _TOO_LONG = re.compile(
     r"prompt is too long|exceed context limit|maximum context length|exceed(?:s|ed)? the (?:available )?context"
     r"|context_length_exceeded|exceed_context_size"
-    r"|input token count[^.]* exceeds the maximum"  # Gemini
+    r"|input token count[^.]{0,80} exceeds the maximum"  # Gemini
     r"|maximum prompt length is \d"  # xAI
     r"|exceeded model token limit"  # Moonshot
     r"|input is too long for requested model"  # Bedrock
     r"|context window exceeds limit"  # MiniMax
     r"|greater than the context length"  # LM Studio
-    r"|prompt token count[^.]* exceeds the limit",  # GitHub Copilot
+    r"|prompt token count[^.]{0,80} exceeds the limit",  # GitHub Copilot
     re.IGNORECASE,
 )
 

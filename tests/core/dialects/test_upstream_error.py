@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 from typing import Any
 
 from hypothesis import given, settings
@@ -164,6 +165,14 @@ class OpenAIErrorTests(SynchronousTestCase):
         for empty in nothing:
             found = read("openai_chat", 400, empty)
             self.assertEqual(found.message, "The upstream answered 400 without saying why.")
+
+    def test_reading_takes_a_time_in_proportion_to_the_words(self) -> None:
+        """An upstream that says much cannot keep the proxy from its other work."""
+        for words in ("input token count ", "prompt token count "):
+            said = {"error": {"message": words * 20_000}}
+            start = process_time()
+            self.assertEqual(read("openai_chat", 500, said).kind, Kind.API)
+            self.assertLess(process_time() - start, 2.0)
 
     def test_a_routers_upstream(self) -> None:
         """OpenRouter says what its own upstream said in another place."""
