@@ -34,7 +34,6 @@ MAX_RESPONSES_CALL_ID = 64
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
 _ESCAPED = "esc_"
 _LETTER = re.compile(rb"-([0-9A-F]{2})")
-_MISTRAL = re.compile(r"mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 
 
@@ -63,18 +62,9 @@ def short_call_id(call_id: str, most: int) -> str:
     return f"{call_id[: most - 17]}_{_digest(call_id, 16)}"
 
 
-def is_mistral(model: str) -> bool:
-    """Tell whether a model is one of Mistral's, whose servers take less than others."""
-    return _MISTRAL.search(model.lower()) is not None
-
-
-def chat_call_id(call_id: str, model: str) -> str:
-    """Fit a call's id into what a model's servers take in Chat Completions."""
-    if is_mistral(model) and not _NINE.fullmatch(call_id):
-        return _digest(call_id, 9)
-    if "kimi" in model.lower():
-        return call_id  # it reads the tool's name in its own ids, ``functions.name:0``
-    return short_call_id(call_id, MAX_CHAT_CALL_ID)
+def nine_letters(call_id: str) -> str:
+    """Fit a call's id into the nine letters and digits that Mistral takes."""
+    return call_id if _NINE.fullmatch(call_id) else _digest(call_id, 9)
 
 
 def claude_call_id(call_id: str) -> str:

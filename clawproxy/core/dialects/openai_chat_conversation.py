@@ -16,9 +16,9 @@ from attrs import evolve
 
 from clawproxy.core.dialects.dataurl import write_url
 from clawproxy.core.dialects.freeform import custom_arguments, object_arguments
-from clawproxy.core.dialects.naming import chat_call_id, is_mistral, short_tool_name
+from clawproxy.core.dialects.naming import short_tool_name
 from clawproxy.core.dialects.openai_chat_reasoning import details_of
-from clawproxy.core.dialects.openai_chat_servers import fit, in_one
+from clawproxy.core.dialects.openai_chat_servers import chat_call_id, fit, in_one
 from clawproxy.core.dialects.openai_conversation import document_text, failed, foreign_block
 from clawproxy.core.dialects.parts import (
     FilePart,
@@ -37,7 +37,7 @@ from clawproxy.core.dialects.parts import (
 )
 from clawproxy.core.dialects.rawjson import is_object
 from clawproxy.core.dialects.seal import UNSEALED_PARTS, UNSEALED_REASONING
-from clawproxy.core.dialects.traits import counts_unasked, reasons, seals_calls
+from clawproxy.core.dialects.traits import counts_unasked, is_mistral, reasons, seals_calls
 from clawproxy.core.dialects.turn import Turn, unsupported
 
 Json = dict[str, Any]

@@ -1,4 +1,5 @@
-"""What single servers want of a Chat Completions conversation, beyond what the API says: :func:`fit`.
+"""What single servers want of a Chat Completions conversation, beyond what the API says: :func:`fit` and
+:func:`chat_call_id`. Which servers these are is told in :mod:`.traits`.
 
 Each rule is one that a server answers 400 or 422 to; the others do not mind.
 """
@@ -7,8 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from clawproxy.core.dialects.naming import is_mistral
-from clawproxy.core.dialects.traits import counts_unasked, is_gemini, reasons, wants_reasoning
+from clawproxy.core.dialects.naming import MAX_CHAT_CALL_ID, nine_letters, short_call_id
+from clawproxy.core.dialects.traits import (
+    counts_unasked,
+    is_gemini,
+    is_mistral,
+    reads_ids,
+    reasons,
+    wants_reasoning,
+)
 
 Json = dict[str, Any]
 
@@ -47,6 +55,13 @@ def fit(messages: list[Json], model: str) -> list[Json]:
     if counts_unasked(model):
         _without_extras(messages)
     return _alternating(messages) if is_mistral(model) else messages
+
+
+def chat_call_id(call_id: str, model: str) -> str:
+    """Fit a call's id into what the servers of a model take."""
+    if is_mistral(model):
+        return nine_letters(call_id)
+    return call_id if reads_ids(model) else short_call_id(call_id, MAX_CHAT_CALL_ID)
 
 
 def in_one(content: list[Json]) -> str | list[Json]:

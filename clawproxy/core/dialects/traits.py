@@ -24,6 +24,7 @@ NEWEST: Version = (99, 0)
 _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
+_MISTRAL = re.compile(r"mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral")
 _MISTRAL_API = re.compile(
     r"(?:labs-|open-)?(?:mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral)-[^/:]*"
 )
@@ -63,6 +64,16 @@ def parallel(model: str) -> bool:
     tool at a time there, answers 400 to it.
     """
     return _O_SERIES.search(model.lower()) is None
+
+
+def is_mistral(model: str) -> bool:
+    """Tell whether a model is one of Mistral's, whose servers and templates take less than others."""
+    return _MISTRAL.search(model.lower()) is not None
+
+
+def reads_ids(model: str) -> bool:
+    """Tell whether a model reads the tool's name in its own calls' ids, ``functions.name:0``: Kimi."""
+    return "kimi" in model.lower()
 
 
 def counts_unasked(model: str) -> bool:

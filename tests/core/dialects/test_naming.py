@@ -14,12 +14,12 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.events import BlockStopped, Event, Stopped, ToolCallStarted
 from clawproxy.core.dialects.naming import (
-    chat_call_id,
     escaped_call_id,
     original_call_id,
     short_call_id,
     short_tool_name,
 )
+from clawproxy.core.dialects.openai_chat_servers import chat_call_id
 from clawproxy.core.dialects.parts import Message, TextPart, ToolCallPart, ToolResultPart
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ToolChoice
 from clawproxy.core.dialects.turn import Turn
