@@ -112,6 +112,7 @@ async def translated(
         model=model,
         stream=turn.stream or demoted,
         api_version=books.wiring.accounts[provider.name].version,
+        server=provider.config.root,
     )
     ask = Ask("POST", dialect.path.encode(), head(books, provider, translated=True), body)
     _record(books, provider, ask.headers, body)
@@ -126,14 +127,18 @@ def written(
     model: str,
     stream: bool,
     api_version: str | None,
+    server: str,
 ) -> bytes:
     """Write a neutral turn as the upstream's request.
 
     :param cached: Anthropic's prompt cache is to be used for callers that cannot ask for it.
+    :param server: the upstream's address.
     :raise ProxyError: 400, with the field that the upstream's dialect cannot express.
     """
     asked = with_cache(turn) if cached else turn
-    return dialect.build_request(asked, model=model, stream=stream, api_version=api_version)
+    return dialect.build_request(
+        asked, model=model, stream=stream, api_version=api_version, server=server
+    )
 
 
 def _record(books: Books, provider: HTTPProvider, headers: RawHeaders, body: bytes) -> None:

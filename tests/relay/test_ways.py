@@ -54,6 +54,16 @@ class TranslationTests(SynchronousTestCase):
         self.proxy = MemoryProxy("providers.openai.api_key=secret-o")
         self.caller = self.proxy.caller()
 
+    def test_server_that_takes_less(self) -> None:
+        """Mistral's own is known by its address."""
+        for path, asked in (("", True), ("/mistral", False)):
+            at = f"providers.openai.base_url=http://127.0.0.1:2{path}"
+            proxy = MemoryProxy("providers.openai.api_key=k", at)
+            caller = proxy.caller()
+            ask(caller, "gpt-x", stream=True)
+            _, _, body = proxy.upstream().request().partition(b"\r\n\r\n")
+            self.assertEqual("stream_options" in json.loads(body), asked)
+
     def test_claude_client_on_an_openai_model(self) -> None:
         self.caller.post(
             "/v1/messages",

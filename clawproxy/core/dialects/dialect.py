@@ -95,7 +95,13 @@ class Dialect(Protocol):
         ...
 
     def build_request(
-        self, turn: Turn, *, model: str, stream: bool, api_version: str | None = None
+        self,
+        turn: Turn,
+        *,
+        model: str,
+        stream: bool,
+        api_version: str | None = None,
+        server: str = "",
     ) -> bytes:
         """Write a request for an upstream.
 
@@ -103,6 +109,7 @@ class Dialect(Protocol):
         :param stream: ask for a stream, and for usage in it.
         :param api_version: the ``anthropic-version`` that goes with it; decides which fields are
             left out.
+        :param server: the upstream's address; some servers are known to take less than others.
         :raises ProxyError: ``UNSUPPORTED_PARAMETER`` for what this dialect cannot express.
         """
         ...

@@ -33,10 +33,16 @@ class ChatDialect:
         return parse_request(body)
 
     def build_request(
-        self, turn: Turn, *, model: str, stream: bool, api_version: str | None = None
+        self,
+        turn: Turn,
+        *,
+        model: str,
+        stream: bool,
+        api_version: str | None = None,
+        server: str = "",
     ) -> bytes:
         """Write a request for an upstream."""
-        return build_request(turn, model=model, stream=stream)
+        return build_request(turn, model=model, stream=stream, server=server)
 
     def stream_decoder(self) -> ChatDecoder:
         """Return a decoder for one upstream answer."""

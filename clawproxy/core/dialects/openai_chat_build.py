@@ -8,7 +8,7 @@
 3. Sealed thinking is left out; it means nothing to another vendor and is never sent as text.
    Thinking that such a server gave out itself goes back to it under the name it had there, and Gemini's
    seals go back beside the calls that they came with.
-4. Usage is always asked for in a stream, but of Mistral's own servers, which tell it without being asked.
+4. Usage is always asked for in a stream, but of Mistral's own server, which tell it without being asked.
 
 Rules and their sources: docs/decisions/dialects.rst.
 """
@@ -25,7 +25,7 @@ from clawproxy.core.dialects.openai_schema import object_schema, strict_ready
 from clawproxy.core.dialects.rawjson import encode
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, Tool
 from clawproxy.core.dialects.traits import (
-    counts_unasked,
+    at_mistral,
     most_tokens,
     openai_effort,
     parallel,
@@ -38,12 +38,12 @@ Json = dict[str, Any]
 _MAX_USER = 64
 
 
-def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
+def build_request(turn: Turn, *, model: str, stream: bool, server: str = "") -> bytes:
     """Write the body of ``POST /v1/chat/completions``.
 
     :raises ProxyError: see :meth:`~.dialect.Dialect.build_request`.
     """
-    out: Json = {"model": model, "messages": write_messages(turn, model)}
+    out: Json = {"model": model, "messages": write_messages(turn, model, server)}
     tools = [found for tool in turn.tools if (found := _tool(tool)) is not None]
     if tools:
         out["tools"] = tools
@@ -65,7 +65,7 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
         out["response_format"] = _response_format(turn.output)
     if turn.verbosity and reasons(model):
         out["verbosity"] = turn.verbosity
-    if turn.user is not None and len(turn.user) <= _MAX_USER and not counts_unasked(model):
+    if turn.user is not None and len(turn.user) <= _MAX_USER and not at_mistral(server):
         out["user"] = turn.user
     if turn.dialect == "openai_chat":
         if turn.metadata is not None:
@@ -74,7 +74,7 @@ def build_request(turn: Turn, *, model: str, stream: bool) -> bytes:
             out.setdefault(name, msgspec.Raw(raw))
     if stream:
         out["stream"] = True
-        if not counts_unasked(model):
+        if not at_mistral(server):
             out["stream_options"] = {"include_usage": True}
     return encode(out)
 

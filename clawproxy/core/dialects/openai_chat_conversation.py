@@ -37,7 +37,7 @@ from clawproxy.core.dialects.parts import (
 )
 from clawproxy.core.dialects.rawjson import is_object
 from clawproxy.core.dialects.seal import UNSEALED_PARTS, UNSEALED_REASONING
-from clawproxy.core.dialects.traits import counts_unasked, is_mistral, reasons, seals_calls
+from clawproxy.core.dialects.traits import is_mistral, seals_calls
 from clawproxy.core.dialects.turn import Turn, unsupported
 
 Json = dict[str, Any]
@@ -48,9 +48,10 @@ UNKNOWN_SEAL = {"google": {"thought_signature": "skip_thought_signature_validato
 """
 
 
-def write_messages(turn: Turn, model: str) -> list[Json]:
+def write_messages(turn: Turn, model: str, server: str) -> list[Json]:
     """Write ``messages``, the standing instructions first.
 
+    :param server: the upstream's address.
     :raises ProxyError: ``UNSUPPORTED_PARAMETER`` for what this dialect cannot express.
     """
     out: list[Json] = []
@@ -73,7 +74,7 @@ def write_messages(turn: Turn, model: str) -> list[Json]:
         for written in out:
             if written["role"] in ("assistant", "tool") and isinstance(written["content"], list):
                 written["content"] = in_one(written["content"])
-    return fit(out, model)
+    return fit(out, model, server)
 
 
 def _adjoined(messages: Iterable[Message]) -> Iterator[Message]:
@@ -170,7 +171,7 @@ def _assistant(message: Message, model: str) -> list[Json]:
         return []
     out: Json = {"role": "assistant", "content": _joined(content) if content else None}
     out |= reasoning
-    if details and ("/" in model or not (reasons(model) or counts_unasked(model))):
+    if details:
         out["reasoning_details"] = details
     if refusals:
         out["refusal"] = "".join(refusals)

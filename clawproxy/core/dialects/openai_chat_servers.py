@@ -10,7 +10,7 @@ from typing import Any
 
 from clawproxy.core.dialects.naming import MAX_CHAT_CALL_ID, nine_letters, short_call_id
 from clawproxy.core.dialects.traits import (
-    counts_unasked,
+    at_mistral,
     is_gemini,
     is_mistral,
     reads_ids,
@@ -31,16 +31,20 @@ Moonshot's own servers refuse a conversation in which it is missing.
 """
 
 
-def fit(messages: list[Json], model: str) -> list[Json]:
-    """Give a conversation as the servers of a model take it.
+def fit(messages: list[Json], model: str, server: str) -> list[Json]:
+    """Give a conversation as a server takes it.
 
     :param messages: are changed.
+    :param server: its address.
     """
-    if reasons(model) or counts_unasked(model):
+    strict = at_mistral(server)
+    if reasons(model) or strict:
         # OpenAI takes no reasoning back in this API, Mistral only as a part.
         for message in messages:
             message.pop("reasoning_content", None)
             message.pop("reasoning", None)
+            if strict or "/" not in model:  # OpenRouter has OpenAI's models, too
+                message.pop("reasoning_details", None)
     if not reasons(model):
         # Only reasoning models know the role; templates of others raise on it.
         for message in messages:
@@ -52,7 +56,7 @@ def fit(messages: list[Json], model: str) -> list[Json]:
                 message.setdefault("reasoning_content", UNKNOWN_REASONING)
     if is_gemini(model):
         _name_results(messages)
-    if counts_unasked(model):
+    if strict:
         _without_extras(messages)
     return _alternating(messages) if is_mistral(model) else messages
 

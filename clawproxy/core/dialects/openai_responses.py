@@ -35,7 +35,13 @@ class ResponsesDialect:
         return parse_request(body)
 
     def build_request(
-        self, turn: Turn, *, model: str, stream: bool, api_version: str | None = None
+        self,
+        turn: Turn,
+        *,
+        model: str,
+        stream: bool,
+        api_version: str | None = None,
+        server: str = "",
     ) -> bytes:
         """Write a request for an upstream."""
         return build_request(turn, model=model, stream=stream)

@@ -1,5 +1,5 @@
 """What the vendors' models take, told from their names, because the APIs refuse fields that a model
-does not know.
+does not know; and of one server, told from its address.
 
 Claude (https://docs.claude.com/en/docs/about-claude/models): manual thinking with a token budget
 from 3.7 on, effort from Opus 4.5, adaptive thinking from 4.6, no sampling parameters and no manual
@@ -25,9 +25,7 @@ _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
 _MISTRAL = re.compile(r"mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral")
-_MISTRAL_API = re.compile(
-    r"(?:labs-|open-)?(?:mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral)-[^/:]*"
-)
+_AT_MISTRAL = re.compile(r"https?://(?:[^/]*\.)?mistral\.ai(?![^/:])|/mistral(?![^/])")
 _SHOWS_REASONING = re.compile(r"(?:deepseek|kimi)-(?!.*distill)[^/:]*")
 _GEMINI = re.compile(r"gemini-(\d+)")
 _PRO = re.compile(r"-pro(?![a-z])")
@@ -76,12 +74,13 @@ def reads_ids(model: str) -> bool:
     return "kimi" in model.lower()
 
 
-def counts_unasked(model: str) -> bool:
-    """Tell whether a model's server tells the usage of each stream, and answers 422 to who asks for it: Mistral's own.
+def at_mistral(server: str) -> bool:
+    """Tell whether a server is Mistral's own, or a gateway's way to it: it answers 422 to any field that it does not
+    know.
 
-    Servers of others that run its models have names of their own for them, with a ``/`` or a ``:``.
+    Its address tells, as others run its models under the same names and take more.
     """
-    return _MISTRAL_API.fullmatch(model.lower()) is not None
+    return _AT_MISTRAL.search(server.lower()) is not None
 
 
 def wants_reasoning(model: str) -> bool:

@@ -40,6 +40,8 @@ from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling
 from clawproxy.core.errors import Kind, ProxyError
 from tests.core.dialects.transcripts import built, events_of, request, turn
 
+MISTRAL = "https://api.mistral.ai"
+
 
 class ParseTests(SynchronousTestCase):
     """What a caller of Chat Completions says."""
@@ -496,7 +498,8 @@ class BuildTests(SynchronousTestCase):
                     ("user", "<reminder>"),
                 ],
             )
-        sent = built("openai_chat", asked, "devstral-2512")
+        self.assertEqual((sent["user"], sent["messages"][0]["name"]), ("eve", "eve"))
+        sent = built("openai_chat", asked, "devstral-2512", server=MISTRAL)
         self.assertNotIn("user", sent)
         self.assertNotIn("name", sent["messages"][0])
         self.assertEqual(sent["messages"][5], {"role": "assistant", "content": "No."})
@@ -597,7 +600,9 @@ class BuildTests(SynchronousTestCase):
                         if caller == "anthropic"
                         else {"input": found["output"]}
                     )
-                    (message,) = built("openai_chat", request(caller, again), model)["messages"]
+                    server = MISTRAL if model == "devstral-2512" else ""
+                    asked = request(caller, again)
+                    (message,) = built("openai_chat", asked, model, server=server)["messages"]
                     self.assertEqual(message, {"role": "assistant"} | sent)
 
     def test_reasoning_details(self) -> None:
@@ -648,7 +653,8 @@ class BuildTests(SynchronousTestCase):
                     ("gpt-5", {}),
                     ("devstral-2512", {}),
                 ):
-                    (sent,) = built("openai_chat", asked, model)["messages"]
+                    server = MISTRAL if model == "devstral-2512" else ""
+                    (sent,) = built("openai_chat", asked, model, server=server)["messages"]
                     (called,) = sent.pop("tool_calls")
                     self.assertEqual(
                         sent, {"role": "assistant", "content": "Let me see."} | back, model
@@ -942,19 +948,27 @@ class BuildTests(SynchronousTestCase):
         self.assertNotIn("stream", built("openai_chat", turn("anthropic", stream=True)))
 
     def test_usage_unasked(self) -> None:
-        """Mistral's own servers answer 422 to who asks for what they tell anyway; others that run its models do not."""
-        for model, asked in (
-            ("mistral-large-latest", False),
-            ("devstral-2512", False),
-            ("open-mixtral-8x22b", False),
-            ("mistralai/Mistral-Small-3.2-24B-Instruct-2506", True),
-            ("mistral:7b", True),
-            ("mistral", True),
-            ("grok-4", True),
+        """Mistral's own server answers 422 to who asks for what it tells anyway; others that run its models under the
+        same names tell it to nobody else.
+        """
+        for server, asked in (
+            ("https://api.mistral.ai", False),
+            ("https://API.Mistral.ai:443", False),
+            ("https://mistral.ai", False),
+            ("https://gateway.ai.cloudflare.com/v1/account/gateway/mistral", False),
+            ("https://gateway.example/mistral/x", False),
+            ("", True),
+            ("http://127.0.0.1:11434", True),
+            ("http://mistral:8000", True),
+            ("http://mistral.ai.example", True),
+            ("http://notmistral.ai", True),
+            ("https://api.example/mistral.ai", True),
+            ("https://api.example/mistral-7b", True),
         ):
-            sent = built("openai_chat", turn("anthropic"), model, stream=True)
-            self.assertIs(sent["stream"], True)
-            self.assertEqual("stream_options" in sent, asked, model)
+            for model in ("mistral-large-latest", "devstral-small-2507", "ft:open-mistral-7b:me"):
+                sent = built("openai_chat", turn("anthropic"), model, stream=True, server=server)
+                self.assertIs(sent["stream"], True)
+                self.assertEqual("stream_options" in sent, asked, server)
 
     def test_user(self) -> None:
         """Claude Code's long user id, which names a device and an account, goes nowhere."""

@@ -75,10 +75,13 @@ def built(
     model: str = "m",
     stream: bool = False,
     api_version: str | None = None,
+    server: str = "",
 ) -> Any:
     """Build a request and read it back."""
     return json.loads(
-        DIALECTS[dialect].build_request(asked, model=model, stream=stream, api_version=api_version)
+        DIALECTS[dialect].build_request(
+            asked, model=model, stream=stream, api_version=api_version, server=server
+        )
     )
 
 
