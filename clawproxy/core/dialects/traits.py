@@ -27,7 +27,7 @@ _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])
 _MISTRAL = re.compile(r"mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral")
 _AT_MISTRAL = re.compile(r"https?://(?:[^/]*\.)?mistral\.ai(?![^/:])|/mistral(?![^/])")
 _SHOWS_REASONING = re.compile(r"(?:deepseek|kimi)-(?!.*distill)[^/:]*")
-_GEMINI = re.compile(r"gemini-(\d+)")
+_GEMINI = re.compile(r"gemini-(?:(\d+)|[a-z-]*latest)")
 _PRO = re.compile(r"-pro(?![a-z])")
 _O_SERIES = re.compile(r"(?:^|[/:.])o\d(?![\d])")
 
@@ -97,9 +97,11 @@ def is_gemini(model: str) -> bool:
 
 
 def seals_calls(model: str) -> bool:
-    """Tell whether a model wants each step's first call back with a seal: Gemini from 3 on."""
+    """Tell whether a model wants each step's first call back with a seal: Gemini from 3 on, of which the name
+    without a version is one.
+    """
     found = _GEMINI.search(model.lower())
-    return found is not None and int(found[1]) >= 3
+    return found is not None and (found[1] is None or int(found[1]) >= 3)
 
 
 def openai_effort(model: str, reasoning: Reasoning) -> Effort | None:

@@ -538,7 +538,11 @@ class BuildTests(SynchronousTestCase):
         call = Message("assistant", (ToolCallPart("1", "f", "{}"),))
         back = Message("user", (ToolResultPart("1"), ToolResultPart("2")))
         asked = turn("anthropic", messages=(call, back))
-        for model, names in (("gemini-2.5-pro", ["f", None]), ("gpt-4o", [None, None])):
+        for model, names in (
+            ("gemini-2.5-pro", ["f", None]),
+            ("gemini-pro-latest", ["f", None]),
+            ("gpt-4o", [None, None]),
+        ):
             sent = built("openai_chat", asked, model)["messages"]
             self.assertEqual([each.get("name") for each in sent if each["role"] == "tool"], names)
 
@@ -668,6 +672,7 @@ class BuildTests(SynchronousTestCase):
         for model, sealed in (
             ("gemini-3.1-pro", [True, False]),
             ("google/gemini-3-flash", [True, False]),
+            ("gemini-flash-lite-latest", [True, False]),
             ("gemini-2.5-pro", [False, False]),
             ("gpt-4o", [False, False]),
         ):
