@@ -15,6 +15,7 @@ from clawproxy.core.dialects.traits import (
     is_mistral,
     reads_ids,
     reasons,
+    refuses_reasoning_content,
     wants_reasoning,
 )
 
@@ -54,6 +55,9 @@ def fit(messages: list[Json], model: str, server: str) -> list[Json]:
         for message in messages:
             if message["role"] == "assistant":
                 message.setdefault("reasoning_content", UNKNOWN_REASONING)
+    if refuses_reasoning_content(server):
+        for message in messages:
+            message.pop("reasoning_content", None)
     if is_gemini(model):
         _name_results(messages)
     if strict:

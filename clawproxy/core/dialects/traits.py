@@ -1,5 +1,5 @@
 """What the vendors' models take, told from their names, because the APIs refuse fields that a model
-does not know; and of one server, told from its address.
+does not know; and what a few servers take, told from their addresses.
 
 Claude (https://docs.claude.com/en/docs/about-claude/models): manual thinking with a token budget
 from 3.7 on, effort from Opus 4.5, adaptive thinking from 4.6, no sampling parameters and no manual
@@ -15,6 +15,7 @@ imitate an API imitate its older part.
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from clawproxy.core.dialects.turn import Effort, Reasoning
 
@@ -25,7 +26,6 @@ _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?![\d])")
 _REASONING = re.compile(r"(?:^|[/:.])(?:o\d|codex|gpt-(\d+)(?:\.(\d+))?)(?![\d])")
 
 _MISTRAL = re.compile(r"mi[sx]tral|codestral|devstral|magistral|ministral|pixtral|voxtral")
-_AT_MISTRAL = re.compile(r"https?://(?:[^/]*\.)?mistral\.ai(?![^/:])|/mistral(?![^/])")
 _SHOWS_REASONING = re.compile(r"(?:deepseek|kimi)-(?!.*distill)[^/:]*")
 _GEMINI = re.compile(r"gemini-(?:(\d+)|[a-z-]*latest)")
 _PRO = re.compile(r"-pro(?![a-z])")
@@ -80,13 +80,23 @@ def at_mistral(server: str) -> bool:
 
     Its address tells, as others run its models under the same names and take more.
     """
-    return _AT_MISTRAL.search(server.lower()) is not None
+    return _is_of(server, "mistral.ai") or "mistral" in urlsplit(server).path.lower().split("/")
+
+
+def refuses_reasoning_content(server: str) -> bool:
+    """Tell whether a server answers 400 to reasoning under DeepSeek's name for it: Groq's and Cerebras's."""
+    return _is_of(server, "groq.com", "cerebras.ai")
+
+
+def _is_of(server: str, *domains: str) -> bool:
+    host = f".{urlsplit(server).hostname}"
+    return any(host.endswith(f".{domain}") for domain in domains)
 
 
 def wants_reasoning(model: str) -> bool:
     """Tell whether a model's server wants the reasoning of each answer back: DeepSeek's and Moonshot's own.
 
-    Others that run these models have names of their own for them, and some (Groq's) refuse the field.
+    Others that run these models mostly have names of their own for them.
     """
     return _SHOWS_REASONING.fullmatch(model.lower()) is not None
 

@@ -34,7 +34,7 @@ from clawproxy.core.dialects.parts import (
     ToolResultPart,
     VendorFile,
 )
-from clawproxy.core.dialects.seal import UNSEALED
+from clawproxy.core.dialects.seal import UNSEALED, UNSEALED_REASONING
 from clawproxy.core.dialects.tools import CustomTool, FunctionTool, ServerTool, ToolChoice
 from clawproxy.core.dialects.turn import OutputFormat, Reasoning, Sampling
 from clawproxy.core.errors import Kind, ProxyError
@@ -532,6 +532,25 @@ class BuildTests(SynchronousTestCase):
             messages = built("openai_chat", asked, model)["messages"]
             found = [each.get("reasoning_content") for each in messages]
             self.assertEqual(found, [None, sent, None], model)
+
+    def test_reasoning_elsewhere(self) -> None:
+        """Groq and Cerebras refuse DeepSeek's name for it: as a fallback they go on without, or with their own."""
+        thoughts = (
+            ThinkingPart("openai_chat", "Hm.", UNSEALED),
+            ThinkingPart("openai_chat", "So.", UNSEALED_REASONING),
+        )
+        asked = turn("anthropic", messages=(Message("assistant", (*thoughts, TextPart("a"))),))
+        for server, known in (
+            ("https://api.groq.com/openai", False),
+            ("https://api.cerebras.ai", False),
+            ("https://groq.com.example", True),
+            ("https://api.deepseek.com", True),
+            ("", True),
+        ):
+            for model in ("deepseek-v4-pro", "zai-glm-4.7"):
+                [message] = built("openai_chat", asked, model, server=server)["messages"]
+                self.assertEqual("reasoning_content" in message, known, server)
+                self.assertEqual(message["reasoning"], "So.")
 
     def test_names_of_results(self) -> None:
         """Gemini wants to be told in a result which function gave it."""
