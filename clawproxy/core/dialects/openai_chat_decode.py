@@ -124,10 +124,10 @@ class ChatDecoder(FrameReader):
             chunk = self.halves.decode(chunk_decoder, frame.data)
         except MALFORMED:
             return self.fail(malformed("a chunk"))
-        if chunk.error is not None or frame.event == "error" or chunk.object == "error":
-            flat = {"message": chunk.message, "code": chunk.code, "type": chunk.type}
-            found = chunk.error if chunk.error is not None else flat
-            return self.fail(openai_fault(found))
+        if fault := chunk.fault:
+            return self.fail(fault)
+        if frame.event == "error":
+            return self.fail(chunk.flat_fault())
         return self._take(chunk)
 
     def _take(self, chunk: Chunk) -> list[Event]:

@@ -30,6 +30,7 @@ from clawproxy.core.dialects.openai_chat_usage import read_usage, usage_json
 from clawproxy.core.dialects.openai_chat_wire import (
     CallDelta,
     Delta,
+    Reply,
     content_text,
     name_and_text,
     read_finish,
@@ -45,16 +46,8 @@ class _Choice(msgspec.Struct):
     error: Any = None
 
 
-class _Completion(msgspec.Struct):
-    id: Any = None
-    model: str | None = None
+class _Completion(Reply):
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw = msgspec.Raw()
-    error: Any = None
-    object: Any = None
-    message: Any = None
-    code: Any = None
-    type: Any = None
 
 
 _completion = msgspec.json.Decoder(_Completion)
@@ -67,11 +60,8 @@ def parse_response(body: bytes) -> list[Event]:
     """
     try:
         found = decode(_completion, body)
-        if found.error is not None:
-            return [StreamFailed(openai_fault(found.error))]
-        if found.object == "error":
-            flat = {"message": found.message, "code": found.code, "type": found.type}
-            return [StreamFailed(openai_fault(flat))]
+        if fault := found.fault:
+            return [StreamFailed(fault)]
         if found.choices and found.choices[0].error is not None:
             return [StreamFailed(openai_fault(found.choices[0].error))]
         if not found.choices:
@@ -80,9 +70,8 @@ def parse_response(body: bytes) -> list[Event]:
         if (message := choice.message) is None:
             if not choice.finish_reason:
                 raise malformed("an answer without a message")
-            message = (
-                Delta()
-            )  # Gemini has none where thinking took all tokens, or a filter all words
+            # Gemini has none where thinking took all tokens, or a filter all words.
+            message = Delta()
         blocks = _blocks(message)
     except MALFORMED:
         raise malformed("an answer") from None

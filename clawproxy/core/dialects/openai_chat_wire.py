@@ -12,6 +12,7 @@ import msgspec
 
 from clawproxy.core.dialects.events import SignatureDelta, Stopped, StopReason, StreamFailed
 from clawproxy.core.dialects.rawjson import String, decode, is_null, one_line, text_of
+from clawproxy.core.dialects.upstream_error import openai_fault
 from clawproxy.core.errors import Kind, ProxyError
 
 _REASONS: dict[str, StopReason] = {
@@ -104,18 +105,34 @@ class Choice(msgspec.Struct, gc=False):
     error: Any = None
 
 
-class Chunk(msgspec.Struct, gc=False):
-    """A frame of the stream, or an error in its place."""
+class Reply(msgspec.Struct, gc=False):
+    """What a frame of the stream and a whole answer have in common, or an error in the place of either."""
 
     id: Any = None
     object: Any = None
     model: str | None = None
-    choices: list[Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw()
     error: Any = None
     message: Any = None
     code: Any = None
     type: Any = None
+
+    @property
+    def fault(self) -> ProxyError | None:
+        """The error that it is; some servers give its members without an ``error`` around them."""
+        if self.error is not None:
+            return openai_fault(self.error)
+        return self.flat_fault() if self.object == "error" else None
+
+    def flat_fault(self) -> ProxyError:
+        """Read it as an error's members."""
+        return openai_fault({"message": self.message, "code": self.code, "type": self.type})
+
+
+class Chunk(Reply, gc=False):
+    """A frame of the stream."""
+
+    choices: list[Choice] | None = None
 
 
 chunk_decoder = msgspec.json.Decoder(Chunk)
