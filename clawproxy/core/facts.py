@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 
 import msgspec
 from attrs import frozen
@@ -21,9 +22,11 @@ from clawproxy.core.sse import SSEEvent
 MAX_ERROR = 8 * 1024
 """Characters of an error's words that are kept."""
 
+_MOST_REPORTS = 8
+"""How many places of a large answer are tried for its usage, from its end."""
+
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
-
 
 _RESPONSE_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
@@ -95,7 +98,7 @@ class Facts:
         """Read usage and model out of the ends of something too large to be read whole."""
         if match := _MODEL.search(head):
             self.model = _string(match[1]) or self.model
-        for match in reversed(list(_USAGE.finditer(tail))):
+        for match in reversed(deque(_USAGE.finditer(tail), _MOST_REPORTS)):
             text = tail[match.end() :].decode("utf-8", "replace")
             try:
                 usage, _ = json.JSONDecoder().raw_decode(text)

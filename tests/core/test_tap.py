@@ -309,6 +309,15 @@ class StreamTapTests(SynchronousTestCase):
             stream.feed(piece)
         self.assertEqual(stream.close(), EXPECTED["anthropic"])
 
+    def test_usage_that_never_ends(self) -> None:
+        """The end of a large body of a hostile upstream does not keep the proxy from its other work."""
+        body = BodyTap("openai_chat")
+        for _ in range(40):
+            body.feed(b'"usage":{' * 7000)
+        started = time.process_time()
+        self.assertIsNone(body.close().usage)
+        self.assertLess(time.process_time() - started, 1)
+
     def test_unknown_dialect(self) -> None:
         """Without a dialect nothing is read."""
         self.assertEqual(tap(None, *anthropic()), Summary())
