@@ -9,9 +9,9 @@
     except ConfigError as error:
         print(error)                   # a line for each of error.mistakes, none shows a secret
     loaded.config.server.listen        # ("tcp:8080:interface=127.0.0.1",)
-    loaded.config.providers["openai"]  # HTTPProviderConfig | OpenClawProviderConfig |
-    DemoProviderConfig loaded.warnings                    # for the log; they keep nothing from
-    starting loaded.sources                     # what it was made of
+    loaded.config.providers["openai"]  # HTTPProviderConfig | OpenClawProviderConfig | DemoProviderConfig
+    loaded.warnings                    # for the log; they keep nothing from starting
+    loaded.sources                     # what it was made of
 
 ``Config()`` is the default configuration; all its classes are frozen attrs classes, so
 ``attrs.evolve`` changes a copy. :func:`clawproxy.config.reload.keep` says what a reload may change.

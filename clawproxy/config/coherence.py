@@ -1,8 +1,7 @@
 """What only shows when all of a configuration is known.
 
-:func:`complete` puts in the defaults that depend on other keys, :func:`check` finds what
-    contradicts
-itself, :func:`warnings` what works but was hardly meant.
+:func:`complete` puts in the defaults that depend on other keys, :func:`check` finds what contradicts itself,
+:func:`warnings` what works but was hardly meant.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ def complete(tree: Node, environ: Mapping[str, str]) -> Node:
 
     * Providers that are null are left out.
     * A default provider that is switched off becomes null, unless the operator named it.
-    * The built-in routes stand behind the operator's, less those whose provider is switched off.
-    They stay
+    * The built-in routes stand behind the operator's, less those whose provider is switched off. They stay
       away where the operator wants a closed list: where ``routes`` is empty, or where there are
       routes and a ``default_provider`` is null, which says that what is not routed is answered 404.
     * An OpenClaw identity lies in the state directory where systemd gives one

@@ -3,8 +3,7 @@ wrong with it.
 
 1. Find the file (:func:`find_file`) and parse it; translate one of an ancestor; fill in its ``${…}``.
 2. Lay the layers over each other: defaults, file, environment, ``--set``, ``--listen``.
-3. Read the sections; then look at what only shows when all are known
-(:mod:`clawproxy.config.coherence`).
+3. Read the sections; then look at what only shows when all are known (:mod:`clawproxy.config.coherence`).
 
 Every step notes its mistakes and goes on as far as it can, so that one start tells of all of them.
 """

@@ -1,8 +1,7 @@
 """Where approvals are decided: by a user in the chat, or by an operator in the dashboard.
 
 :class:`ApprovalDesk` is what ``GET /api/approvals`` and ``POST /api/approvals/{id}`` use. It asks
-    the gateway, which has the last word: an approval may have been decided elsewhere, or have
-    expired.
+the gateway, which has the last word: an approval may have been decided elsewhere, or have expired.
 """
 
 from __future__ import annotations
