@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import Any, TextIO
 
@@ -80,9 +79,8 @@ _SKIPPED = frozenset(
 def json_line(event: LogEvent) -> str:
     """Write an event as one JSON object on a line of its own."""
     level = event.get("log_level")
-    moment = datetime.fromtimestamp(event.get("log_time") or 0, UTC)
     line: dict[str, object] = {
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": rfc3339(event.get("log_time") or 0.0),
         "level": level.name if level is not None else "info",
         "logger": event.get("log_namespace") or event.get("log_system") or "-",
         "message": formatEvent(event),
@@ -145,7 +143,7 @@ class Observer:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
         self._lines: list[str] = []
         self._predicate = LogLevelFilterPredicate(LogLevel.levelWithName(config.level))
-        line: Callable[[LogEvent], str | None] = json_line if config.format == "json" else text_line
+        line: Callable[[LogEvent], str | None] = json_line if self._json else text_line
         self._observer = FilteringLogObserver(FileLogObserver(stream, line), [self._predicate])
 
     def __call__(self, event: LogEvent) -> None:

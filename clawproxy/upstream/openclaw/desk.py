@@ -6,11 +6,10 @@ the gateway, which has the last word: an approval may have been decided elsewher
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from twisted.logger import Logger
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.timestamp import rfc3339
 from clawproxy.upstream.openclaw.approvals import (
     Approval,
     ApprovalBook,
@@ -24,11 +23,8 @@ from clawproxy.upstream.openclaw.frames import JSON, sequence, text
 from clawproxy.upstream.provider import Wire
 
 
-def _instant(seconds: float) -> str | None:
-    if seconds <= 0:
-        return None
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _moment(seconds: float) -> str | None:
+    return rfc3339(seconds) if seconds > 0 else None
 
 
 class ApprovalDesk:
@@ -61,8 +57,8 @@ class ApprovalDesk:
             "run_id": approval.run_id or None,
             "decisions": list(approval.allowed),
             "standing": approval.standing.value,
-            "created_at": _instant(approval.created),
-            "expires_at": _instant(approval.expires),
+            "created_at": _moment(approval.created),
+            "expires_at": _moment(approval.expires),
         }
 
     async def resolve(self, approval_id: str, decision: str) -> dict[str, object]:
