@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, Logger
@@ -22,7 +23,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from clawproxy import __version__
-from clawproxy.config import Config, ConfigError, Loaded, coherence, load
+from clawproxy.config import Config, ConfigError, Loaded, load
 from clawproxy.log import Observer, stream_of
 from clawproxy.service import CannotListen, ClawProxyService
 
@@ -187,8 +188,7 @@ class Process(Service):
         if self._observer is not None:
             self._observer.change_level(self.proxy.config.log.level)
         # What waits for a restart, another endpoint for instance, is nothing to warn of yet.
-        notes = set(read[0].warnings) - set(coherence.warnings(read[0].config))
-        in_effect = (*sorted(notes), *coherence.warnings(self.proxy.config))
+        in_effect = evolve(read[0], config=self.proxy.config).warnings
         for warning in in_effect:
             if warning not in self._warned:
                 self._log.warn("{warning}", warning=warning)

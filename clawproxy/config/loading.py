@@ -34,14 +34,19 @@ class Loaded:
 
     :ivar config: the configuration.
     :ivar sources: what it was made of, in the order of precedence, lowest first.
-    :ivar warnings: what an operator should know; none keeps the proxy from starting.
+    :ivar notes: what an operator should know of these sources.
     :ivar file: the file that was read, if there was one.
     """
 
     config: Config
     sources: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     file: FilePath | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should know; nothing of it keeps the proxy from starting."""
+        return (*self.notes, *coherence.warnings(self.config))
 
 
 def load(
@@ -107,10 +112,7 @@ def load(
     coherence.check(tree, values, reading)
     if reading.mistakes:
         raise ConfigError(_in_order(reading.mistakes))
-    config = Config(**values)
-    return Loaded(
-        config, tuple(sources), (*notes, *layer.warnings, *coherence.warnings(config)), file
-    )
+    return Loaded(Config(**values), tuple(sources), (*notes, *layer.warnings), file)
 
 
 def _cwd() -> FilePath:
