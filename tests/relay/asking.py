@@ -1,10 +1,11 @@
-"""What the tests of the relay ask, and of whom."""
+"""What the tests of the relay ask, of whom, and what they are told."""
 
 from __future__ import annotations
 
 import json
 
 from clawproxy.testing import MemoryCaller
+from tests.wire import replies
 
 OVERLOADED = (
     b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
@@ -26,3 +27,9 @@ def ask(caller: MemoryCaller, model: str, **more: object) -> None:
         **more,
     }
     caller.post("/v1/messages", json.dumps(body).encode())
+
+
+def error_of(caller: MemoryCaller) -> tuple[int, dict[str, object]]:
+    """Read the one answer that has come: its status, and what its body says."""
+    (reply,) = replies(caller.read())
+    return reply.status, json.loads(reply.body)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy
 from clawproxy.web.delivery import LAST_WORDS
+from tests.relay.asking import error_of
 from tests.wire import ASK, STREAM_HEAD, chunk
 
 
@@ -101,10 +100,6 @@ class FailureTests(SynchronousTestCase):
         self.proxy = MemoryProxy()
         self.caller = self.proxy.caller()
 
-    def error(self) -> tuple[int, dict[str, object]]:
-        head, _, body = self.caller.read().partition(b"\r\n\r\n")
-        return int(head.split(b" ")[1]), json.loads(body)
-
     def test_caller_of_a_broken_stream_that_leaves_first(self) -> None:
         """The moment that it has for the error is over with its connection."""
         self.caller.post("/v1/messages", ASK)
@@ -171,7 +166,7 @@ class FailureTests(SynchronousTestCase):
             (b'{"model":"m","messages":{}}', "missing_field"),
         ):
             self.caller.post("/v1/chat/completions", body)
-            status, answer = self.error()
+            status, answer = error_of(self.caller)
             self.assertEqual((status, answer["error"]["code"]), (400, code), body)  # type: ignore[index]
         self.assertEqual(self.proxy.assembly.drain.in_flight, 0)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy
 from clawproxy.web.delivery import LAST_WORDS
+from tests.relay.asking import error_of
 from tests.wire import ASK, STREAM_HEAD, chunk
 
 
@@ -16,19 +15,15 @@ class ErrorTests(SynchronousTestCase):
         self.proxy = MemoryProxy()
         self.caller = self.proxy.caller()
 
-    def error(self) -> tuple[int, dict[str, object]]:
-        head, _, body = self.caller.read().partition(b"\r\n\r\n")
-        return int(head.split(b" ")[1]), json.loads(body)
-
     def test_refused_connection_is_a_502_in_the_callers_dialect(self) -> None:
         self.caller.post("/v1/messages", ASK)
         self.proxy.refuse()
-        status, body = self.error()
+        status, body = error_of(self.caller)
         self.assertEqual((status, body["type"]), (502, "error"))
         self.assertEqual(body["error"]["type"], "api_error")  # type: ignore[index]
         self.caller.post("/v1/chat/completions", b'{"model":"gpt-x","messages":[]}')
         self.proxy.refuse()
-        status, body = self.error()
+        status, body = error_of(self.caller)
         self.assertEqual((status, body["error"]["code"]), (502, "upstream_unreachable"))  # type: ignore[index]
 
     def test_silence_before_the_head_is_a_504(self) -> None:
@@ -37,7 +32,7 @@ class ErrorTests(SynchronousTestCase):
         self.proxy.advance(299)
         self.assertEqual(self.caller.read(), b"")
         self.proxy.advance(2)
-        status, body = self.error()
+        status, body = error_of(self.caller)
         self.assertEqual((status, body["error"]["type"]), (504, "timeout_error"))  # type: ignore[index]
         self.assertTrue(upstream.aborted)
 
