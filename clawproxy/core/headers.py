@@ -19,6 +19,9 @@ from attrs import field, frozen
 Headers = Sequence[tuple[bytes, bytes]]
 """Header lines in their order, names in any case."""
 
+RawHeaders = list[tuple[bytes, bytes]]
+"""The same as a list of one's own, to which lines may be added."""
+
 PROVIDER_HEADER = b"x-clawproxy-provider"
 """The request header that names the provider, as the path ``/{provider}/v1/…`` does."""
 
@@ -136,7 +139,7 @@ class Credential:
 
 def _without(
     headers: Headers, dropped: frozenset[bytes], prefix: bytes | None = None
-) -> list[tuple[bytes, bytes]]:
+) -> RawHeaders:
     """Leave out the given names and, as seen in the same pass, those that ``Connection`` names.
 
     :param prefix: names that begin so are left out, too.
@@ -160,12 +163,12 @@ def _without(
     return kept
 
 
-def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
+def end_to_end(headers: Headers) -> RawHeaders:
     """Leave out what is of one connection only, with every header that ``Connection`` names."""
     return _without(headers, HOP_BY_HOP)
 
 
-def request_headers(headers: Headers, *, translated: bool = False) -> list[tuple[bytes, bytes]]:
+def request_headers(headers: Headers, *, translated: bool = False) -> RawHeaders:
     """Give what of a caller's head goes upstream; no credential is ever in it.
 
     :param translated: the body is written anew in another dialect: only what is of no dialect is
@@ -180,9 +183,7 @@ def request_headers(headers: Headers, *, translated: bool = False) -> list[tuple
     return chosen
 
 
-def response_headers(
-    headers: Headers, *, changed: bool = False, cors: bool = False
-) -> list[tuple[bytes, bytes]]:
+def response_headers(headers: Headers, *, changed: bool = False, cors: bool = False) -> RawHeaders:
     """Give what of an upstream's head goes to the caller: everything end to end, in its order.
 
     Of cookies, all but one of the dashboard's own name: at our address, a browser would take it for a login's.
@@ -196,9 +197,7 @@ def response_headers(
     return _without(headers, dropped, b"access-control-" if cors else None)
 
 
-def disarm(
-    headers: list[tuple[bytes, bytes]], raw: Headers, first: Mapping[bytes, bytes]
-) -> list[tuple[bytes, bytes]]:
+def disarm(headers: RawHeaders, raw: Headers, first: Mapping[bytes, bytes]) -> RawHeaders:
     """Add what keeps a browser from running an upstream's answer in our origin, which is the dashboard's.
 
     A provider's page, opened there, could read every record. A policy of the upstream's own stays: of two

@@ -19,6 +19,7 @@ from clawproxy.core.headers import (
     CREDENTIAL_HEADERS,
     Credential,
     Headers,
+    RawHeaders,
     credentials,
     request_headers,
     value,
@@ -74,7 +75,7 @@ class Callers:
             headers=(("www-authenticate", "Bearer"),),
         )
 
-    def foreign(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+    def foreign(self, headers: Headers) -> RawHeaders:
         """Give the credentials that are not this proxy's own: only those may ever be sent on."""
         if not self._encoded:
             return [line for line in headers if line[0].lower() in CREDENTIAL_HEADERS]
@@ -165,7 +166,7 @@ def upstream_headers(
     callers: Callers,
     *,
     translated: bool = False,
-) -> list[tuple[bytes, bytes]]:
+) -> RawHeaders:
     """Give the head of the request that goes to a provider.
 
     :param headers: the caller's head.
@@ -189,7 +190,7 @@ def upstream_headers(
     return sent
 
 
-def _flag_oauth(sent: list[tuple[bytes, bytes]]) -> None:
+def _flag_oauth(sent: RawHeaders) -> None:
     """Add the beta flag without which Anthropic refuses a subscription's token."""
     for index, (name, flags) in enumerate(sent):
         if name.lower() == b"anthropic-beta":

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from clawproxy.core.headers import RawHeaders
+
 MAX_NAME = 256
 """Bytes of a header's name. Spellings of names are remembered, here and by Twisted, thousands of them; names of
 any length would let a caller fill the memory."""
@@ -47,7 +49,7 @@ class Head:
     method: bytes
     target: bytes
     version: bytes
-    lines: list[tuple[bytes, bytes]]
+    lines: RawHeaders
     first: dict[bytes, bytes]
     length: int
     size: int
@@ -65,7 +67,7 @@ def parse(data: bytes, most_bytes: int, most_headers: int) -> Head | None:
     if request is None:
         return None
     section = data[request.end() : end + 2]
-    lines: list[tuple[bytes, bytes]] = _LINES.findall(section)
+    lines: RawHeaders = _LINES.findall(section)
     # A line that is none of these, or holds a lone CR or LF, or a NUL, may mean something else to whoever reads it next
     # (request smuggling); and white space behind a value is not a part of it.
     if (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from clawproxy.core.headers import ID_HEADER, REQUEST_ID_HEADER
+from clawproxy.core.headers import ID_HEADER, REQUEST_ID_HEADER, RawHeaders
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -34,9 +34,7 @@ def request_id(upstream: str | None, caller: str | None, own: str) -> str:
     return upstream or sane_id(caller) or own
 
 
-def stamp(
-    headers: list[tuple[bytes, bytes]], *, own_id: str, request_id: str, stream: bool
-) -> list[tuple[bytes, bytes]]:
+def stamp(headers: RawHeaders, *, own_id: str, request_id: str, stream: bool) -> RawHeaders:
     """Add what every answer carries: both ids and, on streams, the word to buffer nothing.
 
     An upstream's own ``cache-control`` stays; ``no-cache`` is added beside it where it does not

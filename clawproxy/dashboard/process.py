@@ -11,11 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
+from clawproxy.core.headers import RawHeaders
 from clawproxy.store.opening import URL_VARIABLE
 from clawproxy.store.supervisor import Supervisor
 from clawproxy.upstream.agent import OutgoingRequest, StreamClient, UpstreamAgent
 from clawproxy.upstream.pool import Origin
-from clawproxy.upstream.response import H1Response, RawHeaders
+from clawproxy.upstream.response import H1Response
 
 READY_WITHIN = 10.0
 """Seconds that a request waits for a reader that is being started."""

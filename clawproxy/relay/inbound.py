@@ -17,6 +17,7 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.dialect import DIALECTS
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.headers import RawHeaders
 from clawproxy.core.jsonread import JSONError, Members, peek
 from clawproxy.relay.offload import LARGE
 
@@ -61,7 +62,7 @@ class Inbound:
     method: str
     target: bytes
     path: str
-    headers: list[tuple[bytes, bytes]]
+    headers: RawHeaders
     first: dict[bytes, bytes]
     body: bytes
     dialect: DialectName | None

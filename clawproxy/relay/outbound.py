@@ -17,13 +17,14 @@ from clawproxy.core.dialects.anthropic_cache import with_cache
 from clawproxy.core.dialects.dialect import DIALECTS, Dialect
 from clawproxy.core.dialects.foreign import without_foreign
 from clawproxy.core.dialects.turn import Turn
+from clawproxy.core.headers import RawHeaders
 from clawproxy.core.jsonedit import edit
 from clawproxy.core.keys import upstream_headers
 from clawproxy.core.routing import Family, family
 from clawproxy.relay.inbound import Inbound
 from clawproxy.relay.offload import TRANSLATED, offload
 from clawproxy.upstream.http import HTTPProvider
-from clawproxy.upstream.provider import Ask, RawHeaders
+from clawproxy.upstream.provider import Ask
 
 if TYPE_CHECKING:
     from clawproxy.relay.books import Books

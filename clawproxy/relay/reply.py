@@ -16,6 +16,7 @@ from enum import Enum, auto
 from clawproxy.core import headers as heads
 from clawproxy.core.dialects import DialectName
 from clawproxy.core.errors import ProxyError, render, render_event
+from clawproxy.core.headers import RawHeaders
 from clawproxy.core.masking import mask_headers
 from clawproxy.core.record import Outcome
 from clawproxy.core.requestid import stamp, upstream_request_id
@@ -24,7 +25,7 @@ from clawproxy.relay import accesslog
 from clawproxy.relay.books import Books
 from clawproxy.relay.switchboard import Switchboard
 from clawproxy.upstream.failure import UpstreamFailure
-from clawproxy.web.answer import RawHeaders, phrase
+from clawproxy.web.answer import phrase
 from clawproxy.web.request import ProxyRequest
 
 

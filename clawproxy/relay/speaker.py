@@ -21,8 +21,8 @@ from clawproxy.core.dialects.events import (
 )
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.headers import RawHeaders
 from clawproxy.core.record import Usage
-from clawproxy.web.answer import RawHeaders
 
 if TYPE_CHECKING:
     from clawproxy.relay.exchange import Forward

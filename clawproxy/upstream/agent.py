@@ -34,10 +34,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from clawproxy.core.headers import RawHeaders
 from clawproxy.upstream.failure import UpstreamFailure
 from clawproxy.upstream.h1 import H1Connection
 from clawproxy.upstream.pool import Origin, Pool
-from clawproxy.upstream.response import H1Response, RawHeaders
+from clawproxy.upstream.response import H1Response
 from clawproxy.upstream.tls import NameChecking
 
 ATTEMPT_DELAY = 0.1

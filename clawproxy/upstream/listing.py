@@ -11,7 +11,7 @@ from twisted.web.client import ResponseDone
 
 from clawproxy.config.http import BASE_URLS
 from clawproxy.core.coding import decode
-from clawproxy.core.headers import Headers, value
+from clawproxy.core.headers import Headers, RawHeaders, value
 from clawproxy.core.keys import Account, Callers, upstream_headers
 from clawproxy.core.models import Model, parse
 from clawproxy.core.routing import Family
@@ -117,7 +117,7 @@ class HTTPListing:
             content = decode(content, coding.decode("latin-1"), MOST_BYTES)
         return parse(self.name, content)
 
-    def _credentials(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+    def _credentials(self, headers: Headers) -> RawHeaders:
         """Give those of a caller's credentials that may go to this provider."""
         if not self._default or caller_family(headers) != self._provider.kind:
             return []

@@ -19,8 +19,7 @@ from clawproxy.core.dialects import DialectName
 from clawproxy.core.dialects.events import Event
 from clawproxy.core.dialects.turn import Turn
 from clawproxy.core.errors import ProxyError
-
-RawHeaders = list[tuple[bytes, bytes]]
+from clawproxy.core.headers import RawHeaders
 
 
 @frozen

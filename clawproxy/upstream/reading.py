@@ -8,7 +8,7 @@ from __future__ import annotations
 import httptools
 from twisted.internet.protocol import Protocol
 
-from clawproxy.upstream.response import RawHeaders
+from clawproxy.core.headers import RawHeaders
 
 
 class AnswerReader(Protocol):

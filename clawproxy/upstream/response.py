@@ -16,10 +16,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
+from clawproxy.core.headers import RawHeaders
+
 if TYPE_CHECKING:
     from clawproxy.upstream.h1 import H1Connection
 
-RawHeaders = list[tuple[bytes, bytes]]
 
 DONE = Failure(ResponseDone())
 """The good end of a body."""

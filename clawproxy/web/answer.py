@@ -17,13 +17,12 @@ import msgspec
 from twisted.web import server
 from twisted.web.http import NO_BODY_CODES, RESPONSES
 
-from clawproxy.core.headers import ID_HEADER
+from clawproxy.core.headers import ID_HEADER, RawHeaders
 from clawproxy.web.channel import ProxyChannel
 
 if TYPE_CHECKING:
     from clawproxy.web.site import ProxySite
 
-RawHeaders = list[tuple[bytes, bytes]]
 
 _PHRASES = {each.value: each.phrase.encode() for each in HTTPStatus}
 _PHRASES |= {499: b"Client Closed Request", 529: b"Overloaded"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-RawHeaders = list[tuple[bytes, bytes]]
+from clawproxy.core.headers import RawHeaders
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 MAX_AGE = b"86400"

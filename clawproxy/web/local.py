@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.headers import RawHeaders
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.web.answer import RawHeaders
 from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import origin_of, refuse
 

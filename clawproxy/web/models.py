@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from clawproxy.core import headers as heads
+from clawproxy.core.headers import RawHeaders
 from clawproxy.core.models import Model, Shape, merge, named_by, render_list, render_one
 from clawproxy.relay.switchboard import Switchboard, Wiring
 from clawproxy.upstream.catalogue import Catalogue, FixedSource, Source
 from clawproxy.upstream.http import HTTPProvider
 from clawproxy.upstream.listing import HTTPListing
-from clawproxy.web.answer import RawHeaders
 from clawproxy.web.local import answer_with
 from clawproxy.web.request import ProxyRequest
 from clawproxy.web.v1 import Local, refuse_method

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from clawproxy.core.errors import Kind, ProxyError
-from clawproxy.core.headers import firsts
-from clawproxy.web.answer import AnsweredRequest, RawHeaders
+from clawproxy.core.headers import RawHeaders, firsts
+from clawproxy.web.answer import AnsweredRequest
 from clawproxy.web.channel import ProxyChannel
 
 

@@ -14,8 +14,9 @@ from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from clawproxy.core.errors import ProxyError
+from clawproxy.core.headers import RawHeaders
 from clawproxy.drain import Drain
-from clawproxy.web.answer import AnsweredRequest, RawHeaders
+from clawproxy.web.answer import AnsweredRequest
 from clawproxy.web.channel import ProxyChannel
 from clawproxy.web.request import ProxyRequest
 

@@ -14,10 +14,11 @@ from twisted.web.resource import Resource
 
 from clawproxy.core import requestid
 from clawproxy.core.errors import Kind, ProxyError, render
+from clawproxy.core.headers import RawHeaders
 from clawproxy.relay.exchange import Forward
 from clawproxy.relay.inbound import ENDPOINTS, dialect_of
 from clawproxy.relay.switchboard import Switchboard
-from clawproxy.web.answer import AnsweredRequest, RawHeaders, phrase
+from clawproxy.web.answer import AnsweredRequest, phrase
 from clawproxy.web.request import ProxyRequest
 
 _UPGRADE = (("Upgrade", "HTTP/1.1"), ("Connection", "Upgrade"))

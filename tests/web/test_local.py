@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.core.errors import Kind, ProxyError
+from clawproxy.core.headers import RawHeaders
 from clawproxy.testing import MemoryCaller, MemoryProxy
-from clawproxy.web.answer import RawHeaders
 from clawproxy.web.local import answer_with
 from clawproxy.web.request import ProxyRequest
 from tests.wire import replies
