@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from clawproxy.relay.books import UNQUOTED
 from clawproxy.testing import MemoryProxy
 from tests.relay.asking import FALLBACK, OVERLOADED, PROVIDERS, ask
-from tests.wire import STREAM_HEAD, chunk
+from tests.wire import LAST_CHUNK, STREAM_HEAD, chunk
 
 
 class UnfinishedTests(SynchronousTestCase):
@@ -64,11 +65,49 @@ class UnfinishedTests(SynchronousTestCase):
         self.assertFalse(usage.complete)
 
     def test_first_targets_usage_is_not_the_second_ones(self) -> None:
-        proxy = MemoryProxy(*PROVIDERS, FALLBACK)
+        proxy = MemoryProxy(*PROVIDERS, FALLBACK, "providers.one.demote_nonstreaming=true")
         caller = proxy.caller()
-        ask(caller, "a-1", stream=True)
-        proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED))
+        ask(caller, "a-1")
+        proxy.upstream().write(STREAM_HEAD + chunk(self.START + OVERLOADED) + LAST_CHUNK)
         proxy.upstream().write(b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\n{}")
         self.assertIn(b" 404 ", caller.read())
         (exchange,) = proxy.exchanges
-        self.assertIsNone(exchange.usage)
+        self.assertEqual((exchange.provider, exchange.usage), ("two", None))
+
+    def test_nor_is_it_where_the_second_is_not_reached(self) -> None:
+        proxy = MemoryProxy(*PROVIDERS, FALLBACK, "providers.one.demote_nonstreaming=true")
+        caller = proxy.caller()
+        ask(caller, "a-1")
+        proxy.upstream().write(STREAM_HEAD + chunk(self.START + OVERLOADED) + LAST_CHUNK)
+        proxy.refuse()
+        self.assertIn(b" 502 ", caller.read())
+        self.assertIsNone(proxy.exchanges[0].usage)
+
+
+class WordsTests(SynchronousTestCase):
+    """Where no text of a prompt or an answer may be kept, the proxy's own words are, and nobody else's."""
+
+    KEPT = "storage.bodies=metadata"
+
+    def test_of_a_break_behind_what_the_upstream_said(self) -> None:
+        demoted = "providers.anthropic.demote_nonstreaming=true"
+        proxy = MemoryProxy("providers.anthropic.api_key=k", demoted, self.KEPT)
+        ask(proxy.caller(), "claude-x")
+        upstream = proxy.upstream()
+        upstream.write(STREAM_HEAD + chunk(UnfinishedTests.START))
+        upstream.reset()
+        self.assertIn("reset", str(proxy.exchanges[0].error))
+
+    def test_of_a_target_that_no_other_could_make_good(self) -> None:
+        proxy = MemoryProxy(
+            PROVIDERS[0],
+            "providers.openai.api_key=k",
+            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
+            self.KEPT,
+        )
+        caller = proxy.caller()
+        ask(caller, "a-1", top_k=5, stream=True)
+        told = OVERLOADED.replace(b"busy", b"no <the prompt>")
+        proxy.upstream().write(STREAM_HEAD + chunk(told))
+        self.assertIn(b"<the prompt>", caller.read())
+        self.assertEqual(proxy.exchanges[0].error, UNQUOTED)
