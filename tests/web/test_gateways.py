@@ -149,6 +149,20 @@ class AbsentGatewayTests(AgentsCase):
             self.assertEqual((found.status, found.json), (used.status, used.json))
             self.assertEqual(found.json["error"]["code"], "upstream_unreachable")
 
+    def test_led_to_one_that_is_gone(self) -> None:
+        """That its agents are known from before does not answer for it now."""
+        self.begin('routes=[{match: "my-*", provider: claw, model: main}]')
+        self.assertEqual(self.get("/v1/models/my-agent").status, 404)
+        self.gateway.refusal = {
+            "code": "INVALID_REQUEST",
+            "message": "unauthorized: token mismatch",
+        }
+        self.gateway.last.drop()
+        self.proxy.advance(5)
+        used, found = self.read(self.chat("my-agent")), self.get("/v1/models/my-agent")
+        self.assertEqual((found.status, found.json), (used.status, used.json))
+        self.assertEqual(found.json["error"]["code"], "upstream_unreachable")
+
     def test_other_names(self) -> None:
         self.assertEqual(self.get("/v1/models/nothing-like-it").status, 404)
 
