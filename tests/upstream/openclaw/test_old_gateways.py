@@ -72,6 +72,16 @@ class OldGateways(ProviderTestCase):
         self.history(**failed)
         self.assertIn("401 bad key", self.sink.error.message)
 
+    def test_made_good_between_two_looks(self) -> None:
+        """The transcript is from before the end that is told behind it."""
+        request = self.chat()
+        self.gateway.chat(request, "final")
+        self.history(content="", stopReason="error", errorMessage="terminated")
+        self.gateway.last.answer(self.gateway.runs("chat.send")[-1], {"status": "ok"})
+        self.history(content="one", stopReason="stop")
+        self.assertTrue(self.sink.done)
+        self.assertEqual(self.sink.text, "one")
+
     def test_abort(self) -> None:
         request = self.chat()
         self.going.cancel()
