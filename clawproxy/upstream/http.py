@@ -31,7 +31,6 @@ class HTTPProvider:
         self.config = config
         self.name = config.name
         self.kind = config.kind
-        self._reactor = reactor
         self._agent = agent or UpstreamAgent(
             reactor, config.connect_timeout, config.max_connections
         )
