@@ -3,7 +3,7 @@
 1. :class:`Books` are opened with what the request's head tells, and filled in by whoever learns more.
 2. :meth:`Books.record` begins to keep them and tells those who watch, :meth:`Books.close` does the last of both.
 
-Nothing here speaks to the caller or to an upstream: that is :class:`~clawproxy.relay.exchange.Forward`, who keeps them.
+Nothing here speaks to the caller (:mod:`.reply`) or to an upstream (:mod:`.attempt`); they are kept by whoever does.
 """
 
 from __future__ import annotations
