@@ -11,6 +11,9 @@ OVERLOADED = (
     b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n'
 )
 FALLBACK = 'routes=[{match: "a-*", provider: one, model: m1, fallbacks: ["b-x"]}, {match: "b-*", provider: two}]'
+FOREIGN_FALLBACK = 'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]'
+"""The same to a target that is asked in another dialect."""
+
 PROVIDERS = (
     "providers.one={kind: anthropic, base_url: 'http://127.0.0.1:11', api_key: k1}",
     "providers.two={kind: anthropic, base_url: 'http://127.0.0.1:12', api_key: k2}",

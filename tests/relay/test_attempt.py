@@ -14,7 +14,7 @@ from clawproxy.core.policy import Cause, Failure
 from clawproxy.relay.books import UNQUOTED
 from clawproxy.testing import MemoryProxy
 from clawproxy.web.delivery import LAST_WORDS
-from tests.relay.asking import FALLBACK, OVERLOADED, PROVIDERS, ask
+from tests.relay.asking import FALLBACK, FOREIGN_FALLBACK, OVERLOADED, PROVIDERS, ask
 from tests.wire import STREAM_HEAD, chunk
 
 
@@ -135,11 +135,7 @@ class FallbackTests(SynchronousTestCase):
             self.assertEqual(told, [said])
 
     def test_translated_fallback_streams_at_once(self) -> None:
-        proxy = MemoryProxy(
-            PROVIDERS[0],
-            "providers.openai.api_key=k",
-            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
-        )
+        proxy = MemoryProxy(PROVIDERS[0], "providers.openai.api_key=k", FOREIGN_FALLBACK)
         caller = proxy.caller()
         ask(caller, "a-1", stream=True)
         proxy.upstream().write(STREAM_HEAD + chunk(OVERLOADED))
@@ -151,11 +147,7 @@ class FallbackTests(SynchronousTestCase):
         self.assertIn(b'"text":"yes"', caller.read())
 
     def test_fallback_that_cannot_express_the_request_is_no_400(self) -> None:
-        proxy = MemoryProxy(
-            PROVIDERS[0],
-            "providers.openai.api_key=k",
-            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
-        )
+        proxy = MemoryProxy(PROVIDERS[0], "providers.openai.api_key=k", FOREIGN_FALLBACK)
         caller = proxy.caller()
         ask(caller, "a-1", top_k=5)
         proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 0\r\n\r\n")

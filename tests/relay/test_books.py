@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.relay.books import UNQUOTED
 from clawproxy.testing import MemoryProxy
-from tests.relay.asking import FALLBACK, OVERLOADED, PROVIDERS, ask
+from tests.relay.asking import FALLBACK, FOREIGN_FALLBACK, OVERLOADED, PROVIDERS, ask
 from tests.wire import LAST_CHUNK, STREAM_HEAD, chunk
 
 
@@ -102,7 +102,7 @@ class WordsTests(SynchronousTestCase):
         proxy = MemoryProxy(
             PROVIDERS[0],
             "providers.openai.api_key=k",
-            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
+            FOREIGN_FALLBACK,
             self.KEPT,
         )
         caller = proxy.caller()

@@ -5,15 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from clawproxy.testing import MemoryProxy
-from tests.relay.asking import PROVIDERS, ask
+from tests.relay.asking import FOREIGN_FALLBACK, PROVIDERS, ask
 
 
 class FallbackKeyTests(SynchronousTestCase):
     def test_fallback_without_a_key_is_left_out(self) -> None:
-        proxy = MemoryProxy(
-            PROVIDERS[0],
-            'routes=[{match: "a-*", provider: one, fallbacks: ["gpt-x"]}]',
-        )
+        proxy = MemoryProxy(PROVIDERS[0], FOREIGN_FALLBACK)
         caller = proxy.caller()
         ask(caller, "a-1")
         proxy.upstream().write(b"HTTP/1.1 529 No\r\nContent-Length: 4\r\n\r\nbusy")
