@@ -179,7 +179,11 @@ class Link:
         connection = self._connection
         if connection is None or connection.closed:
             self.close()
-            connection = await self._connect()
+            try:
+                connection = await self._connect()
+            except BaseException:
+                self.close()  # half made, it would pass for a whole one next time
+                raise
         return await work(Session(self, connection))
 
     async def _connect(self) -> WatchedConnection:

@@ -238,10 +238,26 @@ class PostgresTests(PostgresCase):
         ):
             with self.subTest(url=url):
                 store = PostgresStore(url, reactor)
-                with self.assertRaises(StoreRefused) as caught:
-                    await store.open()
-                self.assertIn(words, str(caught.exception))
-                self.assertNotIn("cret", str(caught.exception))
+                for _ in range(2):  # it is asked again and again
+                    with self.assertRaises(StoreRefused) as caught:
+                        await store.open()
+                    self.assertIn(words, str(caught.exception))
+                    self.assertNotIn("cret", str(caught.exception))
+
+    async def test_a_connection_that_could_not_be_set_up(self) -> None:
+        """It is used for nothing: statements would not find their tables."""
+        restore = Session.restore
+
+        async def odd(session: Session) -> None:
+            await session.do("SET nonsense = 1")
+
+        store = await self.other()
+        await store.close()
+        self.patch(Session, "restore", odd)
+        with self.assertRaises(psycopg2.Error):
+            await store.list(Filter())
+        self.patch(Session, "restore", restore)
+        self.assertEqual((await store.list(Filter())).total, 0)
 
     async def test_deleted_while_it_is_read(self) -> None:
         """What is given of an exchange is all of it, as it was when the reading began."""
