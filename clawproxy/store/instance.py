@@ -38,12 +38,18 @@ def segments(directory: Path, instance: str | None = None) -> list[tuple[str, in
     """
     found = []
     for entry in os.scandir(directory):
-        if not entry.name.endswith(SEGMENT_SUFFIX):
-            continue
-        name, _, number = entry.name.removesuffix(SEGMENT_SUFFIX).rpartition("-")
-        if number.isdigit() and (instance is None or name == instance):
-            found.append((name, int(number), Path(entry.path)))
+        name, number = _segment(entry.name)
+        if name and (instance is None or name == instance):
+            found.append((name, number, Path(entry.path)))
     return sorted(found)
+
+
+def _segment(name: str) -> tuple[str, int]:
+    """Read a file's name: whose segment it is, and which; nobody's if it is none."""
+    if not name.endswith(SEGMENT_SUFFIX):
+        return "", 0
+    instance, _, number = name.removesuffix(SEGMENT_SUFFIX).rpartition("-")
+    return (instance, int(number)) if number.isdecimal() else ("", 0)
 
 
 def instances(directory: Path) -> list[str]:
@@ -53,12 +59,11 @@ def instances(directory: Path) -> list[str]:
     """
     found = set()
     for entry in os.scandir(directory):
-        if entry.name.endswith(SEGMENT_SUFFIX):
-            found.add(entry.name.removesuffix(SEGMENT_SUFFIX).rpartition("-")[0])
+        found.add(_segment(entry.name)[0])
         for suffix in (PROXY_SUFFIX, INDEXER_SUFFIX):
             if entry.name.endswith(suffix):
                 found.add(entry.name.removesuffix(suffix))
-    return sorted(found)
+    return sorted(found - {""})
 
 
 def journal_bytes(directory: Path) -> tuple[int, int]:
@@ -68,7 +73,7 @@ def journal_bytes(directory: Path) -> tuple[int, int]:
     """
     count = size = 0
     for entry in os.scandir(directory):
-        if entry.name.endswith(SEGMENT_SUFFIX):
+        if _segment(entry.name)[0]:
             try:
                 size += entry.stat().st_size
             except FileNotFoundError:  # the indexer took it in just now

@@ -26,8 +26,10 @@ class ListingTests(SynchronousTestCase):
         directory = Path(self.mktemp())
         directory.mkdir()
         segments = ("2-b-00000002.segment", "2-b-00000001.segment")
-        for name in (*segments, "1-a.proxy", "1-a.indexer", "3-c.indexer", "x.txt"):
+        for name in (*segments, "1-a.proxy", "1-a.indexer", "3-c.indexer"):
             (directory / name).write_bytes(b"123")
+        for name in ("x.txt", "old.segment", "4-d-copy.segment", ".segment"):
+            (directory / name).write_bytes(b"nobody's")
         self.assertEqual(
             [(name, number) for name, number, _ in instances.segments(directory)],
             [("2-b", 1), ("2-b", 2)],
