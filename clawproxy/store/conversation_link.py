@@ -24,7 +24,7 @@ from attrs import evolve, frozen
 from clawproxy.store.conversation import ROOT, Said, chain, digest, history
 
 REMEMBERED = 100_000
-"""Histories."""
+"""Histories, each as often as callers have it."""
 RETRY_WITHIN = 600_000
 """Milliseconds within which the same first request of the same caller is a retry."""
 RETRIES = 20
@@ -82,6 +82,7 @@ class Threads:
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._most = remembered
+        self._count = 0
         self._seen: OrderedDict[int, _Seen] = OrderedDict()
 
     def find(self, asked: Asked) -> str | None:
@@ -157,15 +158,17 @@ class Threads:
             self._put(_id_digest(asked.scope, id), seen)
 
     def _put(self, key: int, seen: _Seen) -> None:
-        before = self._seen.get(key)
+        before = self._seen.pop(key, None)
         if before is not None:
+            self._count -= 1 + len(before.others)
             listed = (evolve(before, others=()), *before.others)
             others = [each for each in listed if each.caller != seen.caller]
             seen = evolve(seen, others=tuple(others[: SHARING - 1]))
         self._seen[key] = seen
-        self._seen.move_to_end(key)
-        while len(self._seen) > self._most:
-            self._seen.popitem(last=False)
+        self._count += 1 + len(seen.others)
+        while self._count > self._most:
+            _, gone = self._seen.popitem(last=False)
+            self._count -= 1 + len(gone.others)
 
 
 def _answer_digest(scope: str, message: Said) -> int:

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from clawproxy import prices
 from clawproxy.core.message import read_message
 from clawproxy.core.record import Exchange
-from clawproxy.store.conversation import answers, history, messages, said
+from clawproxy.store.conversation import Said, answers, history, messages, said
 from clawproxy.store.conversation_enrich import Enrichment
+from clawproxy.store.conversation_link import Asked, Threads
 from clawproxy.store.conversation_session import kind_of, session_of
 from tests.store.samples import exchange, message
 
@@ -320,6 +321,28 @@ class Conversations(SynchronousTestCase):
         self.assertEqual(again.conversation_id, begun[0].id)
         moved = self.turn("hi", greeting, "And an egret?", client=client("10.0.0.9"))
         self.assertEqual(moved.conversation_id, begun[0].id)
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        """However many callers have each history, and the latest are remembered best."""
+        threads = Threads(100)
+        answer = said({"role": "assistant", "content": "Hello!"})
+        callers = [f"10.0.0.{at}" for at in range(20)]
+
+        def asked(number: int, caller: str, *more: Said) -> Asked:
+            question = said({"role": "user", "content": f"question {number}"})
+            return Asked([question, *more], caller, "", 0)
+
+        for number in range(50):
+            for caller in callers:
+                threads.note(asked(number, caller), f"{number} {caller}", [answer])
+        own = [
+            number
+            for number in range(50)
+            for caller in callers
+            if threads.find(asked(number, caller, answer)) == f"{number} {caller}"
+        ]
+        self.assertEqual(own.count(49), 20)
+        self.assertLessEqual(len(own), 100)
 
     def test_other_keys_never_share(self) -> None:
         """A history of another key's is another conversation."""
