@@ -9,9 +9,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from clawproxy.core.secret import MASK
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+")
-
-
-_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -107,9 +105,12 @@ def _check_authority(rest: str) -> None:
         raise ValueError(
             "user and password have to be percent-encoded: @ is %40, / is %2F and % is %25 in them"
         )
-    hosts = server.partition("?")[0].split(",")
-    if not all(map(_HOST.fullmatch, hosts)):
-        raise ValueError("the port has to be a number, and / in a password percent-encoded")
+    for each in server.partition("?")[0].split(","):
+        host = _HOST.fullmatch(each)
+        if host is None:
+            raise ValueError("the port has to be a number, and / in a password percent-encoded")
+        if host[1] and not 1 <= int(host[1]) <= 65535:
+            raise ValueError("the port has to be from 1 to 65535")
 
 
 def web_origin(origin: str) -> str:

@@ -100,6 +100,8 @@ class Addresses(SynchronousTestCase):
                 "mysql://h/db",
                 "postgresql:db",
                 "postgresql://h:x/db",
+                "postgresql://h:65536/db",
+                "postgresql://h1:5432,h2:0/db",
             ),
         )
 
