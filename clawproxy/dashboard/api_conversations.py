@@ -22,9 +22,10 @@ from clawproxy.dashboard.api_query import (
 from clawproxy.dashboard.api_record import json_of, listed
 from clawproxy.store import conversation_list as lists
 from clawproxy.store.conversation_query import Conversation, load
-from clawproxy.store.conversation_summary import TOKENS, Summary
+from clawproxy.store.conversation_summary import Summary
 from clawproxy.store.conversation_thread import Node, Step, Thread
 from clawproxy.store.protocol import Store
+from clawproxy.store.query import TOKENS
 
 
 async def page(call: Call) -> Answer:

@@ -19,18 +19,12 @@ from clawproxy.store.conversation_query import (
 )
 from clawproxy.store.conversation_session import is_context
 from clawproxy.store.protocol import Store
+from clawproxy.store.query import TOKENS
 from clawproxy.store.reading import LISTED, stored
 
 FIRST_MESSAGES = 6
 """Messages among which the first question is looked for."""
 TITLE_LIMIT = 200
-TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "reasoning_tokens",
-)
 _SUMS = ", ".join(
     [
         "COUNT(*)",
@@ -42,7 +36,7 @@ _SUMS = ", ".join(
         "MAX(COALESCE(e.finished_ms, e.started_ms))",
         "MAX(e.session_id)",
         "COALESCE(SUM(e.cost_usd), 0)",
-        "SUM(CASE WHEN e.cost_usd IS NULL AND e.output_tokens > 0 THEN 1 ELSE 0 END)",
+        query.UNPRICED,
         "MIN(CASE WHEN e.side_call IS NULL THEN e.id END)",
         "MAX(CASE WHEN e.side_call = 'title' AND e.outcome = 'ok' THEN e.id END)",
         *(f"COALESCE(SUM(e.{name}), 0)" for name in TOKENS),

@@ -27,6 +27,16 @@ ERRORS = "SUM(CASE WHEN e.outcome IN ({}) THEN 1 ELSE 0 END)".format(
     ", ".join(f"'{name}'" for name in FAILED)
 )
 """Counts the rows of ``e``, the table ``exchange``, that failed."""
+UNPRICED = "SUM(CASE WHEN e.cost_usd IS NULL AND e.output_tokens > 0 THEN 1 ELSE 0 END)"
+"""Counts those that used tokens at a cost that is not known."""
+TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "reasoning_tokens",
+)
+"""Columns that count tokens, in the order in which they are told."""
 _WORDS = re.compile(r'"([^"]*)"?|(\S+)')
 
 

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from clawproxy.core.record import FAILED
 from clawproxy.store import query
 from clawproxy.store.protocol import Filter, Store
+from clawproxy.store.query import TOKENS
 
 By = Literal["hour", "day", "model", "provider", "agent"]
 BYS: tuple[By, ...] = get_args(By)
@@ -23,13 +24,6 @@ PERCENTS = (50, 90, 95, 99)
 RANKED = 200_000
 """Exchanges whose times are looked at one by one."""
 OUTCOMES = ("ok", "error", "client_gone", "cut", "interrupted", "running")
-TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "reasoning_tokens",
-)
 _HOUR = 3_600_000
 _KEYS = {
     "hour": f"e.started_ms / {_HOUR}",
@@ -41,7 +35,7 @@ _SUMS = ", ".join(
     [
         *(f"SUM(CASE WHEN e.outcome = '{name}' THEN 1 ELSE 0 END)" for name in OUTCOMES),
         *(f"COALESCE(SUM(e.{name}), 0)" for name in TOKENS),
-        "SUM(CASE WHEN e.cost_usd IS NULL AND e.output_tokens > 0 THEN 1 ELSE 0 END)",
+        query.UNPRICED,
         "COALESCE(SUM(e.request_bytes), 0)",
         "COALESCE(SUM(e.response_bytes), 0)",
         "COALESCE(SUM(e.cost_usd), 0)",

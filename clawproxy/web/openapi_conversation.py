@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clawproxy.store.conversation_summary import TOKENS
+from clawproxy.store.query import TOKENS
 from clawproxy.web.openapi_message import JSON, array, obj, ref
 
 _TEXT: JSON = {"type": "string"}
