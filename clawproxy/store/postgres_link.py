@@ -28,6 +28,9 @@ Row = tuple[Any, ...]
 CONNECT_TIMEOUT = 10.0
 STATEMENT_TIMEOUT = 30.0
 """Seconds that the server gives one statement."""
+IDLE_TIMEOUT = 300.0
+"""Seconds that the server waits within a transaction for the next statement: a client that is frozen, or whose machine
+is gone, must not keep all others from writing, nor the tables from being rewritten."""
 SILENCE_TIMEOUT = 40.0
 """Seconds after which a server that does not answer, not even that its own limit is over, is taken
 for gone."""
@@ -79,6 +82,7 @@ class Session:
         await self.do(
             f"SET search_path = {SCHEMA};"
             f" SET statement_timeout = {int(STATEMENT_TIMEOUT * 1000)};"
+            f" SET idle_in_transaction_session_timeout = {int(IDLE_TIMEOUT * 1000)};"
             " SET standard_conforming_strings = on;"
             # Costs are overstated on purpose (schema 002): no reason to compile a statement. And a search over
             # millions of rows is to remember rows, not pages of which each row would be looked through.

@@ -379,6 +379,27 @@ class PostgresTests(PostgresCase):
         self.assertIn("statement timeout", str(caught.exception))
         self.assertEqual(await link.query(lambda session: session.rows("SELECT 1")), [(1,)])
 
+    async def test_who_is_frozen_in_a_transaction_keeps_nobody_waiting(self) -> None:
+        """Whether it reads or writes, the server ends it, and the next use makes a new connection."""
+        self.patch(postgres_link, "IDLE_TIMEOUT", 0.3)
+        link = Link(reactor, self.url)
+        self.addCleanup(link.close)
+        locked: list[int] = []
+
+        async def frozen(session: Session) -> None:
+            await session.rows("SELECT count(*) FROM exchange")
+            server.execute(
+                "SET lock_timeout = '5s'; BEGIN; LOCK TABLE clawproxy.exchange IN ACCESS EXCLUSIVE MODE; COMMIT"
+            )
+            locked.append(1)
+            await session.rows("SELECT count(*) FROM exchange")
+
+        for run in (link.snapshot, link.transaction):
+            with self.assertRaises(StoreUnavailable):
+                await run(frozen)
+            self.assertEqual(await link.query(lambda session: session.rows("SELECT 1")), [(1,)])
+        self.assertEqual(len(locked), 2)
+
     async def test_an_odd_one_among_many(self) -> None:
         """What cannot be stored is no reason to call the database unavailable, and leaves nothing
         behind."""
