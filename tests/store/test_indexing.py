@@ -231,14 +231,19 @@ class OrphanTests(IndexingCase):
 
     async def test_a_record_that_cannot_be_read(self) -> None:
         """It is kept for somebody to look at, and what stands behind it comes in, however little is read at a time."""
-        self.patch(inbox, "READ_SIZE", 1000)
-        odd = framed(Kind.END, [b"\0{" + b" " * 950])
+        self.patch(inbox, "READ_SIZE", 2000)
+        odd = framed(Kind.END, [b"\0{" + b" " * 1950])
         self.write(1, odd, whole(1), odd, whole(2), instance="0-z")
+        last = self.write(1, odd, whole(3), instance="0-y")
+        # What is left behind the first record is less than was read at once.
+        self.assertLess(last.stat().st_size, 2 * inbox.READ_SIZE)
         with captured() as events:
             await self.made(None).orphans()
-        self.assertEqual(await self.outcomes(), {"id000001": "ok", "id000002": "ok"})
-        self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"])
-        self.assertEqual(sum("reason" in each for each in events), 2)
+        self.assertEqual(
+            await self.outcomes(), {"id000001": "ok", "id000002": "ok", "id000003": "ok"}
+        )
+        self.assertEqual([p.suffix for p in self.directory.iterdir()], [".rejected"] * 2)
+        self.assertEqual(sum("reason" in each for each in events), 3)
 
     async def test_what_cannot_be_opened_keeps_nothing_else_from_coming_in(self) -> None:
         (self.directory / ("0-y" + instances.PROXY_SUFFIX)).mkdir()
