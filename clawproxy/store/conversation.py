@@ -106,9 +106,8 @@ def said(message: object) -> Said:
     """Read a message of a request or an answer."""
     try:
         return _said(message)
-    except (
-        RecursionError
-    ):  # nested deeper than anything that people or tools say: it is known as a whole
+    except RecursionError:
+        # Nested deeper than anything that people or tools say: it is known as a whole.
         return Said("user", digest(message))
 
 
