@@ -12,11 +12,11 @@ from clawproxy.store.protocol import Filter, Store
 from clawproxy.store.statistics import By
 
 KEYS: dict[By, str] = {
-    "model": "COALESCE(e.routed_model, e.model)",
-    "provider": "e.provider",
-    "agent": "e.agent_id",
+    "model": "COALESCE(e.routed_model, e.model, 'no model')",
+    "provider": "COALESCE(e.provider, 'no provider')",
+    "agent": "COALESCE(e.agent_id, 'main')",
 }
-"""What exchanges may be grouped by."""
+"""What exchanges may be grouped by. What has no name gets one here, by which somebody's agent may be called, too."""
 PERCENTS = (50, 90, 99)
 """Of the exchanges of a bucket, by the time that they took."""
 _SUMS = (
@@ -38,18 +38,6 @@ class Cell:
     written: int
     output: int
     cost: float
-
-    def __add__(self, more: Cell) -> Cell:
-        """Put two groups that have the same name together."""
-        return Cell(
-            requests=self.requests + more.requests,
-            errors=self.errors + more.errors,
-            input=self.input + more.input,
-            read=self.read + more.read,
-            written=self.written + more.written,
-            output=self.output + more.output,
-            cost=self.cost + more.cost,
-        )
 
     @property
     def prompt(self) -> int:
@@ -90,10 +78,7 @@ async def gather(
     )
     cells: dict[str, dict[int, Cell]] = {}
     for key, at, *values in rows:
-        found = cells.setdefault(_name(key, by), {})
-        start, cell = int(at) * width, _cell(values)
-        # Somebody's agent may be called as those are that have no name.
-        found[start] = found[start] + cell if start in found else cell
+        cells.setdefault(key, {})[int(at) * width] = _cell(values)
     timings = {}
     for column in ("ttft_ms", "duration_ms"):
         timings[column] = await _percentiles(store, where, column, bucket, width)
@@ -103,12 +88,6 @@ async def gather(
         cells=cells,
         timings=timings,
     )
-
-
-def _name(key: object, by: By) -> str:
-    if key is not None:
-        return str(key)
-    return "main" if by == "agent" else f"no {by}"
 
 
 def _cell(values: Sequence[Any]) -> Cell:
