@@ -132,9 +132,8 @@ class Layout:
         said = joined([(node, message) for node in shown for message in self._said(node)])
         messages = paired(tuple(message for _, message in said))
         found: list[Item] = []
-        nodes = {id(nodes[0]): nodes for nodes, _ in said}
-        for (group, _), message in zip(said, messages, strict=True):
-            node = group[0]
+        for (nodes, _), message in zip(said, messages, strict=True):
+            node = nodes[0]
             if not message.answered:
                 found.append(
                     Item(
@@ -145,7 +144,7 @@ class Layout:
                         answer=node.answer,
                     )
                 )
-            for each in nodes[id(node)]:
+            for each in nodes:
                 found += hung.pop(id(each), [])
                 found += turns.pop(id(each), [])
         if len(shown) < len(run):
