@@ -571,6 +571,19 @@ class ConversationCase(PagesCase):
             self.assertEqual(answer.status, 200, block["type"])
             self.assertIn(long, answer.body.decode())
 
+    def test_where_a_branch_stands(self) -> None:
+        """It stands where it leaves the way that ends last: behind what they share, before what was said instead."""
+        teller = Teller(NOW - 1000)
+        shared = [_said("user", "first?"), _said("assistant", "first.")]
+        for last in ("left?", "kept?"):
+            teller.exchange(
+                {"model": "m", "messages": [*shared, _said("user", last)]}, [], session_id="fork"
+            )
+        self.keep(teller.told)
+        page = self.page("conversations/fork").text
+        places = [page.rindex(words) for words in ("first.", "another branch", "left?", "kept?")]
+        self.assertEqual(places, sorted(places))
+
     def test_deep(self) -> None:
         """Neither histories without number nor branches out of branches are too deep for a page."""
         for ago, name, asked in (
