@@ -144,7 +144,7 @@ class Sender:
 
     def _target(self, asked: _Ask, original: _Original | None) -> str:
         target = _path(asked, original)
-        query = original.query if original is not None and asked.path is None else ""
+        query = original.query if original is not None and not asked.path else ""
         if query and MASK not in query:
             target += "?" + query
         self._split(target)

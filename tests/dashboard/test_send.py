@@ -96,12 +96,19 @@ class Sent(SynchronousTestCase):
 
     def test_to_another_api(self) -> None:
         """The key is presented as the API takes it that is asked now, and not the one that was asked first."""
-
         self.recorded()
         self.send(id="first", path="/openai/v1/chat/completions", key="sk-mine")
         lines = self.proxy.upstream().request().lower()
         self.assertIn(b"authorization: bearer sk-mine", lines)
         self.assertNotIn(b"x-api-key", lines)
+
+    def test_empty_path(self) -> None:
+        """It is none, and the first one is asked again, with its query."""
+        for path in (None, ""):
+            self.recorded(query="beta=true")
+            self.send(id="first", path=path, key="sk-mine")
+            line, _, _ = self.proxy.upstream().request().partition(b"\r\n")
+            self.assertEqual(line, b"POST /v1/messages?beta=true HTTP/1.1")
 
     def test_imported_headers(self) -> None:
         """What no header may hold is left out, and the rest sent."""
