@@ -19,6 +19,7 @@ from clawproxy.dashboard.view import (
     Text,
     Thinking,
 )
+from clawproxy.dashboard.view_content import texts
 from clawproxy.dashboard.view_json import (
     items,
     lifetime,
@@ -26,7 +27,6 @@ from clawproxy.dashboard.view_json import (
     other,
     sniff_base64,
     text,
-    texts,
     weight,
 )
 

@@ -19,8 +19,8 @@ from clawproxy.dashboard.view import (
     Tool,
 )
 from clawproxy.dashboard.view_anthropic import failure
+from clawproxy.dashboard.view_content import parts_in, texts
 from clawproxy.dashboard.view_json import (
-    answered_text,
     image_of,
     items,
     lifetime,
@@ -29,7 +29,6 @@ from clawproxy.dashboard.view_json import (
     parsed,
     rest_of,
     text,
-    texts,
     weight,
 )
 from clawproxy.dashboard.view_pairing import paired
@@ -100,7 +99,7 @@ def _parts(body: dict[str, object], pointer: str, role: str) -> Iterator[Part]:
         if thought:
             yield Thinking(text=thought, pointer=f"{pointer}/{name}", weight=len(thought))
             break
-    yield from content_of(body.get("content"), f"{pointer}/content", role, lifetime(body))
+    yield from parts_in(body.get("content"), f"{pointer}/content", role, _part, lifetime(body))
     refusal = text(body.get("refusal"))
     if refusal:
         yield Text(text=refusal, note="refusal", pointer=f"{pointer}/refusal", weight=len(refusal))
@@ -127,23 +126,8 @@ def _parts(body: dict[str, object], pointer: str, role: str) -> Iterator[Part]:
         yield Text(text="", citations=notes, pointer=f"{pointer}/annotations")
 
 
-def content_of(content: object, pointer: str, role: str, breakpoint: str = "") -> Iterator[Part]:
-    """Read a message's content: a string, or parts."""
-    if isinstance(content, str):
-        if not content:
-            return
-        if role == "assistant":
-            yield from answered_text(content, pointer)
-        else:
-            yield from texts(content, pointer, breakpoint)
-        return
-    if content is not None and not isinstance(content, list):
-        yield other(content, pointer)
-    for number, each in enumerate(items(content)):
-        yield from _part(members(each), each, f"{pointer}/{number}", role)
-
-
-def _part(body: dict[str, object], value: object, pointer: str, role: str) -> Iterator[Part]:
+def _part(value: object, pointer: str, role: str) -> Iterator[Part]:
+    body = members(value)
     kind = text(body.get("type"))
     if kind in ("text", "input_text", "output_text"):
         said = text(body.get("text"))
@@ -214,7 +198,7 @@ def _result(body: dict[str, object], pointer: str) -> Result:
     if isinstance(content, str):
         parts = (Text(text=content, plain=True, pointer=f"{pointer}/content", weight=len(content)),)
     else:
-        parts = tuple(content_of(content, f"{pointer}/content", "tool"))
+        parts = tuple(parts_in(content, f"{pointer}/content", "tool", _part))
     return Result(
         call=text(body.get("tool_call_id")),
         name=text(body.get("name")),

@@ -6,25 +6,15 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
 
 import msgspec
-from attrs import evolve
 
 from clawproxy.core.jsonread import JSONError, read
-from clawproxy.dashboard.view import IMAGE_WEIGHT, Aside, Image, Other, Part, Text, Thinking
+from clawproxy.dashboard.view import IMAGE_WEIGHT, Image, Other
 
 TOO_DEEP = "(nested too deeply to be shown)"
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(;base64)?,", re.ASCII)
-_ASIDE = re.compile(
-    r"<(system-reminder|ide_opened_file|ide_selection|local-command-stdout|local-command-caveat"
-    r"|command-name|command-message|command-args|environment_context|user_instructions"
-    r"|permissions instructions|bash-input|bash-stdout|bash-stderr|task-notification)"
-    r"[^<>]{0,200}>"
-)
-_SPACE = re.compile(r"\s*+")
-_THINK = re.compile(r"\s*<think(?:ing)?>(.*?)(?:</think(?:ing)?>\s*|\Z)", re.DOTALL)
 
 
 def members(value: object) -> dict[str, object]:
@@ -165,59 +155,6 @@ def image_of(url: object, pointer: str, alt: str = "") -> Image:
         alt=alt,
         weight=IMAGE_WEIGHT,
     )
-
-
-def _asides(content: str) -> Iterator[tuple[str, int, int, int, int]]:
-    """Find what a client's program put in: its name, its start, its inside's start and end, and its own end.
-
-    A name that is closed nowhere further on is not looked for again: a text full of beginnings would be read
-    to its end for each.
-    """
-    at = 0
-    unclosed: set[str] = set()
-    while match := _ASIDE.search(content, at):
-        name, at = match[1], match.end()
-        closed = -1 if name in unclosed else content.find(f"</{name}>", at)
-        if closed < 0:
-            unclosed.add(name)
-            continue
-        space = _SPACE.match(content, closed + len(name) + 3)
-        end = space.end() if space else len(content)
-        yield name, match.start(), at, closed, end
-        at = end
-
-
-def texts(content: str, pointer: str, breakpoint: str = "") -> Iterator[Part]:
-    """Cut a user's text where a client's program put words of its own into it.
-
-    The parts' weights add up to the text's; the last one has the breakpoint.
-    """
-    found: list[Part] = []
-    at = 0
-    if "<" in content:
-        for name, start, inner, inner_end, end in _asides(content):
-            before = content[at:start]
-            if before.strip():
-                found.append(Text(text=before, pointer=pointer, weight=len(before)))
-            body = content[inner:inner_end].strip("\n")
-            found.append(Aside(name=name, text=body, pointer=pointer, weight=end - start))
-            at = end
-    rest = content[at:]
-    if rest.strip() or not found:
-        found.append(Text(text=rest, pointer=pointer, weight=len(rest)))
-    yield from found[:-1]
-    yield evolve(found[-1], breakpoint=breakpoint) if breakpoint else found[-1]
-
-
-def answered_text(content: str, pointer: str) -> Iterator[Part]:
-    """Cut an answer's text where a model without a place for thoughts wrote ``<think>``."""
-    match = _THINK.match(content)
-    if match is not None:
-        yield Thinking(text=match[1].strip("\n"), pointer=pointer, weight=len(match[0]))
-        content = content[match.end() :]
-        if not content:
-            return
-    yield Text(text=content, pointer=pointer, weight=len(content))
 
 
 def other(value: object, pointer: str) -> Other:

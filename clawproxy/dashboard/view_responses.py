@@ -11,7 +11,8 @@ from attrs import evolve
 from clawproxy.dashboard.view import Answer, Message, Prompt
 from clawproxy.dashboard.view_anthropic import failure
 from clawproxy.dashboard.view_chat import tool_of
-from clawproxy.dashboard.view_json import items, members, rest_of, text, texts
+from clawproxy.dashboard.view_content import texts
+from clawproxy.dashboard.view_json import items, members, rest_of, text
 from clawproxy.dashboard.view_pairing import paired
 from clawproxy.dashboard.view_responses_item import content_of, read_item
 

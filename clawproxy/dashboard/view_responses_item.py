@@ -19,8 +19,8 @@ from clawproxy.dashboard.view import (
     Text,
     Thinking,
 )
+from clawproxy.dashboard.view_content import parts_in, texts
 from clawproxy.dashboard.view_json import (
-    answered_text,
     image_of,
     items,
     members,
@@ -28,7 +28,6 @@ from clawproxy.dashboard.view_json import (
     parsed,
     sniff_base64,
     text,
-    texts,
     weight,
 )
 
@@ -81,19 +80,11 @@ def read_item(item: object, pointer: str, answered: bool) -> tuple[str, tuple[Pa
 
 def content_of(content: object, pointer: str, role: str) -> Iterator[Part]:
     """Read a message's content, or instructions: a string, or parts."""
-    if isinstance(content, str):
-        if content:
-            yield from (
-                answered_text(content, pointer) if role == "assistant" else texts(content, pointer)
-            )
-        return
-    if content is not None and not isinstance(content, list):
-        yield other(content, pointer)
-    for number, each in enumerate(items(content)):
-        yield from _part(members(each), each, f"{pointer}/{number}", role)
+    return parts_in(content, pointer, role, _part)
 
 
-def _part(body: dict[str, object], value: object, pointer: str, role: str) -> Iterator[Part]:
+def _part(value: object, pointer: str, role: str) -> Iterator[Part]:
+    body = members(value)
     kind = text(body.get("type"))
     if kind in ("input_text", "output_text", "text", "summary_text", "reasoning_text"):
         said = text(body.get("text"))
@@ -209,7 +200,7 @@ def _output(value: object, pointer: str) -> Iterator[Part]:
     if said:
         yield Text(text=said, plain=True, pointer=pointer, weight=len(said))
     else:
-        yield from _part(body, value, pointer, "tool")
+        yield from _part(value, pointer, "tool")
 
 
 def _unwrapped(output: str) -> str:
