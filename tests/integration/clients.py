@@ -27,7 +27,7 @@ SESSION = 120
 NPM_TIMEOUT = 150
 
 #: What npm was not done with in time; such a registry is not asked a second time.
-waited_for: list[str] = []
+_waited_for: list[str] = []
 
 _QUIET = {
     "DISABLE_TELEMETRY": "1",
@@ -81,24 +81,33 @@ def _installed(package: str, path: str) -> Path | str:
     # Another run may be installing it, and npm leaves a file before it is whole.
     with (folder / "lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        return _install(npm, package, folder, found)
+        if found.exists():
+            return found
+        return npm_install(npm, folder, package) or found
 
 
-def _install(npm: str, package: str, folder: Path, found: Path) -> Path | str:
-    if found.exists():
-        return found
-    if waited_for:
-        return f"{package} was not asked for: npm had not installed {waited_for[0]}"
-    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
+def npm_install(
+    npm: str, folder: Path, package: str, *more: str, timeout: int = NPM_TIMEOUT
+) -> str | None:
+    """Install *package* below *folder*; why not, if it cannot be.
+
+    :param more: options of npm's.
+    """
+    if _waited_for:
+        return f"{package} was not asked for: npm had not installed {_waited_for[0]}"
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), *more, package]
+    # What has been installed there may be the node that the next one wants.
+    path = f"{folder / 'node_modules' / 'node' / 'bin'}:{os.environ.get('PATH', '')}"
+    env = {**os.environ, "PATH": path}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=NPM_TIMEOUT)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env)
     except subprocess.TimeoutExpired:
-        waited_for.append(f"{package} within {NPM_TIMEOUT} s")
-        return f"npm did not install {waited_for[0]}"
+        _waited_for.append(f"{package} within {timeout} s")
+        return f"npm did not install {_waited_for[0]}"
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         return f"npm cannot install {package}: {lines[0] if lines else done.returncode}"
-    return found
+    return None
 
 
 def npm_program(package: str, program: str) -> Path:

@@ -29,7 +29,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests.integration import answers
-from tests.integration.clients import cache_folder, waited_for
+from tests.integration.clients import cache_folder, npm_install
 from tests.integration.proxy import free_port
 from tests.integration.upstream import Answer, Asked
 
@@ -54,28 +54,13 @@ def _installed() -> tuple[Path, Path] | str:
     npm = shutil.which("npm")
     if npm is None:
         return "npm is not installed, so there is no OpenClaw gateway"
-    if waited_for:
-        return f"openclaw was not asked for: npm had not installed {waited_for[0]}"
     folder.mkdir(parents=True, exist_ok=True)
     # The gateway wants a newer node than most systems have; its own install scripts are of no use
     # to tests.
     for package, more in (("node@26", ()), ("openclaw", ("--ignore-scripts",))):
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), *more]
-        path = f"{node.parent}:{os.environ.get('PATH', '')}"
-        try:
-            done = subprocess.run(
-                [*command, package],
-                capture_output=True,
-                text=True,
-                timeout=300,
-                env={**os.environ, "PATH": path},
-            )
-        except subprocess.TimeoutExpired:
-            waited_for.append(f"{package} within 300 s")
-            return f"npm did not install {waited_for[0]}"
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
-            return f"npm cannot install {package}: {lines[0] if lines else done.returncode}"
+        fault = npm_install(npm, folder, package, *more, timeout=300)
+        if fault is not None:
+            return fault
     if not (node.exists() and program.exists()):
         return "npm installed openclaw, but not where it is looked for"
     return node, program
