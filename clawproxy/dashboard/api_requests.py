@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from clawproxy.core.record import Exchange
 from clawproxy.dashboard.api_answer import JSON, Answer, Call, NotFound, given
 from clawproxy.dashboard.api_query import (
     DEFAULT,
@@ -119,8 +120,8 @@ async def body(call: Call) -> Answer:
 
     detail, found_body = await call.pool.run(fetch)
     exchange = detail.stored.exchange
-    if which == "response" and exchange.outcome == "ok" and not exchange.response_bytes:
-        found_body = b""  # of an answer without a body, such as a 204, these are its bytes
+    if found_body is None and which == "response" and _without_body(exchange):
+        found_body = b""
     if found_body is None:
         same = which.removeprefix("upstream-")
         words = f"exchange {id[:100]!r} has no {which}"
@@ -136,6 +137,11 @@ async def body(call: Call) -> Answer:
     coded = not decoded and bool(reading.coding(exchange, which))
     kind = "application/octet-stream" if coded else safe(reading.header(headers, "content-type"))
     return Answer(200, found_body, kind)
+
+
+def _without_body(exchange: Exchange) -> bool:
+    """Tell of an answer, such as a 204, that its exact bytes are none, from one whose bytes were not kept."""
+    return exchange.outcome == "ok" and not exchange.response_bytes
 
 
 def safe(kind: str) -> str:
