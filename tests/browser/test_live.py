@@ -246,6 +246,33 @@ class LiveTests(BrowserCase):
             page.wait_for_function(f"() => ({ROWS})() === {STREAMS}")
 
     @browsing
+    def test_many_at_once(self) -> None:
+        """Of more exchanges than one look at the list fetches none is out of reach, whatever the list held before."""
+        proxy = self.demo(0)
+        with self.page(proxy.url) as page:
+            self.open(page, "/ui/")
+            rows = 0
+            for come in (80, 230):
+                page.keyboard.press("p")
+                for number in range(come):
+                    ask(proxy, number)
+                rows += come
+                recorded(proxy, rows)
+                page.keyboard.press("p")
+                page.wait_for_function(
+                    f"() => document.querySelector('#total').textContent === '{rows}'"
+                )
+                page.wait_for_function(
+                    """known => {
+                      scrollTo(0, document.body.scrollHeight);
+                      const bodies = [...document.querySelectorAll('#rows tbody')];
+                      const rows = bodies.flatMap((body) => body.held ?? [...body.rows]);
+                      return new Set(rows.map((row) => row.dataset.id)).size === known;
+                    }""",
+                    arg=rows,
+                )
+
+    @browsing
     def test_send(self) -> None:
         """A recorded request, edited, is answered on its page and recorded as a child of the first."""
         proxy = self.demo()

@@ -7,8 +7,21 @@ const MANY = 500; // rows fetched at once on the way back to where a page was le
 const BACK = 20; // so often
 const AHEAD = 800; // pixels before the end at which older rows are fetched
 
-const link = $("#older");
+const link = $("#older") ?? make("a", { id: "older", class: "button" }, "Older");
 let loading = null;
+
+// A list that was whole once, and begun anew since, goes on again.
+function lead() {
+  if (!end.cursor) {
+    link.remove();
+    return;
+  }
+  const beyond = new URLSearchParams(query);
+  beyond.set("cursor", end.cursor);
+  link.href = `?${beyond}`;
+  if (!link.isConnected) $(".pages").prepend(link);
+}
+
 function more(limit = CHUNK) {
   loading ??= append(limit).finally(() => {
     loading = null;
@@ -25,16 +38,14 @@ async function append(limit) {
       table.append(some);
       learn(some);
     }
-    const beyond = new URLSearchParams(query);
-    beyond.set("cursor", end.cursor);
-    if (end.cursor) link.href = `?${beyond}`;
-    else link.remove();
+    lead();
   } catch (error) {
     say(error.message);
   }
 }
 async function near() {
-  while (end.cursor && !loading && link?.isConnected && link.getBoundingClientRect().top < innerHeight + AHEAD) {
+  lead();
+  while (end.cursor && !loading && link.getBoundingClientRect().top < innerHeight + AHEAD) {
     const reached = end.cursor;
     await more();
     if (end.cursor === reached) return; // it could not be had; the next scrolling tries again

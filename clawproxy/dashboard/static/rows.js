@@ -116,8 +116,8 @@ async function refresh() {
       }
     }
     cursor = body.dataset.next;
-    joined = met || !cursor || !known.size;
-    if (joined) break;
+    joined = met || !cursor;
+    if (joined || !known.size) break;
   }
   if (joined) {
     for (const row of fresh.reverse()) {
